@@ -1,0 +1,106 @@
+"""The extension modules and their compiler flags. Everything else is in pyproject.toml.
+
+The engine is compiled once per instruction set from the same source; which one runs is decided
+at import (``cmlp._core``). A compiler that rejects a variant's flags leaves that variant out.
+Environment: ``CMLP_DEBUG=1`` builds with every check of Cython on and without optimisation,
+``CMLP_VARIANTS=baseline,avx2`` builds only the variants named.
+"""
+
+import os
+import platform
+import shutil
+import tempfile
+from pathlib import Path
+
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+CORE = Path("src/cmlp/_core")
+DEBUG = os.environ.get("CMLP_DEBUG", "0") not in ("", "0")
+X86 = platform.machine().lower() in ("x86_64", "amd64")
+
+# Flags per compiler family: unix means gcc and clang. No -march=native, no -ffast-math: a build
+# runs on every machine of its architecture and leaves the process's floating-point state alone.
+COMMON = {
+    "unix": ["-O0", "-g"] if DEBUG else [
+        "-O3", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast",
+        "-fvisibility=hidden", "-g0",
+    ],
+    "msvc": ["/Od"] if DEBUG else ["/O2"],
+}
+VARIANTS = {
+    "baseline": {"unix": [], "msvc": []},
+    "avx2": {"unix": ["-mavx2", "-mfma"], "msvc": ["/arch:AVX2"]},
+    "avx512": {
+        "unix": ["-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mavx2", "-mfma",
+                 "-mprefer-vector-width=512"],
+        "msvc": ["/arch:AVX512"],
+    },
+}
+DIRECTIVES = {
+    "language_level": 3,
+    "boundscheck": DEBUG,
+    "wraparound": False,
+    "initializedcheck": DEBUG,
+    "cdivision": not DEBUG,
+    "embedsignature": True,
+    "freethreading_compatible": True,
+}
+
+
+def chosen_variants():
+    named = os.environ.get("CMLP_VARIANTS", "")
+    if named:
+        return ["baseline"] + [v for v in named.split(",") if v in VARIANTS and v != "baseline"]
+    return list(VARIANTS) if X86 else ["baseline"]
+
+
+def extensions():
+    headers = sorted(str(p) for p in CORE.iterdir() if p.suffix in (".h", ".pxd", ".pxi"))
+    names = ["_cpu"] + [f"_engine_{variant}" for variant in chosen_variants()]
+    return [
+        Extension(f"cmlp._core.{name}", [str(CORE / f"{name}.pyx")],
+                  include_dirs=[str(CORE)], depends=headers)
+        for name in names
+    ]
+
+
+class BuildExt(build_ext):
+    """Gives each variant its flags, and leaves out those the compiler does not know."""
+
+    def build_extensions(self):
+        family = "msvc" if self.compiler.compiler_type == "msvc" else "unix"
+        kept = []
+        for ext in self.extensions:
+            variant = ext.name.rpartition("_engine_")[2]
+            flags = VARIANTS.get(variant, VARIANTS["baseline"])[family]
+            if flags and not self.accepts(flags):
+                print(f"cmlp: the compiler rejects {' '.join(flags)}; no {variant} engine")
+                continue
+            ext.extra_compile_args = COMMON[family] + flags
+            kept.append(ext)
+        self.extensions[:] = kept
+        self.parallel = self.parallel or min(len(kept), os.cpu_count() or 1)
+        super().build_extensions()
+
+    def accepts(self, flags):
+        folder = tempfile.mkdtemp()
+        try:
+            source = Path(folder, "probe.c")
+            source.write_text("int probe(void) { return 0; }\n")
+            self.compiler.compile([str(source)], output_dir=folder, extra_postargs=flags)
+            return True
+        except Exception:  # noqa: BLE001 - each compiler class raises its own
+            return False
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+setup(
+    ext_modules=cythonize(
+        extensions(), compiler_directives=DIRECTIVES, nthreads=0 if os.name == "nt" else 2,
+        build_dir="build/cython",
+    ),
+    cmdclass={"build_ext": BuildExt},
+)

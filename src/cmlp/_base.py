@@ -1,0 +1,352 @@
+"""What both estimators share: constraints, validation, fit and predict over arrays.
+
+No loop over batches, no labels (``_classifier``), no solver (``_stochastic``, ``_lbfgs``).
+"""
+
+from abc import ABC, abstractmethod
+from numbers import Integral, Real
+
+import numpy as np
+import scipy.sparse as sp
+from sklearn.base import BaseEstimator
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval, Options, StrOptions
+from sklearn.utils.validation import _check_sample_weight, validate_data
+
+from cmlp._core import engine
+from cmlp._lbfgs import fit_lbfgs
+from cmlp._optimizers import OPTIMIZERS
+from cmlp._parameters import Parameters
+from cmlp._stochastic import NON_FINITE, fit_stochastic
+
+
+class BaseMultilayerPerceptron(BaseEstimator, ABC):
+    """Base class of MLPClassifier and MLPRegressor."""
+
+    _parameter_constraints: dict = {
+        "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
+        "activation": [
+            StrOptions({name for name, row in engine.ACTIVATIONS.items() if row["hidden"]})
+        ],
+        "solver": [StrOptions({"lbfgs", *OPTIMIZERS})],
+        "alpha": [Interval(Real, 0, None, closed="left")],
+        "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
+        "learning_rate": [StrOptions({"constant", "invscaling", "adaptive"})],
+        "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
+        "power_t": [Interval(Real, 0, None, closed="left")],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "shuffle": ["boolean"],
+        "random_state": ["random_state"],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "verbose": ["verbose"],
+        "warm_start": ["boolean"],
+        "momentum": [Interval(Real, 0, 1, closed="both")],
+        "nesterovs_momentum": ["boolean"],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="left")],
+        "beta_1": [Interval(Real, 0, 1, closed="left")],
+        "beta_2": [Interval(Real, 0, 1, closed="left")],
+        "epsilon": [Interval(Real, 0, None, closed="neither")],
+        "n_iter_no_change": [
+            Interval(Integral, 1, None, closed="left"),
+            Options(Real, {np.inf}),
+        ],
+        "max_fun": [Interval(Integral, 1, None, closed="left")],
+        "fit_intercept": ["boolean"],
+    }
+
+    @abstractmethod
+    def __init__(
+        self,
+        hidden_layer_sizes,
+        activation,
+        solver,
+        alpha,
+        batch_size,
+        learning_rate,
+        learning_rate_init,
+        power_t,
+        max_iter,
+        loss,
+        shuffle,
+        random_state,
+        tol,
+        verbose,
+        warm_start,
+        momentum,
+        nesterovs_momentum,
+        early_stopping,
+        validation_fraction,
+        beta_1,
+        beta_2,
+        epsilon,
+        n_iter_no_change,
+        max_fun,
+        fit_intercept,
+    ):
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.solver = solver
+        self.alpha = alpha
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.learning_rate_init = learning_rate_init
+        self.power_t = power_t
+        self.max_iter = max_iter
+        self.loss = loss
+        self.shuffle = shuffle
+        self.random_state = random_state
+        self.tol = tol
+        self.verbose = verbose
+        self.warm_start = warm_start
+        self.momentum = momentum
+        self.nesterovs_momentum = nesterovs_momentum
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.beta_1 = beta_1
+        self.beta_2 = beta_2
+        self.epsilon = epsilon
+        self.n_iter_no_change = n_iter_no_change
+        self.max_fun = max_fun
+        self.fit_intercept = fit_intercept
+
+    # What the two estimators answer differently
+
+    @abstractmethod
+    def _validate_input(self, X, y, incremental, reset):
+        """Validated X, and y as a 2-D array in the form that the loss needs."""
+
+    @abstractmethod
+    def _choose_out_activation(self):
+        """Name of the output activation, for a first fit."""
+
+    @abstractmethod
+    def _engine_loss(self):
+        """Name of the loss in the engine's table."""
+
+    @abstractmethod
+    def _predict(self, X, check_input=True):
+        """Labels or values for X."""
+
+    @abstractmethod
+    def _score(self, X, y, sample_weight=None):
+        """The score that early stopping watches; NaN if predictions are not finite."""
+
+    # Fit
+
+    def _hidden_layer_sizes(self):
+        sizes = self.hidden_layer_sizes
+        sizes = list(sizes) if hasattr(sizes, "__iter__") else [sizes]
+        if np.any(np.array(sizes) <= 0):
+            raise ValueError(f"hidden_layer_sizes must be > 0, got {sizes}.")
+        return sizes
+
+    def _fit(
+        self,
+        X,
+        y,
+        sample_weight=None,
+        incremental=False,
+        coefs_init=None,
+        intercepts_init=None,
+    ):
+        hidden_layer_sizes = self._hidden_layer_sizes()
+        if incremental and self.early_stopping:
+            raise ValueError("partial_fit does not support early_stopping=True")
+        first_pass = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
+        X, y = self._validate_input(X, y, incremental, reset=first_pass)
+        if sample_weight is not None:
+            sample_weight = _check_sample_weight(sample_weight, X)
+            if not np.any(sample_weight):
+                raise ValueError("Sample weights must contain at least one non-zero number.")
+        # what scikit-learn's arithmetic makes the reported loss
+        loss_type = np.result_type(X.dtype, y, *([] if sample_weight is None else [sample_weight]))
+
+        units = [X.shape[1], *hidden_layer_sizes, y.shape[1]]
+        random_state = check_random_state(self.random_state)
+        if first_pass:
+            parameters = Parameters.initialize(
+                units, X.dtype, self.activation, random_state, self.fit_intercept
+            )
+        else:
+            parameters = self._continue_from(units, X.dtype)
+        if coefs_init is not None:
+            parameters.set("coefs", coefs_init)
+        if intercepts_init is not None:
+            parameters.set("intercepts", intercepts_init)
+            if not self.fit_intercept and parameters.vector[parameters.intercept_starts[0] :].any():
+                raise ValueError("fit_intercept=False allows no intercepts_init but zeros.")
+
+        dtype = parameters.dtype
+        # L-BFGS-B runs in float64: see fit_lbfgs
+        working_dtype = np.float64 if self.solver == "lbfgs" else np.result_type(X.dtype, dtype)
+        parameters = parameters.astype(working_dtype)
+        X, targets, weights = as_training_input(X, y, sample_weight, working_dtype)
+        if self.solver == "lbfgs" and weights is not None and weights.sum() == 0:
+            raise ValueError("Sample weights sum to zero.")
+        dataset = engine.Dataset(X, targets, weights)
+
+        self._start(units, first_pass)
+        self._incremental = incremental
+        self._publish(parameters)
+        layout = self._layout(parameters)
+        if self.solver == "lbfgs":
+            fit_lbfgs(self, parameters, layout, dataset)
+        else:
+            fit_stochastic(
+                self,
+                parameters,
+                layout,
+                dataset,
+                (X, y, weights),
+                random_state,
+                loss_type.type,
+                incremental,
+            )
+        self._publish(parameters.astype(dtype))
+        if not np.isfinite(parameters.vector).all():
+            raise ValueError(NON_FINITE)
+        return self
+
+    def _continue_from(self, units, dtype):
+        """A copy of the weights of the previous fit, whoever made them."""
+        parameters = Parameters.from_lists(
+            self.coefs_, self.intercepts_, np.result_type(*self.coefs_, *self.intercepts_)
+        )
+        if parameters.dtype not in (np.float32, np.float64):
+            parameters = parameters.astype(dtype)
+        if parameters.units != tuple(units):
+            raise ValueError(
+                "Training can only be continued with the same layer sizes as before. The weights"
+                f" are those of a network with the layers {list(parameters.units)}, X, y and"
+                f" hidden_layer_sizes ask for {units}."
+            )
+        return parameters
+
+    def _start(self, units, first_pass):
+        """Set the attributes that a fit starts from; those of a previous one go on."""
+        if first_pass:
+            self.n_iter_ = 0
+            self.t_ = 0
+            self.out_activation_ = self._choose_out_activation()
+        self.n_outputs_ = units[-1]
+        self.n_layers_ = len(units)
+        if self.solver not in OPTIMIZERS:
+            return
+        if first_pass or not hasattr(self, "loss_curve_"):
+            self.loss_curve_ = []
+            self._no_improvement_count = 0
+            self.best_loss_ = np.inf
+            self.validation_scores_ = None
+            self.best_validation_score_ = None
+        if self.early_stopping:
+            self.best_loss_ = None
+            if self.validation_scores_ is None:
+                self.validation_scores_ = []
+                self.best_validation_score_ = -np.inf
+        elif self.best_loss_ is None:
+            self.best_loss_ = np.inf
+
+    def _layout(self, parameters):
+        hidden = [self.activation] * (len(parameters.coefs) - 1)
+        return parameters.layout(
+            [*hidden, self.out_activation_], self._engine_loss(), self.fit_intercept
+        )
+
+    def _publish(self, parameters):
+        """Make the parameters the fitted attributes: lists of views on one vector."""
+        self._parameters = parameters
+        self.coefs_ = list(parameters.coefs)
+        self.intercepts_ = list(parameters.intercepts)
+
+    def _check_solver(self):
+        if self.solver not in OPTIMIZERS:
+            raise AttributeError(
+                "partial_fit is only available for stochastic optimizers."
+                f" {self.solver} is not stochastic."
+            )
+        return True
+
+    # Predict
+
+    def _forward(self, X, check_input=True):
+        """Output activations for X.
+
+        Returns
+        -------
+        out : ndarray of shape (n_samples, n_outputs)
+            Of the dtype that NumPy gives a product of X and the weights.
+        """
+        if check_input:
+            X = validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
+        parameters = getattr(self, "_parameters", None)
+        if parameters is None or not parameters.holds(self.coefs_, self.intercepts_):
+            parameters = Parameters.from_lists(
+                self.coefs_, self.intercepts_, float_type(*self.coefs_, *self.intercepts_)
+            )
+        dtype = float_type(X, parameters.vector)
+        X = as_engine_input(X, dtype)
+        parameters = parameters.astype(dtype)
+        out = np.empty((X.shape[0], parameters.units[-1]), dtype=dtype)
+        layout = self._layout(parameters)
+        work = layout.workspace(X.shape[0], dtype)
+        engine.predict(layout, engine.Dataset(X), parameters.vector, work, out)
+        return out
+
+    def _score_with(self, score_function, X, y, sample_weight):
+        prediction = self._predict(X, check_input=False)
+        if np.issubdtype(prediction.dtype, np.floating) and not np.isfinite(prediction).all():
+            return np.nan
+        return score_function(y, prediction, sample_weight=sample_weight)
+
+    # Conventions
+
+    def __getstate__(self):
+        """Without the cached vector, and without the optimizer unless partial_fit is going on."""
+        state = dict(super().__getstate__())
+        state.pop("_parameters", None)
+        if not state.pop("_incremental", False):
+            state.pop("_optimizer", None)
+        return state
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+
+def float_type(*arrays):
+    """float32 if all arrays are (or are smaller than) float32, else float64."""
+    dtype = np.result_type(*(array.dtype for array in arrays))
+    return np.dtype(np.float32 if dtype in (np.float16, np.float32) else np.float64)
+
+
+def as_engine_input(X, dtype):
+    """X as the engine reads it: the given dtype, native and aligned, dense or CSR."""
+    if sp.issparse(X):
+        X = X.tocsr().astype(dtype, copy=False)
+        if not X.data.flags.aligned:
+            X = X.copy()
+        return X
+    X = X.astype(dtype, copy=False)
+    if not X.flags.aligned or any(stride % X.itemsize for stride in X.strides):
+        X = np.array(X, order="C")
+    return X
+
+
+def as_training_input(X, y, sample_weight, dtype):
+    """X, y and the weights as the engine reads them; y of a classifier stays bool.
+
+    Raises
+    ------
+    ValueError
+        If y overflows the dtype.
+    """
+    if y.dtype != bool:
+        y = y.astype(dtype, copy=False)
+        if not np.isfinite(y).all():
+            raise ValueError(f"Input y contains infinity or a value too large for {y.dtype!r}.")
+    y = np.require(y, requirements=["C", "A"])
+    if sample_weight is not None:
+        sample_weight = np.require(sample_weight, dtype, ["C", "A"])
+    return as_engine_input(X, dtype), y, sample_weight

@@ -1,0 +1,348 @@
+"""MLPClassifier: its signature and documentation, labels, probabilities. No maths."""
+
+import numpy as np
+from sklearn.base import ClassifierMixin, _fit_context
+from sklearn.metrics import accuracy_score
+from sklearn.preprocessing import LabelBinarizer
+from sklearn.utils import column_or_1d
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.multiclass import (
+    _check_partial_fit_first_call,
+    type_of_target,
+    unique_labels,
+)
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from cmlp._base import BaseMultilayerPerceptron
+
+
+class MLPClassifier(ClassifierMixin, BaseMultilayerPerceptron):
+    """Multilayer perceptron classifier, a drop-in for scikit-learn's on a compiled engine.
+
+    Minimises the log-loss: softmax over the classes, or one logistic output for two classes and
+    for each label of a multilabel problem. Parameters, attributes, random draws and results are
+    those of :class:`sklearn.neural_network.MLPClassifier`; ``fit_intercept`` is added.
+
+    Parameters
+    ----------
+    hidden_layer_sizes : array-like of shape (n_layers - 2,) or int, default=(100,)
+        Number of units of each hidden layer. ``()`` is a linear model.
+    activation : {'identity', 'logistic', 'relu', 'tanh'}, default='relu'
+        Activation of the hidden layers: f(z) = z, 1 / (1 + exp(-z)), max(0, z), tanh(z).
+    solver : {'adam', 'lbfgs', 'sgd'}, default='adam'
+        'adam' (Kingma & Ba 2014) and 'sgd' pass over the data in minibatches in compiled code;
+        'lbfgs' is scipy's L-BFGS-B over the whole data, often the best on small data sets.
+    alpha : float, default=0.0001
+        Strength of the L2 penalty alpha / 2 * sum(W**2) on the weights (not the biases); it is
+        divided by the number of samples, or the sum of their weights, in a batch.
+    batch_size : int or 'auto', default='auto'
+        Samples per minibatch; 'auto' is min(200, n_samples). Not used by 'lbfgs'.
+    learning_rate : {'adaptive', 'constant', 'invscaling'}, default='constant'
+        Schedule of 'sgd' (ignored by 'adam'): 'invscaling' is learning_rate_init /
+        (t + 1)**power_t for t samples seen, 'adaptive' divides by 5 whenever patience runs out.
+    learning_rate_init : float, default=0.001
+        Initial step size of 'sgd' and 'adam'.
+    power_t : float, default=0.5
+        Exponent of 'invscaling'.
+    max_iter : int, default=200
+        Maximum number of epochs ('sgd', 'adam') or iterations ('lbfgs').
+    shuffle : bool, default=True
+        Whether samples are shuffled before each epoch.
+    random_state : int, RandomState instance or None, default=None
+        Source of the initial weights, of the split for early stopping and of the shuffling. The
+        same integer gives the same numbers as in scikit-learn.
+    tol : float, default=1e-4
+        Improvement of the loss, or of the validation score, that counts as one; for 'lbfgs' the
+        gradient tolerance.
+    verbose : bool or int, default=False
+        Whether to print the loss after each epoch or iteration.
+    warm_start : bool, default=False
+        Whether fit continues from the weights of the previous fit.
+    momentum : float, default=0.9
+        Momentum of 'sgd', between 0 and 1.
+    nesterovs_momentum : bool, default=True
+        Whether 'sgd' uses Nesterov's momentum.
+    early_stopping : bool, default=False
+        Whether to hold out ``validation_fraction`` of the training data, stop when the
+        accuracy on it no longer improves, and keep the best weights. The split
+        is stratified for two classes.
+    validation_fraction : float, default=0.1
+        Fraction held out by ``early_stopping``.
+    beta_1 : float, default=0.9
+        Decay of adam's mean of gradients, in [0, 1).
+    beta_2 : float, default=0.999
+        Decay of adam's mean of squared gradients, in [0, 1).
+    epsilon : float, default=1e-8
+        Added to the denominator of adam.
+    n_iter_no_change : int or np.inf, default=10
+        Training stops after more than this many epochs in a row without an improvement by tol.
+    max_fun : int, default=15000
+        Maximum number of loss evaluations of 'lbfgs'.
+    fit_intercept : bool, default=True
+        Whether layers have biases. If False, ``intercepts_`` are zeros and stay so.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        Class labels.
+    coefs_ : list of ndarray of shape (fan_in, fan_out)
+        Weights of each layer, of the dtype of X (float32 or float64).
+    intercepts_ : list of ndarray of shape (fan_out,)
+        Biases of each layer.
+    loss_ : float
+        Loss of the last epoch or iteration, the penalty included.
+    best_loss_ : float or None
+        Lowest loss so far; None with early stopping. 'sgd' and 'adam' only, as are the next three.
+    loss_curve_ : list of float
+        Loss after each epoch.
+    validation_scores_ : list of float or None
+        Accuracy on the held-out data after each epoch, with early stopping.
+    best_validation_score_ : float or None
+        The best of them.
+    n_iter_ : int
+        Epochs or iterations run by the last fit.
+    t_ : int
+        Samples seen in training.
+    n_layers_ : int
+        Number of layers, the input included.
+    n_outputs_ : int
+        Number of output units.
+    out_activation_ : str
+        Name of the output activation.
+    n_features_in_ : int
+        Number of features seen in fit.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the features, if X had them and all are strings.
+
+    See Also
+    --------
+    MLPRegressor : The same for regression.
+    Network : The mathematics of a fitted network: activations, gradients, Jacobians.
+
+    References
+    ----------
+    Rumelhart, Hinton & Williams, "Learning representations by back-propagating errors", Nature
+    323 (1986). Kingma & Ba, "Adam: a method for stochastic optimization", arXiv:1412.6980.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import make_classification
+    >>> from sklearn.model_selection import train_test_split
+    >>> from cmlp import MLPClassifier
+    >>> X, y = make_classification(n_samples=100, random_state=1)
+    >>> X_train, X_test, y_train, y_test = train_test_split(X, y, stratify=y, random_state=1)
+    >>> clf = MLPClassifier(random_state=1, max_iter=300).fit(X_train, y_train)
+    >>> clf.predict_proba(X_test[:1]).round(3)
+    array([[0.038, 0.962]])
+    >>> clf.predict(X_test[:5])
+    array([1, 0, 1, 0, 1])
+    >>> clf.score(X_test, y_test)
+    0.88
+    """
+
+    def __init__(
+        self,
+        hidden_layer_sizes=(100,),
+        activation="relu",
+        *,
+        solver="adam",
+        alpha=0.0001,
+        batch_size="auto",
+        learning_rate="constant",
+        learning_rate_init=0.001,
+        power_t=0.5,
+        max_iter=200,
+        shuffle=True,
+        random_state=None,
+        tol=1e-4,
+        verbose=False,
+        warm_start=False,
+        momentum=0.9,
+        nesterovs_momentum=True,
+        early_stopping=False,
+        validation_fraction=0.1,
+        beta_1=0.9,
+        beta_2=0.999,
+        epsilon=1e-8,
+        n_iter_no_change=10,
+        max_fun=15000,
+        fit_intercept=True,
+    ):
+        super().__init__(
+            hidden_layer_sizes=hidden_layer_sizes,
+            activation=activation,
+            loss="log_loss",
+            solver=solver,
+            alpha=alpha,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            learning_rate_init=learning_rate_init,
+            power_t=power_t,
+            max_iter=max_iter,
+            shuffle=shuffle,
+            random_state=random_state,
+            tol=tol,
+            verbose=verbose,
+            warm_start=warm_start,
+            momentum=momentum,
+            nesterovs_momentum=nesterovs_momentum,
+            early_stopping=early_stopping,
+            validation_fraction=validation_fraction,
+            beta_1=beta_1,
+            beta_2=beta_2,
+            epsilon=epsilon,
+            n_iter_no_change=n_iter_no_change,
+            max_fun=max_fun,
+            fit_intercept=fit_intercept,
+        )
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y, sample_weight=None, *, coefs_init=None, intercepts_init=None):
+        """Fit the network to X and y.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            float32 and float64 are kept, anything else becomes float64.
+        y : array-like of shape (n_samples,), or (n_samples, n_labels) of 0 and 1
+            Class labels, or a multilabel indicator.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the samples.
+        coefs_init, intercepts_init : list of array-like, default=None
+            Initial weights and biases, one per layer, in place of random ones.
+
+        Returns
+        -------
+        self : MLPClassifier
+
+        Raises
+        ------
+        ValueError
+            If the input does not fit, or training ends in non-finite weights.
+        """
+        return self._fit(
+            X, y, sample_weight, coefs_init=coefs_init, intercepts_init=intercepts_init
+        )
+
+    @available_if(lambda est: est._check_solver())
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X, y, sample_weight=None, classes=None):
+        """Continue training with one epoch over X and y.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,)
+        sample_weight : array-like of shape (n_samples,), default=None
+        classes : array-like of shape (n_classes,), default=None
+            All classes that will ever come; needed in the first call only.
+
+        Returns
+        -------
+        self : MLPClassifier
+        """
+        if _check_partial_fit_first_call(self, classes):
+            self._label_binarizer = LabelBinarizer()
+            if type_of_target(y).startswith("multilabel"):
+                self._label_binarizer.fit(y)
+            else:
+                self._label_binarizer.fit(classes)
+        return self._fit(X, y, sample_weight, incremental=True)
+
+    def predict(self, X):
+        """Predict class labels.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples,) or (n_samples, n_labels)
+        """
+        check_is_fitted(self)
+        return self._predict(X)
+
+    def predict_proba(self, X):
+        """Predict the probability of each class.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        p : ndarray of shape (n_samples, n_classes)
+            In the order of ``classes_``; rows sum to 1, except for multilabel problems.
+        """
+        check_is_fitted(self)
+        p = self._forward(X)
+        if p.shape[1] == 1:
+            p = np.hstack([1 - p, p])
+        return p
+
+    def predict_log_proba(self, X):
+        """Predict the logarithm of the probability of each class.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        log_p : ndarray of shape (n_samples, n_classes)
+        """
+        p = self.predict_proba(X)
+        return np.log(p, out=p)
+
+    def _predict(self, X, check_input=True):
+        p = self._forward(X, check_input=check_input)
+        return self._label_binarizer.inverse_transform(p.ravel() if self.n_outputs_ == 1 else p)
+
+    def _score(self, X, y, sample_weight=None):
+        return self._score_with(accuracy_score, X, y, sample_weight)
+
+    def _validate_input(self, X, y, incremental, reset):
+        X, y = validate_data(
+            self,
+            X,
+            y,
+            accept_sparse=["csr", "csc"],
+            multi_output=True,
+            dtype=(np.float64, np.float32),
+            reset=reset,
+        )
+        if y.ndim == 2 and y.shape[1] == 1:
+            y = column_or_1d(y, warn=True)
+        if not hasattr(self, "classes_") or not (self.warm_start or incremental):
+            self._label_binarizer = LabelBinarizer().fit(y)
+            self.classes_ = self._label_binarizer.classes_
+        else:
+            self._check_classes(unique_labels(y))
+        # bool: a sixty-fourth of a float64 matrix of indicators, and no upcast of float32
+        return X, self._label_binarizer.transform(y).astype(bool)
+
+    def _check_classes(self, classes):
+        """Whether y may follow the y of the previous call."""
+        if self.warm_start:
+            if set(classes) != set(self.classes_):
+                raise ValueError(
+                    "warm_start can only be used where `y` has the same classes as in the"
+                    f" previous call to fit. Previously got {self.classes_}, `y` has {classes}"
+                )
+        elif len(np.setdiff1d(classes, self.classes_, assume_unique=True)):
+            raise ValueError(
+                f"`y` has classes not in `self.classes_`. `self.classes_` has {self.classes_}."
+                f" 'y' has {classes}."
+            )
+
+    def _choose_out_activation(self):
+        return "softmax" if self._label_binarizer.y_type_ == "multiclass" else "logistic"
+
+    def _engine_loss(self):
+        return "binary_log_loss" if self.out_activation_ == "logistic" else "log_loss"
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags

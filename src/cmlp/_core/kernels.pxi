@@ -1,0 +1,232 @@
+# One entry point per kernel, over typed memoryviews: for cmlp.Network, which composes them in
+# Python, and for the kernel tests. Training does not come through here.
+
+from cmlp._core cimport activations as _activations
+from cmlp._core cimport batch as _batch
+from cmlp._core cimport linalg as _linalg
+from cmlp._core cimport losses as _losses
+from cmlp._core cimport network as _network
+
+
+def dot(const floating[::1] x, const floating[::1] y):
+    """sum_i x_i y_i"""
+    check_shapes(x.shape[0] == y.shape[0] > 0)
+    return _linalg.dot(&x[0], &y[0], x.shape[0])
+
+
+def gemm(
+    const floating[:, :] a, const floating[:, ::1] b, floating[:, ::1] c,
+    const floating[::1] bias=None, bint trans_b=False, bint accumulate=False,
+):
+    """c = a @ b (or b.T) [+ bias] [+ c]; a may have any strides."""
+    cdef Py_ssize_t m = a.shape[0], k = a.shape[1], n = c.shape[1]
+    check_shapes(m > 0 and n > 0 and k > 0 and c.shape[0] == m
+                 and b.shape[0] == (n if trans_b else k) and b.shape[1] == (k if trans_b else n)
+                 and (bias is None or bias.shape[0] == n))
+    dtype = np.asarray(c).dtype
+    cdef floating[::1] pack = np.empty(
+        _linalg.gemm_pack_size(n, k, sizeof(floating)), dtype=dtype)
+    cdef const floating[::1] flat_b = np.asarray(b).reshape(-1)
+    cdef floating[::1] flat_c = np.asarray(c).reshape(-1)
+    cdef Py_ssize_t bias0 = -1 if bias is None else 0
+    with nogil:
+        _linalg.gemm(m, n, k, &a[0, 0], a.strides[0] // <Py_ssize_t>sizeof(floating),
+                     a.strides[1] // <Py_ssize_t>sizeof(floating), flat_b, 0, trans_b,
+                     flat_c, 0, accumulate, bias, bias0, pack, 0)
+
+
+def gemv(
+    const floating[:] x, const floating[:, ::1] b, floating[::1] z, const floating[::1] bias=None,
+):
+    """z = x @ b [+ bias]; x may have any stride."""
+    cdef Py_ssize_t k = b.shape[0], n = b.shape[1]
+    check_shapes(k > 0 and n > 0 and x.shape[0] == k and z.shape[0] == n
+                 and (bias is None or bias.shape[0] == n))
+    cdef const floating[::1] flat_b = np.asarray(b).reshape(-1)
+    cdef Py_ssize_t bias0 = -1 if bias is None else 0
+    with nogil:
+        _linalg.gemv(n, k, &x[0], x.strides[0] // <Py_ssize_t>sizeof(floating), flat_b, 0,
+                     bias, bias0, z, 0)
+
+
+def gemv_t(const floating[::1] x, const floating[:, ::1] b, floating[::1] z):
+    """z = b @ x"""
+    check_shapes(b.shape[0] > 0 and b.shape[1] > 0
+                 and x.shape[0] == b.shape[1] and z.shape[0] == b.shape[0])
+    cdef const floating[::1] flat_b = np.asarray(b).reshape(-1)
+    with nogil:
+        _linalg.gemv_t(b.shape[1], b.shape[0], x, 0, flat_b, 0, z, 0)
+
+
+def ger(
+    const floating[:] x, const floating[::1] y, floating[:, ::1] c, bint accumulate=False,
+):
+    """c = outer(x, y) [+ c]; x may have any stride."""
+    check_shapes(x.shape[0] > 0 and y.shape[0] > 0
+                 and c.shape[0] == x.shape[0] and c.shape[1] == y.shape[0])
+    cdef floating[::1] flat_c = np.asarray(c).reshape(-1)
+    with nogil:
+        _linalg.ger(x.shape[0], y.shape[0], &x[0], x.strides[0] // <Py_ssize_t>sizeof(floating),
+                    y, 0, flat_c, 0, accumulate)
+
+
+def column_sums(const floating[:, ::1] a, floating[::1] out, bint accumulate=False):
+    """out = a.sum(axis=0) [+ out]"""
+    check_shapes(out.shape[0] == a.shape[1])
+    cdef const floating[::1] flat_a = np.asarray(a).reshape(-1)
+    with nogil:
+        _linalg.column_sums(a.shape[0], a.shape[1], flat_a, 0, out, 0, accumulate)
+
+
+def affine(
+    Dataset data, const floating[:, ::1] coef, const floating[::1] intercept,
+    floating[:, ::1] out, const Py_ssize_t[::1] order=None,
+):
+    """out = X[order] @ coef [+ intercept], X dense or sparse."""
+    cdef Py_ssize_t rows = data.source.n_samples if order is None else order.shape[0]
+    cdef Py_ssize_t n = coef.shape[1], k = coef.shape[0]
+    check_shapes(rows > 0 and out.shape[0] == rows and out.shape[1] == n > 0
+                 and k == data.source.n_features
+                 and (intercept is None or intercept.shape[0] == n))
+    check_dtype(data, np.asarray(out).dtype)
+    check_order(data, order)
+    cdef const Py_ssize_t* order_at = NULL if order is None else &order[0]
+    cdef const floating[::1] flat_coef = np.asarray(coef).reshape(-1)
+    cdef floating[::1] flat_out = np.asarray(out).reshape(-1)
+    cdef Py_ssize_t bias0 = -1 if intercept is None else 0
+    cdef Py_ssize_t pack = _linalg.gemm_pack_size(n, k, sizeof(floating))
+    cdef floating[::1] work
+    if data.source.sparse:
+        with nogil:
+            _batch.sparse_affine(&data.source, order_at, 0, rows, n, flat_coef, 0,
+                                 intercept, bias0, flat_out, 0)
+        return
+    work = np.empty(pack + rows * k, dtype=data.dtype)
+    with nogil:
+        _batch.gather_x(&data.source, order_at, 0, rows, work, pack)
+        _linalg.gemm(rows, n, k, &work[pack], k, 1, flat_coef, 0, False, flat_out, 0, False,
+                     intercept, bias0, work, 0)
+
+
+def coef_gradient(
+    Dataset data, const floating[:, ::1] delta, floating[:, ::1] grad,
+    const Py_ssize_t[::1] order=None,
+):
+    """grad = X[order].T @ delta, X dense or sparse: the outer products summed over samples."""
+    cdef Py_ssize_t rows = data.source.n_samples if order is None else order.shape[0]
+    cdef Py_ssize_t n = delta.shape[1], k = data.source.n_features
+    check_shapes(rows > 0 and delta.shape[0] == rows and grad.shape[0] == k
+                 and grad.shape[1] == n > 0)
+    check_dtype(data, np.asarray(grad).dtype)
+    check_order(data, order)
+    cdef const Py_ssize_t* order_at = NULL if order is None else &order[0]
+    cdef const floating[::1] flat_delta = np.asarray(delta).reshape(-1)
+    cdef floating[::1] flat_grad = np.asarray(grad).reshape(-1)
+    cdef Py_ssize_t pack = _linalg.gemm_pack_size(n, rows, sizeof(floating))
+    cdef floating[::1] work
+    if data.source.sparse:
+        flat_grad[:] = 0
+        with nogil:
+            _batch.sparse_coef_gradient(&data.source, order_at, 0, rows, n, flat_delta, 0,
+                                        flat_grad, 0)
+        return
+    work = np.empty(pack + rows * k, dtype=data.dtype)
+    with nogil:
+        _batch.gather_x(&data.source, order_at, 0, rows, work, pack)
+        _linalg.gemm(k, n, rows, &work[pack], 1, k, flat_delta, 0, False, flat_grad, 0, False,
+                     flat_grad, -1, work, 0)
+
+
+def activate(str activation, floating[:, ::1] z):
+    """z = f(z) in place, softmax included."""
+    cdef int which = ACTIVATIONS[activation]["id"]
+    if not z.size:
+        return
+    cdef floating[::1] flat = np.asarray(z).reshape(-1)
+    with nogil:
+        _network.apply_activation(which, z.shape[0], z.shape[1], flat, 0)
+
+
+def activation_backward(
+    str activation, const floating[:, ::1] z, const floating[:, ::1] a, floating[:, ::1] delta,
+):
+    """delta *= f'(z) in place (softmax: times its Jacobian); z may be None where not needed."""
+    row = ACTIVATIONS[activation]
+    cdef int which = row["id"]
+    check_shapes(a.shape[0] == delta.shape[0] and a.shape[1] == delta.shape[1])
+    check_shapes(not row["needs_z"] if z is None else
+                 z.shape[0] == a.shape[0] and z.shape[1] == a.shape[1])
+    if not a.size:
+        return
+    cdef const floating[::1] flat_a = np.asarray(a).reshape(-1)
+    cdef const floating[::1] flat_z = flat_a if z is None else np.asarray(z).reshape(-1)
+    cdef floating[::1] flat_delta = np.asarray(delta).reshape(-1)
+    with nogil:
+        _losses.output_backward(which, a.shape[0], a.shape[1], flat_z, 0, flat_a, 0,
+                                flat_delta, 0)
+
+
+def loss_sum(
+    str loss, const floating[:, ::1] y, const floating[:, ::1] p, const floating[::1] weight=None,
+):
+    """sum_i w_i sum_j L(y_ij, p_ij)"""
+    cdef int which = LOSSES[loss]["id"]
+    cdef Py_ssize_t w0 = -1 if weight is None else 0
+    check_shapes(y.shape[0] == p.shape[0] and y.shape[1] == p.shape[1]
+                 and (weight is None or weight.shape[0] == y.shape[0]))
+    cdef const floating[::1] flat_y = np.asarray(y).reshape(-1)
+    cdef const floating[::1] flat_p = np.asarray(p).reshape(-1)
+    return _losses.loss_sum(which, y.shape[0], y.shape[1], flat_y, 0, flat_p, 0, weight, w0)
+
+
+def output_delta(
+    str loss, str activation, const floating[:, ::1] y, const floating[:, ::1] z,
+    const floating[:, ::1] p, floating[:, ::1] delta, const floating[::1] weight=None,
+):
+    """delta = w dL/dz of the output layer, for any pair of loss and output activation."""
+    cdef int which = LOSSES[loss]["id"], output = ACTIVATIONS[activation]["id"]
+    cdef bint canonical = LOSSES[loss]["canonical_activation"] == activation
+    cdef Py_ssize_t w0 = -1 if weight is None else 0
+    check_shapes(y.shape[0] == p.shape[0] == delta.shape[0] and y.shape[0] > 0
+                 and y.shape[1] == p.shape[1] == delta.shape[1] and y.shape[1] > 0
+                 and (weight is None or weight.shape[0] == y.shape[0]))
+    check_shapes(not ACTIVATIONS[activation]["needs_z"] if z is None else
+                 z.shape[0] == y.shape[0] and z.shape[1] == y.shape[1])
+    cdef const floating[::1] flat_y = np.asarray(y).reshape(-1)
+    cdef const floating[::1] flat_p = np.asarray(p).reshape(-1)
+    cdef const floating[::1] flat_z = flat_p if z is None else np.asarray(z).reshape(-1)
+    cdef floating[::1] flat_delta = np.asarray(delta).reshape(-1)
+    with nogil:
+        _losses.output_delta(which, canonical, output, y.shape[0], y.shape[1], flat_y, 0,
+                             flat_z, 0, flat_p, 0, weight, w0, flat_delta, 0)
+
+
+def step(
+    str optimizer, double[::1] hyper, floating[::1] params, const floating[::1] grads,
+    floating[:, ::1] state,
+):
+    """One update of every parameter, and of the optimizer's state, in place."""
+    which, n_slots, names = OPTIMIZERS[optimizer]
+    cdef int optimizer_id = which
+    check_shapes(hyper.shape[0] == len(names) and grads.shape[0] == params.shape[0]
+                 and state.shape[0] == n_slots and state.shape[1] == params.shape[0])
+    with nogil:
+        optimizer_step(optimizer_id, params.shape[0], &hyper[0], params, grads, state)
+
+
+cdef int check_shapes(bint fit) except -1:
+    if not fit:
+        raise ValueError("The shapes of the arguments do not fit together.")
+    return 0
+
+
+cdef int check_dtype(Dataset data, dtype) except -1:
+    if data.dtype != dtype:
+        raise ValueError(f"X is {data.dtype}, the other arguments are {dtype}.")
+    return 0
+
+
+cdef int check_order(Dataset data, const Py_ssize_t[::1] order) except -1:
+    if order is not None and (np.min(order) < 0 or np.max(order) >= data.source.n_samples):
+        raise ValueError("order has indices out of bounds.")
+    return 0

@@ -1,0 +1,235 @@
+# Dense linear algebra on row-major matrices in flat arrays: gemm, gemv, ger, sums. Blocking,
+# packing and the choice of a kernel are here; register tiles are in tile.h.
+#
+# A matrix is a flat memoryview plus the offset of its first element, so that parameters,
+# gradients and the workspace each stay one allocation and the debug build checks every index.
+# The left operand of gemm and gemv is an address with two strides: it may be the caller's X.
+
+from cython cimport floating
+
+cdef extern from "tile.h" nogil:
+    int ROWS "CMLP_ROWS"
+    int VECTOR_BYTES "CMLP_VECTOR_BYTES"
+    void cmlp_tile_f32(int, int, Py_ssize_t, const float*, Py_ssize_t, Py_ssize_t,
+                       const float*, Py_ssize_t, float*, Py_ssize_t, int, const float*)
+    void cmlp_tile_f64(int, int, Py_ssize_t, const double*, Py_ssize_t, Py_ssize_t,
+                       const double*, Py_ssize_t, double*, Py_ssize_t, int, const double*)
+    float cmlp_dot_f32(const float*, const float*, Py_ssize_t)
+    double cmlp_dot_f64(const double*, const double*, Py_ssize_t)
+
+cdef enum:
+    PANEL_BYTES = 16384        # of a packed panel: half of a 32 KiB L1 cache
+    COLUMN_BLOCK = 512         # columns packed at once: the block stays in L2
+    ROW_BLOCK = 120            # rows of the left operand per block; a multiple of 6 and 8
+    PACK_WIDTH = 192           # pack B from this many columns on (measured: strided rows alias)
+
+
+cdef inline floating dot(const floating* x, const floating* y, Py_ssize_t n) noexcept nogil:
+    """sum_i x_i y_i"""
+    if floating is float:
+        return cmlp_dot_f32(x, y, n)
+    else:
+        return cmlp_dot_f64(x, y, n)
+
+
+cdef inline Py_ssize_t panel_width(size_t itemsize) noexcept nogil:
+    """Columns of a register tile: two vectors."""
+    return <Py_ssize_t>(2 * VECTOR_BYTES // itemsize)
+
+
+cdef inline Py_ssize_t panel_depth(size_t itemsize) noexcept nogil:
+    """Rows of B in a packed panel."""
+    return <Py_ssize_t>(PANEL_BYTES // (2 * VECTOR_BYTES))
+
+
+cdef inline Py_ssize_t gemm_pack_size(Py_ssize_t n, Py_ssize_t k, size_t itemsize) noexcept nogil:
+    """Elements of the pack buffer that gemm needs for B of shape (k, n)."""
+    cdef Py_ssize_t width = panel_width(itemsize)
+    cdef Py_ssize_t columns = min(n, <Py_ssize_t>COLUMN_BLOCK)
+    return (columns + width - 1) // width * width * min(k, panel_depth(itemsize))
+
+
+cdef inline void pack_panel(
+    const floating[::1] b, Py_ssize_t b0, Py_ssize_t ldb, bint trans_b,
+    Py_ssize_t depth, Py_ssize_t cols, floating[::1] panel, Py_ssize_t at,
+) noexcept nogil:
+    """Copy the (depth, cols) block of B, or of B.T, at b0 into a zero-padded panel."""
+    cdef Py_ssize_t width = panel_width(sizeof(floating))
+    cdef Py_ssize_t p, j
+    if trans_b:
+        for j in range(cols):
+            for p in range(depth):
+                panel[at + p * width + j] = b[b0 + j * ldb + p]
+    else:
+        for p in range(depth):
+            for j in range(cols):
+                panel[at + p * width + j] = b[b0 + p * ldb + j]
+    if cols < width:
+        for p in range(depth):
+            for j in range(cols, width):
+                panel[at + p * width + j] = 0
+
+
+cdef inline void gemm_block(
+    Py_ssize_t m, Py_ssize_t n, Py_ssize_t depth,
+    const floating* a, Py_ssize_t a_row, Py_ssize_t a_col,
+    const floating[::1] b, Py_ssize_t b0, Py_ssize_t ldb, bint pack_all,
+    floating[::1] c, Py_ssize_t c0, Py_ssize_t ldc, bint accumulate,
+    const floating[::1] bias, Py_ssize_t bias0,
+    const floating[::1] pack, Py_ssize_t pack0,
+) noexcept nogil:
+    """C (m, n) = A (m, depth) B [+ C] [+ bias], tile by tile; one panel of B stays in L1."""
+    cdef Py_ssize_t width = panel_width(sizeof(floating))
+    cdef Py_ssize_t lanes = width // 2
+    cdef Py_ssize_t i, j = 0, cols, panel_ld
+    cdef int rows
+    cdef const floating* panel
+    cdef const floating* bias_at
+    while j < n:
+        cols = min(width, n - j)
+        if pack_all or cols % lanes:
+            panel = &pack[pack0 + j * depth]
+            panel_ld = width
+        else:
+            panel = &b[b0 + j]
+            panel_ld = ldb
+        bias_at = &bias[bias0 + j] if bias0 >= 0 else NULL
+        i = 0
+        while i < m:
+            rows = <int>min(<Py_ssize_t>ROWS, m - i)
+            if floating is float:
+                cmlp_tile_f32(rows, <int>cols, depth, a + i * a_row, a_row, a_col, panel,
+                              panel_ld, &c[c0 + i * ldc + j], ldc, accumulate, bias_at)
+            else:
+                cmlp_tile_f64(rows, <int>cols, depth, a + i * a_row, a_row, a_col, panel,
+                              panel_ld, &c[c0 + i * ldc + j], ldc, accumulate, bias_at)
+            i += ROWS
+        j += width
+
+
+cdef inline void gemm(
+    Py_ssize_t m, Py_ssize_t n, Py_ssize_t k,
+    const floating* a, Py_ssize_t a_row, Py_ssize_t a_col,
+    const floating[::1] b, Py_ssize_t b0, bint trans_b,
+    floating[::1] c, Py_ssize_t c0, bint accumulate,
+    const floating[::1] bias, Py_ssize_t bias0,
+    floating[::1] pack, Py_ssize_t pack0,
+) noexcept nogil:
+    """C (m, n) = A (m, k) B (k, n) [+ C] [+ bias]; element (i, p) of A is a[i a_row + p a_col].
+
+    With trans_b, B is stored as (n, k). bias0 < 0: no bias. The pack buffer starts at pack0
+    and has gemm_pack_size(n, k) elements.
+    """
+    cdef Py_ssize_t width = panel_width(sizeof(floating))
+    cdef Py_ssize_t lanes = width // 2
+    cdef Py_ssize_t max_depth = panel_depth(sizeof(floating))
+    cdef Py_ssize_t ldb = k if trans_b else n
+    cdef bint pack_all = trans_b or (n >= PACK_WIDTH and m >= 4 * ROWS)
+    cdef Py_ssize_t i0, j, j0, p0, block_cols, depth, cols, at
+    j0 = 0
+    while j0 < n:
+        block_cols = min(<Py_ssize_t>COLUMN_BLOCK, n - j0)
+        p0 = 0
+        while p0 < k:
+            depth = min(max_depth, k - p0)
+            # panels that are not whole vectors are packed always: the tile reads whole vectors
+            j = 0
+            while j < block_cols:
+                cols = min(width, block_cols - j)
+                if pack_all or cols % lanes:
+                    at = b0 + ((j0 + j) * ldb + p0 if trans_b else p0 * ldb + j0 + j)
+                    pack_panel(b, at, ldb, trans_b, depth, cols, pack, pack0 + j * depth)
+                j += width
+            i0 = 0
+            while i0 < m:
+                gemm_block(
+                    min(<Py_ssize_t>ROW_BLOCK, m - i0), block_cols, depth,
+                    a + i0 * a_row + p0 * a_col, a_row, a_col,
+                    b, b0 + p0 * ldb + j0, ldb, pack_all, c, c0 + i0 * n + j0, n,
+                    accumulate or p0 > 0, bias, bias0 + j0 if bias0 >= 0 and p0 == 0 else -1,
+                    pack, pack0)
+                i0 += ROW_BLOCK
+            p0 += max_depth
+        j0 += COLUMN_BLOCK
+
+
+cdef inline void gemv(
+    Py_ssize_t n, Py_ssize_t k, const floating* x, Py_ssize_t x_stride,
+    const floating[::1] b, Py_ssize_t b0,
+    const floating[::1] bias, Py_ssize_t bias0,
+    floating[::1] z, Py_ssize_t z0,
+) noexcept nogil:
+    """z (n,) = x (k,) B (k, n) [+ bias], by rows of B, four at a time; zeros in x are skipped."""
+    cdef Py_ssize_t i, j
+    cdef floating x0, x1, x2, x3
+    cdef const floating* row
+    cdef floating* out = &z[z0]
+    for j in range(n):
+        out[j] = bias[bias0 + j] if bias0 >= 0 else 0
+    for i in range(0, k - 3, 4):
+        x0 = x[i * x_stride]
+        x1 = x[(i + 1) * x_stride]
+        x2 = x[(i + 2) * x_stride]
+        x3 = x[(i + 3) * x_stride]
+        if x0 == 0 and x1 == 0 and x2 == 0 and x3 == 0:
+            continue
+        row = &b[b0 + i * n]
+        for j in range(n):
+            out[j] += (x0 * row[j] + x1 * row[n + j]) + (x2 * row[2 * n + j] + x3 * row[3 * n + j])
+    for i in range(k - k % 4, k):
+        x0 = x[i * x_stride]
+        row = &b[b0 + i * n]
+        for j in range(n):
+            out[j] += x0 * row[j]
+
+
+cdef inline void gemv_t(
+    Py_ssize_t n, Py_ssize_t k, const floating[::1] x, Py_ssize_t x0,
+    const floating[::1] b, Py_ssize_t b0, floating[::1] z, Py_ssize_t z0,
+) noexcept nogil:
+    """z (k,) = B (k, n) x (n,): one dot product per row of B."""
+    cdef Py_ssize_t i
+    for i in range(k):
+        z[z0 + i] = dot(&b[b0 + i * n], &x[x0], n)
+
+
+cdef inline void axpy(
+    Py_ssize_t n, floating alpha, const floating[::1] x, Py_ssize_t x0,
+    floating[::1] y, Py_ssize_t y0,
+) noexcept nogil:
+    """y (n,) += alpha x"""
+    cdef Py_ssize_t j
+    for j in range(n):
+        y[y0 + j] += alpha * x[x0 + j]
+
+
+cdef inline void ger(
+    Py_ssize_t m, Py_ssize_t n, const floating* x, Py_ssize_t x_stride,
+    const floating[::1] y, Py_ssize_t y0,
+    floating[::1] c, Py_ssize_t c0, bint accumulate,
+) noexcept nogil:
+    """C (m, n) = outer(x, y) [+ C]: the weight gradient of one sample."""
+    cdef Py_ssize_t i, j
+    cdef floating xi
+    for i in range(m):
+        xi = x[i * x_stride]
+        if accumulate:
+            for j in range(n):
+                c[c0 + i * n + j] += xi * y[y0 + j]
+        else:
+            for j in range(n):
+                c[c0 + i * n + j] = xi * y[y0 + j]
+
+
+cdef inline void column_sums(
+    Py_ssize_t m, Py_ssize_t n, const floating[::1] a, Py_ssize_t a0,
+    floating[::1] out, Py_ssize_t out0, bint accumulate,
+) noexcept nogil:
+    """out (n,) = sum over the rows of A (m, n) [+ out]: the bias gradient."""
+    cdef Py_ssize_t i, j
+    if not accumulate:
+        for j in range(n):
+            out[out0 + j] = 0
+    for i in range(m):
+        for j in range(n):
+            out[out0 + j] += a[a0 + i * n + j]

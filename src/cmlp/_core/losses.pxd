@@ -1,0 +1,117 @@
+# Losses over a batch: their value, dL/dz of the output layer, and softmax with its derivative.
+# The formulas of the losses are in losses.h.
+
+from cython cimport floating
+from cmlp._core.activations cimport activation_backward
+
+cdef extern from "losses.h" nogil:
+    ctypedef struct loss_row "cmlp_loss_row":
+        const char* name
+        int estimator
+        int canonical_activation
+        int domain
+        int mean_over_outputs
+    int N_LOSSES "CMLP_N_LOSSES"
+    int FOR_REGRESSOR "CMLP_FOR_REGRESSOR"
+    int FOR_CLASSIFIER "CMLP_FOR_CLASSIFIER"
+    int SOFTMAX "CMLP_SOFTMAX"
+    const loss_row* loss_table "cmlp_loss_table"
+    float cmlp_loss_value_f32(int, float, float)
+    double cmlp_loss_value_f64(int, double, double)
+    float cmlp_loss_slope_f32(int, float, float)
+    double cmlp_loss_slope_f64(int, double, double)
+    float cmlp_exp_f32(float)
+    double cmlp_exp_f64(double)
+
+
+cdef inline double loss_sum(
+    int loss, Py_ssize_t rows, Py_ssize_t n_outputs,
+    const floating[::1] y, Py_ssize_t y0, const floating[::1] p, Py_ssize_t p0,
+    const floating[::1] weight, Py_ssize_t w0,
+) noexcept nogil:
+    """sum_i w_i sum_j L(y_ij, p_ij), in double whatever the dtype; w0 < 0: weights are 1."""
+    cdef Py_ssize_t i, j
+    cdef double total = 0, row
+    for i in range(rows):
+        row = 0
+        for j in range(i * n_outputs, (i + 1) * n_outputs):
+            if floating is float:
+                row += cmlp_loss_value_f32(loss, y[y0 + j], p[p0 + j])
+            else:
+                row += cmlp_loss_value_f64(loss, y[y0 + j], p[p0 + j])
+        total += row * weight[w0 + i] if w0 >= 0 else row
+    return total
+
+
+cdef inline void softmax(
+    Py_ssize_t rows, Py_ssize_t n_outputs, floating[::1] z, Py_ssize_t z0,
+) noexcept nogil:
+    """Each row z becomes exp(z - max z) / sum exp(z - max z)."""
+    cdef Py_ssize_t i, j
+    cdef floating largest, total
+    cdef floating* row
+    for i in range(rows):
+        row = &z[z0 + i * n_outputs]
+        largest = row[0]
+        for j in range(1, n_outputs):
+            largest = row[j] if row[j] > largest else largest
+        for j in range(n_outputs):
+            if floating is float:
+                row[j] = cmlp_exp_f32(row[j] - largest)
+            else:
+                row[j] = cmlp_exp_f64(row[j] - largest)
+        total = 0
+        for j in range(n_outputs):
+            total += row[j]
+        for j in range(n_outputs):
+            row[j] /= total
+
+
+cdef inline void softmax_backward(
+    Py_ssize_t rows, Py_ssize_t n_outputs, const floating[::1] p, Py_ssize_t p0,
+    floating[::1] delta, Py_ssize_t d0,
+) noexcept nogil:
+    """From g = dL/dp to dL/dz: delta_k = p_k (g_k - sum_m g_m p_m)."""
+    cdef Py_ssize_t i, k, at
+    cdef floating mean
+    for i in range(rows):
+        at = i * n_outputs
+        mean = 0
+        for k in range(at, at + n_outputs):
+            mean += delta[d0 + k] * p[p0 + k]
+        for k in range(at, at + n_outputs):
+            delta[d0 + k] = p[p0 + k] * (delta[d0 + k] - mean)
+
+
+cdef inline void output_backward(
+    int activation, Py_ssize_t rows, Py_ssize_t n_outputs, const floating[::1] z, Py_ssize_t z0,
+    const floating[::1] p, Py_ssize_t p0, floating[::1] delta, Py_ssize_t d0,
+) noexcept nogil:
+    """From dL/dp to dL/dz in place, for any output activation."""
+    if activation == SOFTMAX:
+        softmax_backward(rows, n_outputs, p, p0, delta, d0)
+    else:
+        activation_backward(activation, z, z0, p, p0, delta, d0, rows * n_outputs)
+
+
+cdef inline void output_delta(
+    int loss, bint canonical, int activation, Py_ssize_t rows, Py_ssize_t n_outputs,
+    const floating[::1] y, Py_ssize_t y0, const floating[::1] z, Py_ssize_t z0,
+    const floating[::1] p, Py_ssize_t p0, const floating[::1] weight, Py_ssize_t w0,
+    floating[::1] delta, Py_ssize_t d0,
+) noexcept nogil:
+    """delta (rows, n_outputs) = w dL/dz. A canonical pair has dL/dz = p - y."""
+    cdef Py_ssize_t i, j
+    for j in range(rows * n_outputs):
+        if canonical:
+            delta[d0 + j] = p[p0 + j] - y[y0 + j]
+        elif floating is float:
+            delta[d0 + j] = cmlp_loss_slope_f32(loss, y[y0 + j], p[p0 + j])
+        else:
+            delta[d0 + j] = cmlp_loss_slope_f64(loss, y[y0 + j], p[p0 + j])
+    if not canonical:
+        output_backward(activation, rows, n_outputs, z, z0, p, p0, delta, d0)
+    if w0 >= 0:
+        for i in range(rows):
+            for j in range(i * n_outputs, (i + 1) * n_outputs):
+                delta[d0 + j] *= weight[w0 + i]

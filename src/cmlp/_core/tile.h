@@ -1,0 +1,157 @@
+/* The register tile of the matrix product and the dot product, in vector registers: what Cython
+ * cannot say. One source for both dtypes and every instruction set; loops over tiles, packing
+ * and the choice of a kernel are in linalg.pxd.
+ *
+ * C (rows x cols, rows <= CMLP_ROWS, cols <= 2 vectors) = A B [+ C] [+ bias], where element
+ * (i, p) of A is a[i * a_row + p * a_col] and row p of B is b + p * ldb. Whole vectors of B are
+ * read: where cols is not a multiple of the vector length, B must be padded (packed). */
+#ifndef CMLP_TILE_H
+#define CMLP_TILE_H
+
+#include <stddef.h>
+#include "vecmath.h"
+
+#if defined(__AVX512F__)
+#define CMLP_VECTOR_BYTES 64
+#define CMLP_ROWS 8
+#elif defined(__AVX__)
+#define CMLP_VECTOR_BYTES 32
+#define CMLP_ROWS 6
+#elif defined(__aarch64__)
+#define CMLP_VECTOR_BYTES 16
+#define CMLP_ROWS 8
+#else
+#define CMLP_VECTOR_BYTES 16
+#define CMLP_ROWS 6
+#endif
+
+#if defined(__GNUC__) && !defined(CMLP_NO_VECTOR_EXTENSIONS)
+#define CMLP_UNROLL _Pragma("GCC unroll 16")
+#define CMLP_DEFINE_VECTOR(T, S)                                                                  \
+    typedef T cmlp_vec_##S __attribute__((vector_size(CMLP_VECTOR_BYTES)));                       \
+    typedef T cmlp_uvec_##S                                                                       \
+        __attribute__((vector_size(CMLP_VECTOR_BYTES), aligned(sizeof(T)), may_alias));           \
+    CMLP_INLINE cmlp_vec_##S cmlp_load_##S(const T *p) { return *(const cmlp_uvec_##S *)p; }      \
+    CMLP_INLINE void cmlp_store_##S(T *p, cmlp_vec_##S v) { *(cmlp_uvec_##S *)p = v; }            \
+    CMLP_INLINE cmlp_vec_##S cmlp_fma_##S(T a, cmlp_vec_##S b, cmlp_vec_##S c) { return a * b + c; } \
+    CMLP_INLINE cmlp_vec_##S cmlp_mul_##S(cmlp_vec_##S a, cmlp_vec_##S b) { return a * b; }       \
+    CMLP_INLINE cmlp_vec_##S cmlp_add_##S(cmlp_vec_##S a, cmlp_vec_##S b) { return a + b; }       \
+    CMLP_INLINE T cmlp_lane_##S(cmlp_vec_##S v, int i) { return v[i]; }
+#else
+/* compilers without vector extensions (MSVC): fixed-length loops that they may vectorise */
+#define CMLP_UNROLL
+#define CMLP_DEFINE_VECTOR(T, S)                                                                  \
+    typedef struct { T v[CMLP_VECTOR_BYTES / sizeof(T)]; } cmlp_vec_##S;                          \
+    enum { CMLP_LANES_##S = CMLP_VECTOR_BYTES / sizeof(T) };                                      \
+    CMLP_INLINE cmlp_vec_##S cmlp_load_##S(const T *p) {                                          \
+        cmlp_vec_##S v; memcpy(&v, p, sizeof v); return v;                                        \
+    }                                                                                             \
+    CMLP_INLINE void cmlp_store_##S(T *p, cmlp_vec_##S v) { memcpy(p, &v, sizeof v); }            \
+    CMLP_INLINE cmlp_vec_##S cmlp_fma_##S(T a, cmlp_vec_##S b, cmlp_vec_##S c) {                  \
+        for (int i = 0; i < CMLP_LANES_##S; i++) c.v[i] += a * b.v[i];                            \
+        return c;                                                                                 \
+    }                                                                                             \
+    CMLP_INLINE cmlp_vec_##S cmlp_mul_##S(cmlp_vec_##S a, cmlp_vec_##S b) {                       \
+        for (int i = 0; i < CMLP_LANES_##S; i++) a.v[i] *= b.v[i];                                \
+        return a;                                                                                 \
+    }                                                                                             \
+    CMLP_INLINE cmlp_vec_##S cmlp_add_##S(cmlp_vec_##S a, cmlp_vec_##S b) {                       \
+        for (int i = 0; i < CMLP_LANES_##S; i++) a.v[i] += b.v[i];                                \
+        return a;                                                                                 \
+    }                                                                                             \
+    CMLP_INLINE T cmlp_lane_##S(cmlp_vec_##S v, int i) { return v.v[i]; }
+#endif
+
+CMLP_DEFINE_VECTOR(float, f32)
+CMLP_DEFINE_VECTOR(double, f64)
+
+#define CMLP_DEFINE_TILE(T, S)                                                                    \
+    /* rows and vectors are constants at every call, so that sums[][] lives in registers */       \
+    CMLP_INLINE void cmlp_tile_fixed_##S(                                                         \
+        const int rows, const int vectors, int cols, ptrdiff_t depth, const T *a,                 \
+        ptrdiff_t a_row, ptrdiff_t a_col, const T *b, ptrdiff_t ldb, T *c, ptrdiff_t ldc,         \
+        int accumulate, const T *bias) {                                                          \
+        enum { LANES = CMLP_VECTOR_BYTES / sizeof(T) };                                           \
+        cmlp_vec_##S sums[CMLP_ROWS][2];                                                          \
+        T edge[2 * LANES] = {0};                                                                  \
+        if (bias && cols < vectors * LANES) {                                                     \
+            memcpy(edge, bias, (size_t)cols * sizeof(T));                                         \
+            bias = edge;                                                                          \
+        }                                                                                         \
+        CMLP_UNROLL for (int i = 0; i < rows; i++)                                                \
+            CMLP_UNROLL for (int v = 0; v < vectors; v++)                                         \
+                sums[i][v] = cmlp_load_##S(bias ? bias + v * LANES : cmlp_zeros_##S);             \
+        for (ptrdiff_t p = 0; p < depth; p++) {                                                   \
+            cmlp_vec_##S row[2];                                                                  \
+            CMLP_UNROLL for (int v = 0; v < vectors; v++)                                         \
+                row[v] = cmlp_load_##S(b + p * ldb + v * LANES);                                  \
+            CMLP_UNROLL for (int i = 0; i < rows; i++) {                                          \
+                T x = a[i * a_row + p * a_col];                                                   \
+                CMLP_UNROLL for (int v = 0; v < vectors; v++)                                     \
+                    sums[i][v] = cmlp_fma_##S(x, row[v], sums[i][v]);                             \
+            }                                                                                     \
+        }                                                                                         \
+        CMLP_UNROLL for (int i = 0; i < rows; i++) {                                              \
+            T *out = c + i * ldc;                                                                 \
+            if (cols == vectors * LANES) {                                                        \
+                CMLP_UNROLL for (int v = 0; v < vectors; v++) {                                   \
+                    if (accumulate)                                                               \
+                        sums[i][v] = cmlp_add_##S(sums[i][v], cmlp_load_##S(out + v * LANES));    \
+                    cmlp_store_##S(out + v * LANES, sums[i][v]);                                  \
+                }                                                                                 \
+            } else {                                                                              \
+                CMLP_UNROLL for (int v = 0; v < vectors; v++)                                     \
+                    cmlp_store_##S(edge + v * LANES, sums[i][v]);                                 \
+                for (int j = 0; j < cols; j++)                                                    \
+                    out[j] = accumulate ? out[j] + edge[j] : edge[j];                             \
+            }                                                                                     \
+        }                                                                                         \
+    }                                                                                             \
+    static void cmlp_tile_##S(                                                                    \
+        int rows, int cols, ptrdiff_t depth, const T *a, ptrdiff_t a_row, ptrdiff_t a_col,        \
+        const T *b, ptrdiff_t ldb, T *c, ptrdiff_t ldc, int accumulate, const T *bias) {          \
+        switch (2 * rows + (cols > (int)(CMLP_VECTOR_BYTES / sizeof(T)))) {                       \
+            CMLP_TILE_CASES(S, 1) CMLP_TILE_CASES(S, 2) CMLP_TILE_CASES(S, 3)                     \
+            CMLP_TILE_CASES(S, 4) CMLP_TILE_CASES(S, 5) CMLP_TILE_CASES(S, 6)                     \
+            CMLP_TILE_CASES_7_8(S)                                                                \
+        }                                                                                         \
+    }                                                                                             \
+    static T cmlp_dot_##S(const T *x, const T *y, ptrdiff_t n) {                                  \
+        enum { LANES = CMLP_VECTOR_BYTES / sizeof(T) };                                           \
+        cmlp_vec_##S s0 = cmlp_load_##S(cmlp_zeros_##S), s1 = s0;                                 \
+        T sum = 0;                                                                                \
+        ptrdiff_t i = 0;                                                                          \
+        for (; i + 2 * LANES <= n; i += 2 * LANES) {                                              \
+            s0 = cmlp_add_##S(s0, cmlp_mul_##S(cmlp_load_##S(x + i), cmlp_load_##S(y + i)));      \
+            s1 = cmlp_add_##S(s1, cmlp_mul_##S(cmlp_load_##S(x + i + LANES),                      \
+                                               cmlp_load_##S(y + i + LANES)));                    \
+        }                                                                                         \
+        for (; i + LANES <= n; i += LANES)                                                        \
+            s0 = cmlp_add_##S(s0, cmlp_mul_##S(cmlp_load_##S(x + i), cmlp_load_##S(y + i)));      \
+        s0 = cmlp_add_##S(s0, s1);                                                                \
+        for (int j = 0; j < LANES; j++) sum += cmlp_lane_##S(s0, j);                              \
+        for (; i < n; i++) sum += x[i] * y[i];                                                    \
+        return sum;                                                                               \
+    }
+
+#define CMLP_TILE_CASES(S, rows)                                                                  \
+    case 2 * rows:                                                                                \
+        cmlp_tile_fixed_##S(rows, 1, cols, depth, a, a_row, a_col, b, ldb, c, ldc, accumulate,    \
+                            bias);                                                                \
+        break;                                                                                    \
+    case 2 * rows + 1:                                                                            \
+        cmlp_tile_fixed_##S(rows, 2, cols, depth, a, a_row, a_col, b, ldb, c, ldc, accumulate,    \
+                            bias);                                                                \
+        break;
+#if CMLP_ROWS == 8
+#define CMLP_TILE_CASES_7_8(S) CMLP_TILE_CASES(S, 7) CMLP_TILE_CASES(S, 8)
+#else
+#define CMLP_TILE_CASES_7_8(S)
+#endif
+
+static const float cmlp_zeros_f32[2 * CMLP_VECTOR_BYTES / sizeof(float)] = {0};
+static const double cmlp_zeros_f64[2 * CMLP_VECTOR_BYTES / sizeof(double)] = {0};
+CMLP_DEFINE_TILE(float, f32)
+CMLP_DEFINE_TILE(double, f64)
+
+#endif

@@ -1,0 +1,54 @@
+# The plain structs that describe a network, its workspace and its data: integers and addresses,
+# no arithmetic. They do not depend on the dtype; kernels are fused over cython.floating.
+
+cdef struct Layer:
+    Py_ssize_t fan_in
+    Py_ssize_t fan_out
+    Py_ssize_t coef            # where its weights (fan_in, fan_out) start in the parameter vector
+    Py_ssize_t intercept       # where its biases (fan_out,) start in the parameter vector
+    Py_ssize_t units_before    # outputs of all earlier layers, per sample
+    int activation             # id in activations.h, or SOFTMAX (output layer only)
+    bint needs_z               # its derivative reads z, not only the output
+
+cdef struct Net:
+    Layer* layers
+    Py_ssize_t n_layers        # weight layers, scikit-learn's n_layers_ - 1
+    Py_ssize_t n_features
+    Py_ssize_t n_outputs
+    Py_ssize_t n_units         # outputs of all layers, per sample
+    Py_ssize_t widest          # largest fan_out
+    Py_ssize_t n_coefs         # weights come first in the parameter vector, biases last
+    Py_ssize_t n_params
+    bint fit_intercept
+    int loss
+    bint canonical             # dL/dz of the output layer is prediction - target
+    bint any_needs_z
+
+# Offsets into the workspace, one flat array for `rows` samples. -1: not there.
+cdef struct Plan:
+    Py_ssize_t rows
+    Py_ssize_t x               # gathered rows of X   (rows, n_features)
+    Py_ssize_t y               # gathered targets     (rows, n_outputs)
+    Py_ssize_t weight          # gathered weights     (rows,)
+    Py_ssize_t a               # activations, layer after layer, each (rows, fan_out)
+    Py_ssize_t z               # the same for z, if any layer needs it
+    Py_ssize_t delta           # two buffers          (rows, widest)
+    Py_ssize_t pack            # packed panels of the matrix product
+    Py_ssize_t size
+
+# The samples of one fit or predict. Addresses of arrays that the Dataset object keeps alive;
+# their dtype is the compute dtype unless said otherwise. Strides count elements.
+cdef struct Source:
+    Py_ssize_t n_samples
+    Py_ssize_t n_features
+    Py_ssize_t n_outputs
+    const void* x              # dense X, or the data of CSR
+    Py_ssize_t x_row
+    Py_ssize_t x_col
+    bint sparse
+    bint wide_indices          # CSR indices are int64, not int32
+    const void* indices
+    const void* indptr
+    const void* y              # (n_samples, n_outputs) row-major, or NULL
+    bint y_is_indicator        # y holds uint8 0/1
+    const void* weight         # (n_samples,), or NULL

@@ -1,0 +1,51 @@
+"""The bridge to scipy's L-BFGS-B: it sees a vector, the engine a network. Knows no layer."""
+
+import numpy as np
+import scipy.optimize
+from sklearn.utils.optimize import _check_optimize_result
+
+from cmlp._core import engine
+
+
+def fit_lbfgs(est, parameters, layout, dataset):
+    """Minimise the penalised loss over all samples, starting from ``parameters.vector``.
+
+    Sets ``n_iter_`` and ``loss_`` of the estimator and updates the vector in place. Runs in
+    float64, whatever the dtype of the data was: line searches do not converge on the rounding
+    noise of float32.
+
+    Warns
+    -----
+    ConvergenceWarning
+        If ``max_iter`` or ``max_fun`` is reached, or the line search fails.
+    """
+    grads = np.empty_like(parameters.vector)
+    work = layout.workspace(len(dataset), np.float64)
+    last_loss = np.nan
+    n_iter = 0
+
+    def loss_and_gradient(vector):
+        nonlocal last_loss
+        last_loss = engine.loss_and_gradient(
+            layout, dataset, float(est.alpha), vector, grads, work
+        )
+        return last_loss, grads.copy()
+
+    def report(intermediate_result):
+        nonlocal n_iter
+        n_iter += 1
+        # scipy < 1.11 passes the vector instead of a result
+        loss = getattr(intermediate_result, "fun", last_loss)
+        print(f"Iteration {n_iter}, loss = {loss:.8f}")
+
+    result = scipy.optimize.minimize(
+        loss_and_gradient,
+        parameters.vector.copy(),
+        method="L-BFGS-B",
+        jac=True,
+        callback=report if est.verbose else None,
+        options={"maxfun": est.max_fun, "maxiter": est.max_iter, "gtol": est.tol},
+    )
+    est.n_iter_ = _check_optimize_result("lbfgs", result, est.max_iter)
+    est.loss_ = result.fun
+    parameters.vector[...] = result.x

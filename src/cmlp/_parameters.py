@@ -1,0 +1,127 @@
+"""The weights of a network: one flat vector, and scikit-learn's lists as views on it.
+
+The only file that knows the packing order (all weights, then all biases: scikit-learn's own, so
+that the penalty is one dot product and L-BFGS-B sees the same vector). No training here.
+"""
+
+from itertools import accumulate, pairwise
+
+import numpy as np
+
+from cmlp._core import engine
+
+
+class Parameters:
+    """Weights and biases of a network in one vector.
+
+    Parameters
+    ----------
+    units : sequence of int
+        Number of features, hidden layer sizes, number of outputs.
+    dtype : dtype, float32 or float64
+
+    Attributes
+    ----------
+    vector : ndarray of shape (n_params,)
+    coefs : list of ndarray of shape (fan_in, fan_out)
+        Views on the vector, as are the intercepts.
+    intercepts : list of ndarray of shape (fan_out,)
+    """
+
+    def __init__(self, units, dtype):
+        self.units = tuple(int(n) for n in units)
+        shapes = list(pairwise(self.units))
+        sizes = [fan_in * fan_out for fan_in, fan_out in shapes] + list(self.units[1:])
+        starts = list(accumulate(sizes, initial=0))  # Python integers: they do not overflow
+        self.coef_starts = starts[: len(shapes)]
+        self.intercept_starts = starts[len(shapes) : -1]
+        self.vector = np.zeros(starts[-1], dtype=dtype)
+        self.coefs = [
+            self.vector[at : at + fan_in * fan_out].reshape(fan_in, fan_out)
+            for at, (fan_in, fan_out) in zip(self.coef_starts, shapes, strict=True)
+        ]
+        self.intercepts = [
+            self.vector[at : at + n]
+            for at, n in zip(self.intercept_starts, self.units[1:], strict=True)
+        ]
+
+    @property
+    def dtype(self):
+        return self.vector.dtype
+
+    @classmethod
+    def initialize(cls, units, dtype, activation, random_state, fit_intercept=True):
+        """Draw weights and biases from U(-b, b), b = sqrt(f / (fan_in + fan_out)).
+
+        Glorot & Bengio, "Understanding the difficulty of training deep feedforward neural
+        networks", AISTATS 2010; f is the activation's ``init_factor``. Weights and biases are
+        drawn in scikit-learn's order; without intercepts the biases are drawn and set to zero,
+        so that the weights are the same.
+        """
+        parameters = cls(units, dtype)
+        factor = engine.ACTIVATIONS[activation]["init_factor"]
+        for coef, intercept in zip(parameters.coefs, parameters.intercepts, strict=True):
+            bound = np.sqrt(factor / sum(coef.shape))
+            coef[...] = random_state.uniform(-bound, bound, coef.shape)
+            intercept[...] = random_state.uniform(-bound, bound, intercept.shape)
+            if not fit_intercept:
+                intercept[...] = 0
+        return parameters
+
+    @classmethod
+    def from_lists(cls, coefs, intercepts, dtype):
+        """Copy lists of weights and biases, whatever made them, into a new vector.
+
+        Raises
+        ------
+        ValueError
+            If the shapes do not make a network.
+        """
+        coefs = [np.asarray(coef) for coef in coefs]
+        if not coefs or any(coef.ndim != 2 for coef in coefs):
+            raise ValueError("coefs must be a list of one or more 2-D arrays.")
+        parameters = cls([coefs[0].shape[0], *(coef.shape[1] for coef in coefs)], dtype)
+        parameters.set("coefs", coefs)
+        parameters.set("intercepts", intercepts)
+        return parameters
+
+    def set(self, which, arrays):
+        """Copy the given "coefs" or "intercepts" into the vector, after checking their shapes."""
+        targets = getattr(self, which)
+        arrays = [np.asarray(array) for array in arrays]
+        expected = [target.shape for target in targets]
+        if [array.shape for array in arrays] != expected:
+            raise ValueError(
+                f"{which} of shapes {[array.shape for array in arrays]} do not fit a network "
+                f"with the layers {list(self.units)}: expected {expected}."
+            )
+        for target, array in zip(targets, arrays, strict=True):
+            target[...] = array
+
+    def holds(self, coefs, intercepts):
+        """Whether the given lists are still the views on this vector."""
+        return (
+            len(coefs) == len(self.coefs)
+            and len(intercepts) == len(self.intercepts)
+            and all(a is b for a, b in zip(coefs, self.coefs, strict=True))
+            and all(a is b for a, b in zip(intercepts, self.intercepts, strict=True))
+        )
+
+    def astype(self, dtype):
+        """These parameters in the given dtype; themselves if they have it."""
+        if self.dtype == dtype:
+            return self
+        return Parameters.from_lists(self.coefs, self.intercepts, dtype)
+
+    def layout(self, activations, loss, fit_intercept=True):
+        """The engine's description of the network.
+
+        Parameters
+        ----------
+        activations : sequence of str
+            One per layer, the output activation last.
+        """
+        return engine.Layout(
+            self.units, self.coef_starts, self.intercept_starts, activations, loss, fit_intercept
+        )
+
