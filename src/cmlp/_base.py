@@ -8,7 +8,7 @@ from numbers import Integral, Real
 
 import numpy as np
 import scipy.sparse as sp
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, is_classifier
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.validation import _check_sample_weight, validate_data
@@ -159,8 +159,9 @@ class BaseMultilayerPerceptron(BaseEstimator, ABC):
             sample_weight = _check_sample_weight(sample_weight, X)
             if not np.any(sample_weight):
                 raise ValueError("Sample weights must contain at least one non-zero number.")
-        # what scikit-learn's arithmetic makes the reported loss
-        loss_type = np.result_type(X.dtype, y, *([] if sample_weight is None else [sample_weight]))
+        # what scikit-learn's arithmetic makes the reported loss: xlogy of bool is float64
+        inputs = [X.dtype, y] if sample_weight is None else [X.dtype, y, sample_weight]
+        loss_type = np.float64 if is_classifier(self) else np.result_type(*inputs).type
 
         units = [X.shape[1], *hidden_layer_sizes, y.shape[1]]
         random_state = check_random_state(self.random_state)
@@ -200,7 +201,7 @@ class BaseMultilayerPerceptron(BaseEstimator, ABC):
                 dataset,
                 (X, y, weights),
                 random_state,
-                loss_type.type,
+                loss_type,
                 incremental,
             )
         self._publish(parameters.astype(dtype))

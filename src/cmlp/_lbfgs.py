@@ -47,5 +47,5 @@ def fit_lbfgs(est, parameters, layout, dataset):
         options={"maxfun": est.max_fun, "maxiter": est.max_iter, "gtol": est.tol},
     )
     est.n_iter_ = _check_optimize_result("lbfgs", result, est.max_iter)
-    est.loss_ = result.fun
+    est.loss_ = np.float64(result.fun)
     parameters.vector[...] = result.x
