@@ -23,9 +23,15 @@ X86 = platform.machine().lower() in ("x86_64", "amd64")
 # Flags per compiler family: unix means gcc and clang. No -march=native, no -ffast-math: a build
 # runs on every machine of its architecture and leaves the process's floating-point state alone.
 COMMON = {
-    "unix": ["-O0", "-g"] if DEBUG else [
-        "-O3", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast",
-        "-fvisibility=hidden", "-g0",
+    "unix": ["-O0", "-g"]
+    if DEBUG
+    else [
+        "-O3",
+        "-fno-math-errno",
+        "-fno-trapping-math",
+        "-ffp-contract=fast",
+        "-fvisibility=hidden",
+        "-g0",
     ],
     "msvc": ["/Od"] if DEBUG else ["/O2"],
 }
@@ -33,8 +39,15 @@ VARIANTS = {
     "baseline": {"unix": [], "msvc": []},
     "avx2": {"unix": ["-mavx2", "-mfma"], "msvc": ["/arch:AVX2"]},
     "avx512": {
-        "unix": ["-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mavx2", "-mfma",
-                 "-mprefer-vector-width=512"],
+        "unix": [
+            "-mavx512f",
+            "-mavx512dq",
+            "-mavx512bw",
+            "-mavx512vl",
+            "-mavx2",
+            "-mfma",
+            "-mprefer-vector-width=512",
+        ],
         "msvc": ["/arch:AVX512"],
     },
 }
@@ -60,8 +73,12 @@ def extensions():
     headers = sorted(str(p) for p in CORE.iterdir() if p.suffix in (".h", ".pxd", ".pxi"))
     names = ["_cpu"] + [f"_engine_{variant}" for variant in chosen_variants()]
     return [
-        Extension(f"cmlp._core.{name}", [str(CORE / f"{name}.pyx")],
-                  include_dirs=[str(CORE)], depends=headers)
+        Extension(
+            f"cmlp._core.{name}",
+            [str(CORE / f"{name}.pyx")],
+            include_dirs=[str(CORE)],
+            depends=headers,
+        )
         for name in names
     ]
 
@@ -91,7 +108,7 @@ class BuildExt(build_ext):
             source.write_text("int probe(void) { return 0; }\n")
             self.compiler.compile([str(source)], output_dir=folder, extra_postargs=flags)
             return True
-        except Exception:  # noqa: BLE001 - each compiler class raises its own
+        except Exception:  # each compiler class raises its own
             return False
         finally:
             shutil.rmtree(folder, ignore_errors=True)
@@ -99,7 +116,9 @@ class BuildExt(build_ext):
 
 setup(
     ext_modules=cythonize(
-        extensions(), compiler_directives=DIRECTIVES, nthreads=0 if os.name == "nt" else 2,
+        extensions(),
+        compiler_directives=DIRECTIVES,
+        nthreads=0 if os.name == "nt" else 2,
         build_dir="build/cython",
     ),
     cmdclass={"build_ext": BuildExt},

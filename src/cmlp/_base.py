@@ -175,7 +175,7 @@ class BaseMultilayerPerceptron(BaseEstimator, ABC):
             parameters.set("coefs", coefs_init)
         if intercepts_init is not None:
             parameters.set("intercepts", intercepts_init)
-            if not self.fit_intercept and parameters.vector[parameters.intercept_starts[0] :].any():
+            if not self.fit_intercept and any(b.any() for b in parameters.intercepts):
                 raise ValueError("fit_intercept=False allows no intercepts_init but zeros.")
 
         dtype = parameters.dtype

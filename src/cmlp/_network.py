@@ -109,10 +109,8 @@ class Network:
         if len(hidden) != n_hidden:
             raise ValueError(f"{n_hidden} hidden activations are needed, got {hidden}.")
         for name in hidden:
-            check_name("activation", name, {n for n, r in engine.ACTIVATIONS.items() if r["hidden"]})
-        check_name(
-            "out_activation", out_activation, {n for n, r in engine.ACTIVATIONS.items() if r["output"]}
-        )
+            check_name("activation", name, activations_for("hidden"))
+        check_name("out_activation", out_activation, activations_for("output"))
         check_name("loss", loss, set(engine.LOSSES))
         if loss == "log_loss" and out_activation == "logistic":
             loss = "binary_log_loss"
@@ -196,7 +194,7 @@ class Network:
         coefs = self._parameters.astype(dtype).coefs
         output = activations[-1]
         delta = np.empty_like(output)
-        engine.output_delta(self.loss, self.activations[-1], y, zs[-1], output, delta, weight)
+        engine.output_delta(self.loss, self.activations[-1], y, output, delta, zs[-1], weight)
         deltas = self._backward(zs, activations, delta, dtype)
         coef_grads, intercept_grads = [], []
         for layer, delta in enumerate(deltas):
@@ -266,7 +264,7 @@ class Network:
         for layer in range(len(coefs) - 1, 0, -1):
             delta = times_transposed(deltas[0], coefs[layer])
             engine.activation_backward(
-                self.activations[layer - 1], zs[layer - 1], activations[layer], delta
+                self.activations[layer - 1], activations[layer], delta, zs[layer - 1]
             )
             deltas.insert(0, delta)
         return deltas
@@ -279,7 +277,7 @@ class Network:
         for k in range(output.shape[1]):
             delta = np.zeros_like(output)
             delta[:, k] = 1
-            engine.activation_backward(self.activations[-1], zs[-1], output, delta)
+            engine.activation_backward(self.activations[-1], output, delta, zs[-1])
             per_output.append(self._backward(zs, activations, delta, output.dtype))
         return activations, [np.stack(d, axis=1) for d in zip(*per_output, strict=True)]
 
@@ -294,3 +292,8 @@ def times_transposed(delta, coef):
 def check_name(parameter, name, known):
     if name not in known:
         raise ValueError(f"{parameter} must be one of {sorted(known)}, got {name!r}.")
+
+
+def activations_for(place):
+    """Names of the activations that may stand on a "hidden" or the "output" layer."""
+    return {name for name, row in engine.ACTIVATIONS.items() if row[place]}

@@ -103,9 +103,7 @@ class AdamOptimizer(Optimizer):
         if self.t == 0:
             return float(self.learning_rate_init)
         return (
-            self.learning_rate_init
-            * np.sqrt(1 - self.beta_2**self.t)
-            / (1 - self.beta_1**self.t)
+            self.learning_rate_init * np.sqrt(1 - self.beta_2**self.t) / (1 - self.beta_1**self.t)
         )
 
     def after_epoch(self, hyper):

@@ -124,4 +124,3 @@ class Parameters:
         return engine.Layout(
             self.units, self.coef_starts, self.intercept_starts, activations, loss, fit_intercept
         )
-

@@ -141,12 +141,12 @@ class MLPRegressor(RegressorMixin, BaseMultilayerPerceptron):
     >>> regr.fit(X_train, y_train)
     MLPRegressor(max_iter=2000, random_state=1, tol=0.1)
     >>> regr.predict(X_test[:2]).round(1)
-    array([  29. , -290.7])
+    array([  29. , -290.8])
     >>> round(regr.score(X_test, y_test), 2)
     0.98
     """
 
-    _parameter_constraints: dict = {  # noqa: RUF012 - scikit-learn's convention
+    _parameter_constraints: dict = {
         **BaseMultilayerPerceptron._parameter_constraints,
         "loss": [StrOptions(set(LOSSES))],
         "out_activation": [StrOptions({"auto", *OUT_ACTIVATIONS})],

@@ -114,9 +114,7 @@ def out_of_patience(est):
     return False
 
 
-def fit_stochastic(
-    est, parameters, layout, dataset, arrays, random_state, loss_type, incremental
-):
+def fit_stochastic(est, parameters, layout, dataset, arrays, random_state, loss_type, incremental):
     """Train ``parameters.vector`` in place, for one epoch if incremental.
 
     Parameters

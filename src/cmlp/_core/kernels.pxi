@@ -148,7 +148,8 @@ def activate(str activation, floating[:, ::1] z):
 
 
 def activation_backward(
-    str activation, const floating[:, ::1] z, const floating[:, ::1] a, floating[:, ::1] delta,
+    str activation, const floating[:, ::1] a, floating[:, ::1] delta,
+    const floating[:, ::1] z=None,
 ):
     """delta *= f'(z) in place (softmax: times its Jacobian); z may be None where not needed."""
     row = ACTIVATIONS[activation]
@@ -180,8 +181,8 @@ def loss_sum(
 
 
 def output_delta(
-    str loss, str activation, const floating[:, ::1] y, const floating[:, ::1] z,
-    const floating[:, ::1] p, floating[:, ::1] delta, const floating[::1] weight=None,
+    str loss, str activation, const floating[:, ::1] y, const floating[:, ::1] p,
+    floating[:, ::1] delta, const floating[:, ::1] z=None, const floating[::1] weight=None,
 ):
     """delta = w dL/dz of the output layer, for any pair of loss and output activation."""
     cdef int which = LOSSES[loss]["id"], output = ACTIVATIONS[activation]["id"]
