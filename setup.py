@@ -69,6 +69,10 @@ def chosen_variants():
     return list(VARIANTS) if X86 else ["baseline"]
 
 
+# a folder for each configuration, so that no build picks up another's leftovers
+BUILD_BASE = "build/" + "-".join(["debug"] * DEBUG + chosen_variants())
+
+
 def extensions():
     headers = sorted(str(p) for p in CORE.iterdir() if p.suffix in (".h", ".pxd", ".pxi"))
     names = ["_cpu"] + [f"_engine_{variant}" for variant in chosen_variants()]
@@ -119,7 +123,8 @@ setup(
         extensions(),
         compiler_directives=DIRECTIVES,
         nthreads=0 if os.name == "nt" else 2,
-        build_dir="build/cython",
+        build_dir=f"{BUILD_BASE}/cython",
     ),
+    options={"build": {"build_base": BUILD_BASE}},
     cmdclass={"build_ext": BuildExt},
 )

@@ -1,3 +1,3 @@
-# The engine compiled for the avx512 instruction set; setup.py gives the flags, engine.pxi the code.
+# The engine, compiled for avx512: setup.py gives the flags, engine.pxi the code.
 include "engine.pxi"
 include "kernels.pxi"

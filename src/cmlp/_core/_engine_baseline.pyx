@@ -1,3 +1,3 @@
-# The engine compiled for the baseline instruction set; setup.py gives the flags, engine.pxi the code.
+# The engine, compiled for baseline: setup.py gives the flags, engine.pxi the code.
 include "engine.pxi"
 include "kernels.pxi"

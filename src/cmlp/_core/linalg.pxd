@@ -10,6 +10,7 @@ from cython cimport floating
 cdef extern from "tile.h" nogil:
     int ROWS "CMLP_ROWS"
     int VECTOR_BYTES "CMLP_VECTOR_BYTES"
+    bint MASKED "CMLP_MASKED"
     void cmlp_tile_f32(int, int, Py_ssize_t, const float*, Py_ssize_t, Py_ssize_t,
                        const float*, Py_ssize_t, float*, Py_ssize_t, int, const float*)
     void cmlp_tile_f64(int, int, Py_ssize_t, const double*, Py_ssize_t, Py_ssize_t,
@@ -87,7 +88,7 @@ cdef inline void gemm_block(
     cdef const floating* bias_at
     while j < n:
         cols = min(width, n - j)
-        if pack_all or cols % lanes:
+        if pack_all or (cols % lanes and not MASKED):
             panel = &pack[pack0 + j * depth]
             panel_ld = width
         else:
@@ -132,11 +133,11 @@ cdef inline void gemm(
         p0 = 0
         while p0 < k:
             depth = min(max_depth, k - p0)
-            # panels that are not whole vectors are packed always: the tile reads whole vectors
+            # without masked loads, panels of partial vectors are packed too: see tile.h
             j = 0
             while j < block_cols:
                 cols = min(width, block_cols - j)
-                if pack_all or cols % lanes:
+                if pack_all or (cols % lanes and not MASKED):
                     at = b0 + ((j0 + j) * ldb + p0 if trans_b else p0 * ldb + j0 + j)
                     pack_panel(b, at, ldb, trans_b, depth, cols, pack, pack0 + j * depth)
                 j += width
@@ -151,6 +152,26 @@ cdef inline void gemm(
                 i0 += ROW_BLOCK
             p0 += max_depth
         j0 += COLUMN_BLOCK
+
+
+cdef inline void gemm_tn_narrow(
+    Py_ssize_t m, Py_ssize_t n, Py_ssize_t k,
+    const floating[::1] a, Py_ssize_t a0, const floating[::1] b, Py_ssize_t b0,
+    floating[::1] c, Py_ssize_t c0, bint accumulate, floating[::1] pack, Py_ssize_t pack0,
+) noexcept nogil:
+    """C (m, n) = A.T B [+ C] for A (k, m), B (k, n) and n below a tile's width.
+
+    Computed as C.T = B.T A, whose rows fill the vectors, and transposed. The pack buffer has
+    gemm_pack_size(m, k) + m n elements.
+    """
+    cdef Py_ssize_t i, j, t0 = pack0 + gemm_pack_size(m, k, sizeof(floating))
+    gemm(n, m, k, &b[b0], 1, n, a, a0, False, pack, t0, False, a, -1, pack, pack0)
+    for i in range(m):
+        for j in range(n):
+            if accumulate:
+                c[c0 + i * n + j] += pack[t0 + j * m + i]
+            else:
+                c[c0 + i * n + j] = pack[t0 + j * m + i]
 
 
 cdef inline void gemv(

@@ -6,9 +6,15 @@ from libc.string cimport memcpy, memset
 from cmlp._core.activations cimport activate, activation_backward
 from cmlp._core.batch cimport (
     gather_targets, gather_weights, gather_x, sparse_affine, sparse_coef_gradient, total_weight)
-from cmlp._core.linalg cimport column_sums, dot, gemm, gemm_pack_size, gemv, gemv_t, ger
+from cmlp._core.linalg cimport column_sums, dot, gemm, gemm_pack_size, gemm_tn_narrow, gemv, gemv_t, ger, panel_width
 from cmlp._core.losses cimport SOFTMAX, loss_sum, output_delta, softmax
 from cmlp._core.types cimport Layer, Net, Plan, Source
+
+
+cdef inline bint is_narrow(const Layer* layer, size_t itemsize) noexcept nogil:
+    """Whether the gradient of the layer is better computed transposed: see gemm_tn_narrow."""
+    cdef Py_ssize_t width = panel_width(itemsize)
+    return layer.fan_out < width and layer.fan_in >= width
 
 
 cdef inline Plan plan_workspace(const Net* net, Py_ssize_t rows, size_t itemsize) noexcept nogil:
@@ -28,14 +34,20 @@ cdef inline Plan plan_workspace(const Net* net, Py_ssize_t rows, size_t itemsize
     plan.pack = plan.delta + 2 * rows * net.widest
     for l in range(net.n_layers):
         layer = &net.layers[l]
-        pack = max(pack, gemm_pack_size(layer.fan_out, layer.fan_in, itemsize))   # forward
-        pack = max(pack, gemm_pack_size(layer.fan_in, layer.fan_out, itemsize))   # delta
-        pack = max(pack, gemm_pack_size(layer.fan_out, rows, itemsize))           # gradient
+        # forward, delta, gradient
+        pack = max(pack, gemm_pack_size(layer.fan_out, layer.fan_in, itemsize))
+        pack = max(pack, gemm_pack_size(layer.fan_in, layer.fan_out, itemsize))
+        pack = max(pack, gemm_pack_size(layer.fan_out, rows, itemsize))
+        if is_narrow(layer, itemsize):
+            pack = max(pack, gemm_pack_size(layer.fan_in, rows, itemsize)
+                       + layer.fan_in * layer.fan_out)
     plan.size = plan.pack + pack
     return plan
 
 
-cdef inline Py_ssize_t output_offset(const Net* net, const Plan* plan, Py_ssize_t l) noexcept nogil:
+cdef inline Py_ssize_t output_offset(
+    const Net* net, const Plan* plan, Py_ssize_t l,
+) noexcept nogil:
     """Where the activations (rows, fan_out) of layer l start in the workspace."""
     return plan.a + plan.rows * net.layers[l].units_before
 
@@ -60,7 +72,7 @@ cdef inline void forward(
     const Net* net, const Plan* plan, const Source* source, const Py_ssize_t* order,
     Py_ssize_t start, Py_ssize_t rows, const floating[::1] params, floating[::1] work,
 ) noexcept nogil:
-    """Activations of every layer for samples start..start+rows of the order (rows <= plan.rows)."""
+    """Activations of every layer for samples start..start+rows of the order, at most plan.rows."""
     cdef Py_ssize_t l, bias, z, a_row, a_col
     cdef const Layer* layer
     cdef const floating* a
@@ -138,6 +150,9 @@ cdef inline void backward(
             a = layer_input(net, plan, source, order, start, rows, l, work, &a_row, &a_col)
             if rows == 1:
                 ger(n_in, n_out, a, a_col, work, delta, grads, layer.coef, accumulate)
+            elif l > 0 and is_narrow(layer, sizeof(floating)):
+                gemm_tn_narrow(n_in, n_out, rows, work, output_offset(net, plan, l - 1),
+                               work, delta, grads, layer.coef, accumulate, work, plan.pack)
             else:
                 gemm(n_in, n_out, rows, a, a_col, a_row, work, delta, False,
                      grads, layer.coef, accumulate, grads, -1, work, plan.pack)

@@ -3,8 +3,8 @@
  * and the choice of a kernel are in linalg.pxd.
  *
  * C (rows x cols, rows <= CMLP_ROWS, cols <= 2 vectors) = A B [+ C] [+ bias], where element
- * (i, p) of A is a[i * a_row + p * a_col] and row p of B is b + p * ldb. Whole vectors of B are
- * read: where cols is not a multiple of the vector length, B must be padded (packed). */
+ * (i, p) of A is a[i * a_row + p * a_col] and row p of B is b + p * ldb. Unless CMLP_MASKED,
+ * whole vectors of B are read: where cols is no multiple of the vector length, B must be padded. */
 #ifndef CMLP_TILE_H
 #define CMLP_TILE_H
 
@@ -65,52 +65,85 @@
 CMLP_DEFINE_VECTOR(float, f32)
 CMLP_DEFINE_VECTOR(double, f64)
 
+/* The first n lanes of a vector, 1 <= n <= lanes; the others are read as 0 and not written. */
+#if defined(__AVX512F__) && defined(__GNUC__) && !defined(CMLP_NO_VECTOR_EXTENSIONS)
+#include <immintrin.h>
+#define CMLP_MASKED 1
+CMLP_INLINE cmlp_vec_f32 cmlp_load_n_f32(const float *p, int n) {
+    return (cmlp_vec_f32)_mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p);
+}
+CMLP_INLINE cmlp_vec_f64 cmlp_load_n_f64(const double *p, int n) {
+    return (cmlp_vec_f64)_mm512_maskz_loadu_pd((__mmask8)((1u << n) - 1), p);
+}
+CMLP_INLINE void cmlp_store_n_f32(float *p, cmlp_vec_f32 v, int n) {
+    _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), (__m512)v);
+}
+CMLP_INLINE void cmlp_store_n_f64(double *p, cmlp_vec_f64 v, int n) {
+    _mm512_mask_storeu_pd(p, (__mmask8)((1u << n) - 1), (__m512d)v);
+}
+#else
+#define CMLP_MASKED 0
+#define CMLP_DEFINE_PARTIAL(T, S)                                                                 \
+    CMLP_INLINE cmlp_vec_##S cmlp_load_n_##S(const T *p, int n) {                                 \
+        T lanes[CMLP_VECTOR_BYTES / sizeof(T)] = {0};                                             \
+        for (int i = 0; i < n; i++) lanes[i] = p[i];                                              \
+        return cmlp_load_##S(lanes);                                                              \
+    }                                                                                             \
+    CMLP_INLINE void cmlp_store_n_##S(T *p, cmlp_vec_##S v, int n) {                              \
+        T lanes[CMLP_VECTOR_BYTES / sizeof(T)];                                                   \
+        cmlp_store_##S(lanes, v);                                                                 \
+        for (int i = 0; i < n; i++) p[i] = lanes[i];                                              \
+    }
+CMLP_DEFINE_PARTIAL(float, f32)
+CMLP_DEFINE_PARTIAL(double, f64)
+#endif
+
 #define CMLP_DEFINE_TILE(T, S)                                                                    \
-    /* rows and vectors are constants at every call, so that sums[][] lives in registers */       \
+    /* rows, vectors and whole are constants at every call, so that sums[][] lives in registers;  \
+     * unless whole, the last vector has only `last` lanes */                                     \
     CMLP_INLINE void cmlp_tile_fixed_##S(                                                         \
-        const int rows, const int vectors, int cols, ptrdiff_t depth, const T *a,                 \
-        ptrdiff_t a_row, ptrdiff_t a_col, const T *b, ptrdiff_t ldb, T *c, ptrdiff_t ldc,         \
-        int accumulate, const T *bias) {                                                          \
+        const int rows, const int vectors, const int whole, int last, ptrdiff_t depth,            \
+        const T *a, ptrdiff_t a_row, ptrdiff_t a_col, const T *b, ptrdiff_t ldb, T *c,            \
+        ptrdiff_t ldc, int accumulate, const T *bias) {                                           \
         enum { LANES = CMLP_VECTOR_BYTES / sizeof(T) };                                           \
-        cmlp_vec_##S sums[CMLP_ROWS][2];                                                          \
-        T edge[2 * LANES] = {0};                                                                  \
-        if (bias && cols < vectors * LANES) {                                                     \
-            memcpy(edge, bias, (size_t)cols * sizeof(T));                                         \
-            bias = edge;                                                                          \
-        }                                                                                         \
+        cmlp_vec_##S sums[CMLP_ROWS][2], start[2];                                                \
+        CMLP_UNROLL for (int v = 0; v < vectors; v++)                                             \
+            start[v] = !bias ? cmlp_load_##S(cmlp_zeros_##S)                                      \
+                : whole || v < vectors - 1 ? cmlp_load_##S(bias + v * LANES)                      \
+                : cmlp_load_n_##S(bias + v * LANES, last);                                        \
         CMLP_UNROLL for (int i = 0; i < rows; i++)                                                \
-            CMLP_UNROLL for (int v = 0; v < vectors; v++)                                         \
-                sums[i][v] = cmlp_load_##S(bias ? bias + v * LANES : cmlp_zeros_##S);             \
+            CMLP_UNROLL for (int v = 0; v < vectors; v++) sums[i][v] = start[v];                  \
         for (ptrdiff_t p = 0; p < depth; p++) {                                                   \
             cmlp_vec_##S row[2];                                                                  \
             CMLP_UNROLL for (int v = 0; v < vectors; v++)                                         \
-                row[v] = cmlp_load_##S(b + p * ldb + v * LANES);                                  \
+                row[v] = !CMLP_MASKED || whole || v < vectors - 1                                 \
+                    ? cmlp_load_##S(b + p * ldb + v * LANES)                                      \
+                    : cmlp_load_n_##S(b + p * ldb + v * LANES, last);                             \
             CMLP_UNROLL for (int i = 0; i < rows; i++) {                                          \
                 T x = a[i * a_row + p * a_col];                                                   \
                 CMLP_UNROLL for (int v = 0; v < vectors; v++)                                     \
                     sums[i][v] = cmlp_fma_##S(x, row[v], sums[i][v]);                             \
             }                                                                                     \
         }                                                                                         \
-        CMLP_UNROLL for (int i = 0; i < rows; i++) {                                              \
-            T *out = c + i * ldc;                                                                 \
-            if (cols == vectors * LANES) {                                                        \
-                CMLP_UNROLL for (int v = 0; v < vectors; v++) {                                   \
+        CMLP_UNROLL for (int i = 0; i < rows; i++)                                                \
+            CMLP_UNROLL for (int v = 0; v < vectors; v++) {                                       \
+                T *out = c + i * ldc + v * LANES;                                                 \
+                if (whole || v < vectors - 1) {                                                   \
+                    if (accumulate) sums[i][v] = cmlp_add_##S(sums[i][v], cmlp_load_##S(out));    \
+                    cmlp_store_##S(out, sums[i][v]);                                              \
+                } else {                                                                          \
                     if (accumulate)                                                               \
-                        sums[i][v] = cmlp_add_##S(sums[i][v], cmlp_load_##S(out + v * LANES));    \
-                    cmlp_store_##S(out + v * LANES, sums[i][v]);                                  \
+                        sums[i][v] = cmlp_add_##S(sums[i][v], cmlp_load_n_##S(out, last));        \
+                    cmlp_store_n_##S(out, sums[i][v], last);                                      \
                 }                                                                                 \
-            } else {                                                                              \
-                CMLP_UNROLL for (int v = 0; v < vectors; v++)                                     \
-                    cmlp_store_##S(edge + v * LANES, sums[i][v]);                                 \
-                for (int j = 0; j < cols; j++)                                                    \
-                    out[j] = accumulate ? out[j] + edge[j] : edge[j];                             \
             }                                                                                     \
-        }                                                                                         \
     }                                                                                             \
     static void cmlp_tile_##S(                                                                    \
         int rows, int cols, ptrdiff_t depth, const T *a, ptrdiff_t a_row, ptrdiff_t a_col,        \
         const T *b, ptrdiff_t ldb, T *c, ptrdiff_t ldc, int accumulate, const T *bias) {          \
-        switch (2 * rows + (cols > (int)(CMLP_VECTOR_BYTES / sizeof(T)))) {                       \
+        enum { LANES = CMLP_VECTOR_BYTES / sizeof(T) };                                           \
+        const int vectors = cols > LANES ? 2 : 1, last = cols - (vectors - 1) * LANES;            \
+        switch (4 * rows + 2 * (vectors - 1) + (last == LANES)) {                                 \
             CMLP_TILE_CASES(S, 1) CMLP_TILE_CASES(S, 2) CMLP_TILE_CASES(S, 3)                     \
             CMLP_TILE_CASES(S, 4) CMLP_TILE_CASES(S, 5) CMLP_TILE_CASES(S, 6)                     \
             CMLP_TILE_CASES_7_8(S)                                                                \
@@ -134,15 +167,14 @@ CMLP_DEFINE_VECTOR(double, f64)
         return sum;                                                                               \
     }
 
-#define CMLP_TILE_CASES(S, rows)                                                                  \
-    case 2 * rows:                                                                                \
-        cmlp_tile_fixed_##S(rows, 1, cols, depth, a, a_row, a_col, b, ldb, c, ldc, accumulate,    \
-                            bias);                                                                \
-        break;                                                                                    \
-    case 2 * rows + 1:                                                                            \
-        cmlp_tile_fixed_##S(rows, 2, cols, depth, a, a_row, a_col, b, ldb, c, ldc, accumulate,    \
-                            bias);                                                                \
+#define CMLP_TILE_CASE(S, rows, vectors, whole)                                                   \
+    case 4 * rows + 2 * (vectors - 1) + whole:                                                    \
+        cmlp_tile_fixed_##S(rows, vectors, whole, last, depth, a, a_row, a_col, b, ldb, c, ldc,   \
+                            accumulate, bias);                                                    \
         break;
+#define CMLP_TILE_CASES(S, rows)                                                                  \
+    CMLP_TILE_CASE(S, rows, 1, 0) CMLP_TILE_CASE(S, rows, 1, 1)                                   \
+    CMLP_TILE_CASE(S, rows, 2, 0) CMLP_TILE_CASE(S, rows, 2, 1)
 #if CMLP_ROWS == 8
 #define CMLP_TILE_CASES_7_8(S) CMLP_TILE_CASES(S, 7) CMLP_TILE_CASES(S, 8)
 #else

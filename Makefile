@@ -1,0 +1,49 @@
+# The commands of the README. Each makes what it needs; all work inside .venv, so that an
+# externally managed system Python (PEP 668) is left alone.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+
+.PHONY: quickstart test lint bench debug clean
+
+quickstart: $(VENV)/.installed
+	$(BIN)/python examples/quickstart.py
+
+test: $(VENV)/.tested
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.linted
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/cython-lint src
+
+bench: $(VENV)/.installed
+	$(BIN)/pip install --quiet ".[bench]"
+	$(BIN)/python benchmarks/run.py
+
+# every check of Cython on, no optimisation; in an environment of its own
+debug:
+	$(MAKE) test VENV=.venv-debug CMLP_DEBUG=1
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+
+SOURCES = pyproject.toml setup.py $(wildcard src/cmlp/*.py src/cmlp/_core/*)
+
+# pip builds in a clean environment of its own; an unchanged engine is not compiled again
+$(VENV)/.installed: $(BIN)/python $(SOURCES)
+	CMLP_DEBUG=$(CMLP_DEBUG) $(BIN)/pip install --quiet .
+	touch $@
+
+$(VENV)/.tested: $(BIN)/python $(SOURCES)
+	CMLP_DEBUG=$(CMLP_DEBUG) $(BIN)/pip install --quiet ".[test]"
+	touch $@
+
+$(VENV)/.linted: $(BIN)/python
+	$(BIN)/pip install --quiet "ruff>=0.6" "cython-lint>=0.16"
+	touch $@
+
+clean:
+	rm -rf build dist .venv .venv-debug src/*.egg-info
