@@ -1,0 +1,81 @@
+"""The order of the floors in docs/design.md, read from the sources: imports go downwards only."""
+
+import ast
+import re
+from pathlib import Path
+
+import cmlp
+from cmlp._core import engine
+
+SOURCE = Path(__file__).parents[1] / "src" / "cmlp"
+FLOORS = {
+    "cmlp": 6,
+    "cmlp._classifier": 5,
+    "cmlp._regressor": 5,
+    "cmlp._network": 5,
+    "cmlp._base": 4,
+    "cmlp._stochastic": 3,
+    "cmlp._lbfgs": 3,
+    "cmlp._optimizers": 2,
+    "cmlp._parameters": 2,
+    "cmlp._core": 1,
+    "cmlp._core._cpu": 0,
+}
+CORE = ["types", "activations", "linalg", "losses", "optimizers", "batch", "network"]
+
+
+def module_name(path):
+    parts = ("cmlp", *path.relative_to(SOURCE).with_suffix("").parts)
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imported_modules(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("cmlp"):
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+            yield from (name if name in FLOORS else node.module for name in names)
+
+
+def test_every_python_module_has_a_floor():
+    assert {module_name(path) for path in SOURCE.rglob("*.py")} == set(FLOORS) - {
+        "cmlp._core._cpu"
+    }
+
+
+def test_python_imports_go_downwards():
+    for path in SOURCE.rglob("*.py"):
+        importer = module_name(path)
+        for imported in imported_modules(path):
+            if importer == "cmlp._network":
+                # Network shares the estimators' reading of input, one floor below
+                assert FLOORS[imported] <= 4
+            assert FLOORS[imported] < FLOORS[importer], f"{importer} imports {imported}"
+
+
+def test_core_cimports_go_downwards():
+    for position, name in enumerate(CORE):
+        text = (SOURCE / "_core" / f"{name}.pxd").read_text()
+        for imported in re.findall(r"from cmlp\._core\.(\w+) cimport", text):
+            assert CORE.index(imported) < position, f"{name}.pxd cimports {imported}"
+
+
+def test_the_engine_imports_nothing_from_above():
+    for path in [*(SOURCE / "_core").glob("*.px*")]:
+        assert not re.search(r"(from|import) cmlp\.(?!_core)", path.read_text()), path.name
+
+
+def test_every_entry_of_the_tables_is_documented():
+    for name, row in engine.ACTIVATIONS.items():
+        assert row["formula"]
+        if row["hidden"]:
+            assert f"'{name}'" in cmlp.MLPClassifier.__doc__
+            assert f"'{name}'" in cmlp.MLPRegressor.__doc__
+        if row["output"] and name != "softmax":
+            assert f"'{name}'" in cmlp.MLPRegressor.__doc__
+    for name, row in engine.LOSSES.items():
+        if row["regressor"]:
+            assert f"'{name}'" in cmlp.MLPRegressor.__doc__
+        assert f'"{name}"' in cmlp.Network.__doc__
+    for name in engine.OPTIMIZERS:
+        assert f"'{name}'" in cmlp.MLPClassifier.__doc__
+        assert f"'{name}'" in cmlp.MLPRegressor.__doc__
