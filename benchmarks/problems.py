@@ -1,0 +1,180 @@
+"""The named problems: data of fixed seed, network, batch size and number of epochs.
+
+Nothing is timed here, and no system is known by name.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import pairwise
+
+import numpy as np
+import scipy.sparse as sp
+from sklearn.datasets import load_digits
+
+SEED = 0
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Data, a network and how to train it; every system does exactly this work.
+
+    Parameters
+    ----------
+    name : str
+    data : callable
+        Without arguments; returns X, dense or CSR, and y, labels 0, 1, ... or real numbers.
+    kind : "classifier" or "regressor"
+    batch_size : int or None
+        None: all samples ("lbfgs").
+    epochs : tuple (few, many)
+        The time of a step is the difference between two such fits, divided by the steps.
+    parameters : dict
+        Of the estimator, by scikit-learn's names.
+    X, y : arrays
+        Set by `load`.
+    """
+
+    name: str
+    data: Callable
+    kind: str
+    batch_size: int | None
+    epochs: tuple
+    parameters: dict = field(default_factory=dict)
+    X: np.ndarray | sp.csr_matrix | None = None
+    y: np.ndarray | None = None
+
+    def load(self, dtype):
+        """This problem with its data in the given dtype."""
+        X, y = self.data()
+        if self.kind == "regressor":
+            y = y.astype(dtype)
+        return replace(self, X=X.astype(dtype), y=y)
+
+    @property
+    def dtype(self):
+        return self.X.dtype
+
+    @property
+    def hidden_layer_sizes(self):
+        return self.parameters.get("hidden_layer_sizes", (100,))
+
+    @property
+    def activation(self):
+        return self.parameters.get("activation", "relu")
+
+    @property
+    def solver(self):
+        return self.parameters.get("solver", "adam")
+
+    @property
+    def units(self):
+        """Number of features, hidden layer sizes, number of outputs."""
+        return [self.X.shape[1], *self.hidden_layer_sizes, self.targets().shape[1]]
+
+    @property
+    def description(self):
+        batch = "full batch" if self.batch_size is None else f"batch {self.batch_size}"
+        return f"{'-'.join(map(str, self.units))} {self.activation}, {self.solver}, {batch}"
+
+    def steps(self, n_epochs):
+        """Number of weight updates in so many epochs, or of iterations of "lbfgs"."""
+        if self.batch_size is None:
+            return n_epochs
+        return n_epochs * math.ceil(self.X.shape[0] / self.batch_size)
+
+    def targets(self):
+        """y as a 2-D array of X's dtype: one-hot columns, one for two classes."""
+        if self.kind == "regressor":
+            return self.y.reshape(len(self.y), -1)
+        one_hot = np.eye(self.y.max() + 1, dtype=self.dtype)[self.y]
+        return one_hot[:, 1:] if one_hot.shape[1] == 2 else one_hot
+
+    def initial_weights(self, random_state):
+        """Weights and biases as scikit-learn draws them: (coefs, intercepts), two lists."""
+        coefs, intercepts = [], []
+        for fan_in, fan_out in pairwise(self.units):
+            bound = math.sqrt((2 if self.activation == "logistic" else 6) / (fan_in + fan_out))
+            coefs.append(random_state.uniform(-bound, bound, (fan_in, fan_out)))
+            intercepts.append(random_state.uniform(-bound, bound, fan_out))
+        return [[a.astype(self.dtype) for a in arrays] for arrays in (coefs, intercepts)]
+
+    def orders(self, random_state):
+        """The order of the samples in each epoch, without end, as scikit-learn draws it."""
+        order = np.arange(self.X.shape[0])
+        while True:
+            order = order[random_state.permutation(len(order))]
+            yield order
+
+
+def digits():
+    X, y = load_digits(return_X_y=True)
+    return X / 16, y
+
+
+def labels(rng, scores):
+    """Classes that a network can learn, but not perfectly: the largest of noisy scores."""
+    scores = (scores - scores.mean(axis=0)) / scores.std(axis=0)
+    return np.argmax(scores + 0.3 * rng.normal(size=scores.shape), axis=1)
+
+
+def synthetic_classes(n_samples, n_features, n_classes):
+    rng = np.random.default_rng(SEED)
+    X = rng.normal(size=(n_samples, n_features))
+    W = rng.normal(size=(n_features, n_classes))
+    return X, labels(rng, np.abs(X) @ W)
+
+
+def synthetic_values(n_samples, n_features):
+    rng = np.random.default_rng(SEED)
+    X = rng.normal(size=(n_samples, n_features))
+    w = rng.normal(size=n_features)
+    return X, np.sin(X @ w) + 0.1 * rng.normal(size=n_samples)
+
+
+def synthetic_sparse(n_samples, n_features, density, n_classes):
+    rng = np.random.default_rng(SEED)
+    X = sp.random(n_samples, n_features, density, format="csr", random_state=rng)
+    W = rng.normal(size=(n_features, n_classes))
+    return X, labels(rng, X @ W)
+
+
+def _hidden(*sizes, **others):
+    return {"hidden_layer_sizes": sizes, **others}
+
+
+def _online(*sizes):
+    return _hidden(*sizes, solver="sgd", momentum=0.9, nesterovs_momentum=True)
+
+
+_20_2 = partial(synthetic_classes, 4000, 20, 2)
+_20_3 = partial(synthetic_classes, 4000, 20, 3)
+
+_ALL = [
+    Problem("digits", digits, "classifier", 200, (1, 41)),
+    Problem("digits-batch-1", digits, "classifier", 1, (1, 2), _hidden(50)),
+    Problem("default-shape", _20_2, "classifier", 200, (1, 21)),
+    Problem("deep-batch-32", _20_2, "classifier", 32, (1, 4), _hidden(64, 64, 64)),
+    Problem("tanh", _20_3, "classifier", 200, (1, 11), _hidden(100, 50, activation="tanh")),
+    Problem(
+        "logistic", _20_3, "classifier", 200, (1, 11), _hidden(100, 50, activation="logistic")
+    ),
+    Problem("regression", partial(synthetic_values, 20640, 8), "regressor", 200, (1, 5)),
+    Problem(
+        "online", partial(synthetic_classes, 1000, 20, 2), "classifier", 1, (1, 4), _online(100)
+    ),
+    Problem("mnist-shape", partial(synthetic_classes, 10000, 784, 10), "classifier", 200, (1, 3)),
+    Problem(
+        "sparse",
+        partial(synthetic_sparse, 20000, 5000, 0.005, 2),
+        "classifier",
+        200,
+        (1, 2),
+        _hidden(50),
+    ),
+    Problem("lbfgs", digits, "classifier", None, (10, 50), {"solver": "lbfgs"}),
+]
+
+#: name -> Problem, without data until `Problem.load`
+PROBLEMS = {problem.name: problem for problem in _ALL}
