@@ -10,7 +10,7 @@ from pathlib import Path
 
 CMLP, REFERENCE = "cmlp", "scikit-learn"
 MAX_RATIO = 1.15
-MAX_EXTRA_US = 2.0  # per step: less is noise
+MAX_EXTRA_US = 0.2  # per step: less is noise
 
 
 def times(path):

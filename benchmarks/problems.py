@@ -32,6 +32,8 @@ class Problem:
         The time of a step is the difference between two such fits, divided by the steps.
     parameters : dict
         Of the estimator, by scikit-learn's names.
+    slow : bool
+        Left out of a quick run.
     X, y : arrays
         Set by `load`.
     """
@@ -42,6 +44,7 @@ class Problem:
     batch_size: int | None
     epochs: tuple
     parameters: dict = field(default_factory=dict)
+    slow: bool = False
     X: np.ndarray | sp.csr_matrix | None = None
     y: np.ndarray | None = None
 
@@ -150,6 +153,7 @@ def _online(*sizes):
 
 _20_2 = partial(synthetic_classes, 4000, 20, 2)
 _20_3 = partial(synthetic_classes, 4000, 20, 3)
+_784_10 = partial(synthetic_classes, 10000, 784, 10)
 
 _ALL = [
     Problem("digits", digits, "classifier", 200, (1, 41)),
@@ -164,7 +168,16 @@ _ALL = [
     Problem(
         "online", partial(synthetic_classes, 1000, 20, 2), "classifier", 1, (1, 4), _online(100)
     ),
-    Problem("mnist-shape", partial(synthetic_classes, 10000, 784, 10), "classifier", 200, (1, 3)),
+    Problem("mnist-shape", _784_10, "classifier", 200, (1, 3)),
+    Problem(
+        "online-wide",
+        partial(synthetic_classes, 500, 784, 10),
+        "classifier",
+        1,
+        (1, 3),
+        _online(100),
+    ),
+    Problem("wide", _784_10, "classifier", 512, (1, 2), _hidden(1024, 1024), slow=True),
     Problem(
         "sparse",
         partial(synthetic_sparse, 20000, 5000, 0.005, 2),

@@ -120,8 +120,7 @@ def parse_arguments():
     parser.add_argument(
         "--problems",
         type=lambda names: names.split(","),
-        default=list(PROBLEMS),
-        help=f"names, separated by commas, of: {', '.join(PROBLEMS)}",
+        help=f"names, separated by commas, of: {', '.join(PROBLEMS)}; default: all",
     )
     parser.add_argument("--dtype", choices=DTYPES, action="append", help="default: both")
     parser.add_argument("--repeats", type=int, help=f"default: {REPEATS}")
@@ -133,6 +132,8 @@ def parse_arguments():
         help="where results.json and speedup.png go; default: benchmarks/results",
     )
     arguments = parser.parse_args()
+    if arguments.problems is None:
+        arguments.problems = [n for n, p in PROBLEMS.items() if not (arguments.quick and p.slow)]
     unknown = set(arguments.problems) - set(PROBLEMS)
     if unknown:
         parser.error(f"unknown problems: {', '.join(sorted(unknown))}")
