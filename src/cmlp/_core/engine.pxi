@@ -1,10 +1,13 @@
 # The entry points of the engine: what Python calls once per epoch, per L-BFGS evaluation or per
 # predict. Arguments are checked here, before any memory is touched; no arithmetic.
 
+from operator import index
+
 import numpy as np
 
 from cython cimport floating
 from cpython.exc cimport PyErr_CheckSignals
+from cpython.pyport cimport PY_SSIZE_T_MAX
 from libc.stdint cimport int32_t, int64_t, uint8_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy
@@ -89,11 +92,20 @@ cdef class Layout:
     ):
         cdef Py_ssize_t l, n_layers = len(units) - 1
         cdef Layer* layer
+        units = tuple(map(index, units))     # Python integers, which do not overflow
         if n_layers < 1 or min(units) < 1:
             raise ValueError(f"units must be two or more positive integers, got {units}.")
         if not len(coef_starts) == len(intercept_starts) == len(activations) == n_layers:
             raise ValueError("One activation and one start of each kind per layer is needed.")
-        self.units = tuple(units)
+        n_coefs = sum(units[l] * units[l + 1] for l in range(n_layers))
+        n_params = n_coefs + sum(units[1:])
+        if 8 * (n_params + 6 * CHUNK_ROWS * sum(units)) > PY_SSIZE_T_MAX:
+            raise ValueError(f"A network with the layers {list(units)} is too large.")
+        for l in range(n_layers):
+            if not (0 <= coef_starts[l] <= n_coefs - units[l] * units[l + 1]
+                    and n_coefs <= intercept_starts[l] <= n_params - units[l + 1]):
+                raise ValueError("Weights come first in the parameter vector, biases last.")
+        self.units = units
         self.net.layers = <Layer*>calloc(n_layers, sizeof(Layer))
         if self.net.layers is NULL:
             raise MemoryError()
@@ -162,6 +174,8 @@ cdef class Dataset:
         self.source.n_samples, self.source.n_features = X.shape
         self.owners = (X, y, sample_weight)
         if hasattr(X, "indptr"):
+            if X.format != "csr":
+                raise TypeError(f"X must be dense or CSR, got {X.format}.")
             self.set_csr(X)
         else:
             self.set_dense(X)
@@ -215,7 +229,8 @@ cdef class Dataset:
 
     cdef set_targets(self, y):
         cdef const uint8_t[::1] indicator
-        if y.ndim != 2 or y.shape[0] != self.source.n_samples or not y.flags.c_contiguous:
+        if y.ndim != 2 or y.shape[0] != self.source.n_samples or y.shape[1] < 1 \
+                or not y.flags.c_contiguous:
             raise ValueError("y must be C-contiguous and of shape (n_samples, n_outputs).")
         self.source.n_outputs = y.shape[1]
         self.source.y_is_indicator = y.dtype == np.bool_
@@ -253,17 +268,17 @@ cdef int check_call(
     if with_targets and data.source.n_outputs != layout.net.n_outputs:
         raise ValueError(
             f"y has {data.source.n_outputs} columns, the network {layout.net.n_outputs} outputs.")
-    if params.dtype != data.dtype or params.shape[0] != layout.net.n_params:
+    if params.dtype != data.dtype or params.size != layout.net.n_params:
         raise ValueError("The parameter vector does not fit the network or the dtype of X.")
-    if work.shape[0] < plan_workspace(&layout.net, rows, params.itemsize).size:
+    if work.size < plan_workspace(&layout.net, rows, params.itemsize).size:
         raise ValueError("The workspace is too small.")
     return 0
 
 
 def train_epoch(
-    Layout layout, Dataset data, const Py_ssize_t[::1] order, Py_ssize_t batch_size,
-    str optimizer, double[::1] hyper, double alpha, floating[::1] params,
-    floating[::1] grads, floating[:, ::1] state, floating[::1] work,
+    Layout layout not None, Dataset data not None, const Py_ssize_t[::1] order,
+    Py_ssize_t batch_size, str optimizer, double[::1] hyper, double alpha,
+    floating[::1] params, floating[::1] grads, floating[:, ::1] state, floating[::1] work,
 ):
     """Pass once over the samples in minibatches, updating params and state in place.
 
@@ -335,7 +350,7 @@ def train_epoch(
 
 
 def loss_and_gradient(
-    Layout layout, Dataset data, double alpha, const floating[::1] params,
+    Layout layout not None, Dataset data not None, double alpha, const floating[::1] params,
     floating[::1] grads, floating[::1] work,
 ):
     """The penalised loss over all samples, as an estimator reports it, and its gradient.
@@ -346,6 +361,11 @@ def loss_and_gradient(
     Returns
     -------
     loss : float
+
+    Raises
+    ------
+    ValueError
+        If the arrays do not fit the network, or the sample weights sum to zero.
     """
     cdef Net* net = &layout.net
     cdef Source* source = &data.source
@@ -358,6 +378,9 @@ def loss_and_gradient(
         raise ValueError("grads does not fit the network.")
     with nogil:
         weight = total_weight(source, NULL, 0, source.n_samples, <floating*>NULL)
+    if weight == 0:
+        raise ValueError("Sample weights sum to zero.")
+    with nogil:
         loss = batch_gradient(net, &plan, source, NULL, 0, source.n_samples, params, grads, work)
         loss = (loss * loss_scale + finish_gradient(net, alpha, weight, params, grads)) / weight
         if not net.fit_intercept:
@@ -366,7 +389,7 @@ def loss_and_gradient(
 
 
 def predict(
-    Layout layout, Dataset data, const floating[::1] params, floating[::1] work,
+    Layout layout not None, Dataset data not None, const floating[::1] params, floating[::1] work,
     floating[:, ::1] out,
 ):
     """out (n_samples, n_outputs) = the output activations, a block of rows at a time."""

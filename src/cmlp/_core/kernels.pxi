@@ -23,6 +23,7 @@ def gemm(
     check_shapes(m > 0 and n > 0 and k > 0 and c.shape[0] == m
                  and b.shape[0] == (n if trans_b else k) and b.shape[1] == (k if trans_b else n)
                  and (bias is None or bias.shape[0] == n))
+    check_strides(np.asarray(a))
     dtype = np.asarray(c).dtype
     cdef floating[::1] pack = np.empty(
         _linalg.gemm_pack_size(n, k, sizeof(floating)), dtype=dtype)
@@ -42,6 +43,7 @@ def gemv(
     cdef Py_ssize_t k = b.shape[0], n = b.shape[1]
     check_shapes(k > 0 and n > 0 and x.shape[0] == k and z.shape[0] == n
                  and (bias is None or bias.shape[0] == n))
+    check_strides(np.asarray(x))
     cdef const floating[::1] flat_b = np.asarray(b).reshape(-1)
     cdef Py_ssize_t bias0 = -1 if bias is None else 0
     with nogil:
@@ -64,6 +66,7 @@ def ger(
     """c = outer(x, y) [+ c]; x may have any stride."""
     check_shapes(x.shape[0] > 0 and y.shape[0] > 0
                  and c.shape[0] == x.shape[0] and c.shape[1] == y.shape[0])
+    check_strides(np.asarray(x))
     cdef floating[::1] flat_c = np.asarray(c).reshape(-1)
     with nogil:
         _linalg.ger(x.shape[0], y.shape[0], &x[0], x.strides[0] // <Py_ssize_t>sizeof(floating),
@@ -79,7 +82,7 @@ def column_sums(const floating[:, ::1] a, floating[::1] out, bint accumulate=Fal
 
 
 def affine(
-    Dataset data, const floating[:, ::1] coef, const floating[::1] intercept,
+    Dataset data not None, const floating[:, ::1] coef, const floating[::1] intercept,
     floating[:, ::1] out, const Py_ssize_t[::1] order=None,
 ):
     """out = X[order] @ coef [+ intercept], X dense or sparse."""
@@ -109,7 +112,7 @@ def affine(
 
 
 def coef_gradient(
-    Dataset data, const floating[:, ::1] delta, floating[:, ::1] grad,
+    Dataset data not None, const floating[:, ::1] delta, floating[:, ::1] grad,
     const Py_ssize_t[::1] order=None,
 ):
     """grad = X[order].T @ delta, X dense or sparse: the outer products summed over samples."""
@@ -218,6 +221,13 @@ def step(
 cdef int check_shapes(bint fit) except -1:
     if not fit:
         raise ValueError("The shapes of the arguments do not fit together.")
+    return 0
+
+
+cdef int check_strides(array) except -1:
+    for stride in array.strides:
+        if stride % array.itemsize:
+            raise ValueError("Strides must be multiples of the itemsize.")
     return 0
 
 
