@@ -1,0 +1,156 @@
+"""The NumPy twin of the engine: the same mathematics in plain float64 NumPy, written from the
+formulas and sharing no code with cmlp. Nothing here is fast; nothing here is a test."""
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+
+def softmax(z):
+    e = np.exp(z - z.max(axis=1, keepdims=True))
+    return e / e.sum(axis=1, keepdims=True)
+
+
+def logistic(z):
+    return 1 / (1 + np.exp(-z))
+
+
+# name: f(z), and what turns dL/da into dL/dz
+ACTIVATIONS = {
+    "identity": (lambda z: z, lambda g, z: g),
+    "logistic": (logistic, lambda g, z: g * logistic(z) * logistic(-z)),
+    "tanh": (np.tanh, lambda g, z: g / np.cosh(z) ** 2),
+    "relu": (lambda z: np.maximum(z, 0), lambda g, z: g * (z > 0)),
+    "exp": (np.exp, lambda g, z: g * np.exp(z)),
+    "softmax": (
+        softmax,
+        lambda g, z: softmax(z) * (g - (g * softmax(z)).sum(axis=1, keepdims=True)),
+    ),
+}
+
+
+def xlogy(x, y):
+    return x * np.log(np.where(x == 0, 1, y))
+
+
+def clip(p):
+    """Keep probabilities away from 0 and 1, where a log-loss is infinite."""
+    eps = np.finfo(p.dtype).eps
+    return np.clip(p, eps, 1 - eps)
+
+
+# name: L(y, p) of each output, and dL/dp
+LOSSES = {
+    "squared_error": (lambda y, p: (p - y) ** 2 / 2, lambda y, p: p - y),
+    "poisson": (lambda y, p: xlogy(y, y / p) - y + p, lambda y, p: 1 - y / p),
+    "log_loss": (lambda y, p: -xlogy(y, clip(p)), lambda y, p: -y / clip(p)),
+    "binary_log_loss": (
+        lambda y, p: -xlogy(y, clip(p)) - xlogy(1 - y, 1 - clip(p)),
+        lambda y, p: (1 - y) / (1 - clip(p)) - y / clip(p),
+    ),
+}
+
+
+@dataclass
+class Twin:
+    """A network whose parameters come as one vector: all weights, then all biases."""
+
+    units: tuple
+    activations: tuple
+    loss: str = "squared_error"
+    fit_intercept: bool = True
+
+    def unpack(self, vector):
+        """Lists of weights and biases (zeros in a network without)."""
+        coefs, intercepts, at = [], [], 0
+        for fan_in, fan_out in pairwise(self.units):
+            coefs.append(vector[at : at + fan_in * fan_out].reshape(fan_in, fan_out))
+            at += fan_in * fan_out
+        for fan_out in self.units[1:]:
+            intercepts.append(vector[at : at + fan_out] * self.fit_intercept)
+            at += fan_out
+        return coefs, intercepts
+
+    def forward(self, vector, X):
+        """z of every layer, and the input followed by the activations of every layer."""
+        zs, outputs = [], [np.asarray(X, dtype=np.float64)]
+        coefs, intercepts = self.unpack(np.asarray(vector, dtype=np.float64))
+        for coef, intercept, name in zip(coefs, intercepts, self.activations, strict=True):
+            zs.append(outputs[-1] @ coef + intercept)
+            outputs.append(ACTIVATIONS[name][0](zs[-1]))
+        return zs, outputs
+
+    def loss_and_gradient(self, vector, X, y, weight=None, alpha=0.0):
+        """The penalised loss of a batch as an estimator reports it, and its gradient.
+
+        Both are sums over the samples divided by the sum of their weights; the squared error of
+        several outputs is reported as their mean (its gradient is that of their sum).
+        """
+        vector = np.asarray(vector, dtype=np.float64)
+        weight = np.ones(len(X)) if weight is None else np.asarray(weight, dtype=np.float64)
+        y = np.asarray(y, dtype=np.float64)
+        coefs, _ = self.unpack(vector)
+        zs, outputs = self.forward(vector, X)
+        value, slope = LOSSES[self.loss]
+        loss = weight @ value(y, outputs[-1]).sum(axis=1)
+        if self.loss == "squared_error":
+            loss /= self.units[-1]
+        loss += alpha / 2 * sum((coef**2).sum() for coef in coefs)
+
+        coef_grads, intercept_grads = [], []
+        back = slope(y, outputs[-1]) * weight[:, None]
+        for layer in range(len(coefs) - 1, -1, -1):
+            delta = ACTIVATIONS[self.activations[layer]][1](back, zs[layer])
+            coef_grads.insert(0, (outputs[layer].T @ delta + alpha * coefs[layer]).ravel())
+            intercept_grads.insert(0, delta.sum(axis=0) * self.fit_intercept)
+            back = delta @ coefs[layer].T
+        grad = np.concatenate(coef_grads + intercept_grads)
+        return loss / weight.sum(), grad / weight.sum()
+
+    def train_epoch(self, vector, optimizer, X, y, weight, order, batch_size, alpha):
+        """One epoch over the samples in the given order; returns its loss and the new vector.
+
+        Batches without weight are passed over.
+        """
+        total = 0.0
+        for start in range(0, len(order), batch_size):
+            rows = order[start : start + batch_size]
+            batch_weight = None if weight is None else weight[rows]
+            if batch_weight is not None and batch_weight.sum() == 0:
+                continue
+            loss, grad = self.loss_and_gradient(vector, X[rows], y[rows], batch_weight, alpha)
+            vector = vector + optimizer.update(grad)
+            total += loss * len(rows)
+        return total / len(order), vector
+
+
+class SGD:
+    """Stochastic gradient descent with momentum, classical or Nesterov's."""
+
+    def __init__(self, learning_rate=0.1, momentum=0.9, nesterov=True):
+        self.learning_rate, self.momentum, self.nesterov = learning_rate, momentum, nesterov
+        self.velocity = 0.0
+
+    def update(self, grad):
+        self.velocity = self.momentum * self.velocity - self.learning_rate * grad
+        if self.nesterov:
+            return self.momentum * self.velocity - self.learning_rate * grad
+        return self.velocity
+
+
+class Adam:
+    """Adam with the bias correction in the step size, so that epsilon is not corrected."""
+
+    def __init__(self, learning_rate=0.001, beta_1=0.9, beta_2=0.999, epsilon=1e-8):
+        self.learning_rate, self.epsilon = learning_rate, epsilon
+        self.beta_1, self.beta_2 = beta_1, beta_2
+        self.m = self.v = 0.0
+        self.t = 0
+
+    def update(self, grad):
+        self.t += 1
+        self.m = self.beta_1 * self.m + (1 - self.beta_1) * grad
+        self.v = self.beta_2 * self.v + (1 - self.beta_2) * grad**2
+        correction = np.sqrt(1 - self.beta_2**self.t) / (1 - self.beta_1**self.t)
+        return -self.learning_rate * correction * self.m / (np.sqrt(self.v) + self.epsilon)
