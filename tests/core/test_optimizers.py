@@ -1,0 +1,159 @@
+"""One step of every optimizer, again and again, against the NumPy twin and scikit-learn's own."""
+
+import numpy as np
+import pytest
+import reference
+from sklearn.neural_network._stochastic_optimizers import AdamOptimizer, SGDOptimizer
+
+from cmlp._core import engine as loaded
+
+STEPS = 25
+
+# what is tested: optimizer, its hyper-parameters
+CASES = {
+    "sgd": ("sgd", [0.1, 0.0, 0.0]),
+    "momentum": ("sgd", [0.1, 0.9, 0.0]),
+    "nesterov": ("sgd", [0.1, 0.9, 1.0]),
+    "nesterov without momentum": ("sgd", [0.3, 0.0, 1.0]),
+    "momentum of 1": ("sgd", [0.01, 1.0, 1.0]),
+    "adam": ("adam", [0.001, 0.9, 0.999, 1e-8, 0.0]),
+    "adam with other values": ("adam", [0.1, 0.5, 0.8, 1e-3, 0.0]),
+    "adam without memory": ("adam", [0.01, 0.0, 0.0, 1e-8, 0.0]),
+}
+
+
+def twin(name, hyper):
+    return reference.SGD(*hyper) if name == "sgd" else reference.Adam(*hyper[:4])
+
+
+def scikit_learns(name, hyper, params):
+    if name == "sgd":
+        rate, momentum, nesterov = hyper
+        return SGDOptimizer(params, rate, momentum=momentum, nesterov=bool(nesterov))
+    return AdamOptimizer(params, *hyper[:4])
+
+
+def start(engine, name, hyper, n, dtype):
+    params = np.random.default_rng(n).normal(size=n).astype(dtype)
+    state = np.zeros((engine.OPTIMIZERS[name][1], n), dtype=dtype)
+    return params, state, np.array(hyper)
+
+
+def gradient(t, n, dtype):
+    """Of very different sizes, zeros among them."""
+    rng = np.random.default_rng(1000 + t)
+    grad = rng.normal(size=n) * 10.0 ** rng.integers(-6, 4, size=n)
+    grad[::5] = 0
+    return grad.astype(dtype)
+
+
+def test_every_optimizer_is_tested():
+    assert {name for name, _ in CASES.values()} == set(loaded.OPTIMIZERS)
+
+
+@pytest.mark.parametrize(("name", "hyper"), CASES.values(), ids=CASES)
+class TestStep:
+    def test_twin(self, engine, dtype, name, hyper):
+        for n in range(1, 34):
+            params, state, vector = start(engine, name, hyper, n, dtype)
+            expected, optimizer = params.astype(np.float64), twin(name, hyper)
+            travelled = np.abs(expected)
+            for t in range(STEPS):
+                grad = gradient(t, n, dtype)
+                grad.flags.writeable = False
+                engine.step(name, vector, params, grad, state)
+                update = optimizer.update(grad.astype(np.float64))
+                expected = expected + update
+                travelled += np.abs(update)
+                error = np.abs(params - expected)
+                assert (error <= 40 * np.finfo(dtype).eps * travelled).all(), (n, t)
+
+    def test_scikit_learn(self, engine, dtype, name, hyper):
+        n = 33
+        params, state, vector = start(engine, name, hyper, n, dtype)
+        theirs = [params[:20].copy().reshape(4, 5), params[20:].copy()]
+        optimizer = scikit_learns(name, hyper, theirs)
+        for t in range(STEPS):
+            grad = gradient(t, n, dtype)
+            engine.step(name, vector, params, grad, state)
+            optimizer.update_params(theirs, [grad[:20].reshape(4, 5), grad[20:]])
+            flat = np.concatenate([a.ravel() for a in theirs])
+            assert flat.dtype == dtype
+            tolerance = 3e-5 if dtype == "float32" else 1e-13
+            np.testing.assert_allclose(params, flat, rtol=tolerance, atol=tolerance)
+
+    def test_a_zero_gradient_moves_nothing_at_rest(self, engine, dtype, name, hyper):
+        params, state, vector = start(engine, name, hyper, 9, dtype)
+        before = params.copy()
+        engine.step(name, vector, params, np.zeros(9, dtype=dtype), state)
+        np.testing.assert_array_equal(params, before)
+        np.testing.assert_array_equal(state, 0)
+
+    def test_nan_stays_where_it_is(self, engine, dtype, name, hyper):
+        params, state, vector = start(engine, name, hyper, 9, dtype)
+        grad = np.ones(9, dtype=dtype)
+        grad[4] = np.nan
+        engine.step(name, vector, params, grad, state)
+        np.testing.assert_array_equal(np.flatnonzero(np.isnan(params)), [4])
+
+    def test_neighbours_untouched(self, engine, dtype, name, hyper):
+        n_slots = engine.OPTIMIZERS[name][1]
+        for n in range(1, 34):
+            buffer = np.full(n + 2, 7, dtype=dtype)
+            states = np.full(n_slots * n + 2, 7, dtype=dtype)
+            states[1:-1] = 0
+            grad = np.ones(n, dtype=dtype)
+            engine.step(
+                name, np.array(hyper), buffer[1:-1], grad, states[1:-1].reshape(n_slots, n)
+            )
+            assert buffer[0] == buffer[-1] == states[0] == states[-1] == 7
+            assert (buffer[1:-1] < 7).all()
+
+    def test_misuse(self, engine, dtype, name, hyper):
+        params, state, vector = start(engine, name, hyper, 9, dtype)
+        grad = params.copy()
+        other = params.astype("float32" if dtype == "float64" else "float64")
+        frozen = params.copy()
+        frozen.flags.writeable = False
+        for arguments in [
+            (vector[:-1], params, grad, state),
+            (np.append(vector, 1), params, grad, state),
+            (vector, params, grad[:-1], state),
+            (vector, params[:-1], grad, state),
+            (vector, params, grad, state[:, :-1].copy()),
+            (vector, params, grad, np.vstack([state, state[:1]])),
+            (vector, params, grad, state[:0]),
+            (None, params, grad, state),
+            (vector, params, other, state),
+            (vector, frozen, grad, state),
+            (vector, params[::2], grad[:5], state[:, :5].copy()),
+            (vector.astype(np.float32), params, grad, state),
+        ]:
+            before = params.copy()
+            with pytest.raises((ValueError, TypeError)):
+                engine.step(name, *arguments)
+            np.testing.assert_array_equal(params, before)
+
+
+def test_adam_counts_its_steps(engine, dtype):
+    params, state, hyper = start(engine, *CASES["adam"], 3, dtype)
+    t = engine.OPTIMIZERS["adam"][2].index("t")
+    for steps in range(1, 5):
+        engine.step("adam", hyper, params, np.ones(3, dtype=dtype), state)
+        assert hyper[t] == steps
+    np.testing.assert_array_equal(np.delete(hyper, t), np.delete(CASES["adam"][1], t))
+
+
+def test_adams_first_step_is_the_learning_rate(engine, dtype):
+    """Whatever the size of the gradient, if epsilon is small beside it."""
+    params, state, hyper = start(engine, *CASES["adam"], 4, dtype)
+    before = params.astype(np.float64)
+    grad = np.array([1e4, -1, 30, -0.1], dtype=dtype)
+    engine.step("adam", hyper, params, grad, state)
+    np.testing.assert_allclose(before - params, 1e-3 * np.sign(grad), rtol=1e-3)
+
+
+def test_unknown_optimizer(engine, dtype):
+    params, state, hyper = start(engine, *CASES["sgd"], 3, dtype)
+    with pytest.raises(KeyError):
+        engine.step("no such", hyper, params, params.copy(), state)
