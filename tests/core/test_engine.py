@@ -1,0 +1,663 @@
+"""The entry points that train and predict, whole networks at a time, against the NumPy twin; and
+every misuse of them, which must raise before memory is touched."""
+
+from itertools import accumulate, pairwise
+
+import numpy as np
+import pytest
+import reference
+import scipy.sparse as sp
+
+from cmlp._core import engine as loaded
+
+CHUNK_ROWS = 512  # of engine.pxi: larger batches are cut
+TOLERANCE = {"float32": {"rtol": 2e-4, "atol": 2e-5}, "float64": {"rtol": 1e-10, "atol": 1e-12}}
+HYPER = {"sgd": [0.05, 0.9, 1.0], "adam": [0.01, 0.9, 0.999, 1e-8, 0.0]}
+CANONICAL = {loss: row["canonical_activation"] for loss, row in loaded.LOSSES.items()}
+
+
+def starts(units):
+    """Where weights and biases start in the parameter vector."""
+    sizes = [a * b for a, b in pairwise(units)]
+    coef_starts = list(accumulate(sizes, initial=0))
+    intercept_starts = list(accumulate(units[1:], initial=coef_starts[-1]))
+    return coef_starts[:-1], intercept_starts[:-1]
+
+
+class Problem:
+    """A network, its twin and data, in the given dtype."""
+
+    def __init__(
+        self,
+        engine,
+        dtype,
+        units=(7, 5, 4, 3),
+        activations=("tanh", "logistic", "identity"),
+        loss="squared_error",
+        n_samples=40,
+        fit_intercept=True,
+        weighted=False,
+        storage="dense",
+        indicator=False,
+        seed=0,
+    ):
+        rng = np.random.default_rng(seed)
+        self.engine, self.dtype = engine, dtype
+        self.twin = reference.Twin(units, activations, loss, fit_intercept)
+        self.layout = engine.Layout(units, *starts(units), activations, loss, fit_intercept)
+        n_coefs = sum(a * b for a, b in pairwise(units))
+        self.params = rng.normal(size=n_coefs + sum(units[1:]), scale=0.5).astype(dtype)
+        if not fit_intercept:
+            self.params[n_coefs:] = 0
+        X = rng.normal(size=(n_samples, units[0])).astype(dtype)
+        X[rng.random(X.shape) < 0.3] = 0
+        y = rng.normal(size=(n_samples, units[-1]))
+        if loaded.LOSSES[loss]["domain"] == "non-negative":
+            y = rng.poisson(2, size=y.shape)
+        elif loss == "log_loss":
+            y = np.eye(units[-1])[y.argmax(axis=1)]
+        elif loaded.LOSSES[loss]["domain"] == "unit interval":
+            y = y > 0
+        self.dense = X
+        self.y = y.astype(bool if indicator else dtype)
+        self.weight = rng.integers(0, 4, size=n_samples).astype(dtype) if weighted else None
+        self.X = {
+            "dense": lambda: X,
+            "fortran": lambda: np.asfortranarray(X),
+            "negative": lambda: np.ascontiguousarray(X[::-1, ::-1])[::-1, ::-1],
+            "csr": lambda: sp.csr_matrix(X),
+            "csr64": lambda: self.long_indices(sp.csr_matrix(X)),
+        }[storage]()
+        for array in (X, self.y, self.weight):
+            if array is not None:
+                array.flags.writeable = False
+        self.data = engine.Dataset(self.X, self.y, self.weight)
+
+    @staticmethod
+    def long_indices(X):
+        X.indices, X.indptr = X.indices.astype(np.int64), X.indptr.astype(np.int64)
+        return X
+
+    def guarded_work(self, rows):
+        """A workspace with sentinels behind its end, filled with NaN."""
+        size = self.layout.workspace(rows, self.dtype).size
+        buffer = np.full(size + 64, np.nan, dtype=self.dtype)
+        buffer[size:] = 7
+        return buffer[:size], buffer[size:]
+
+    def gradient(self, alpha=0.0):
+        params = self.params.copy()
+        params.flags.writeable = False
+        grads = np.full_like(params, np.nan)
+        work, sentinels = self.guarded_work(len(self.dense))
+        loss = self.engine.loss_and_gradient(self.layout, self.data, alpha, params, grads, work)
+        assert (sentinels == 7).all()
+        return loss, grads
+
+    def check_gradient(self, alpha=0.0):
+        loss, grads = self.gradient(alpha)
+        expected, gradient = self.twin.loss_and_gradient(
+            self.params, self.dense, self.y, self.weight, alpha
+        )
+        tolerance = TOLERANCE[self.dtype]
+        np.testing.assert_allclose(loss, expected, rtol=tolerance["rtol"])
+        np.testing.assert_allclose(grads, gradient, **tolerance)
+
+    def check_predict(self):
+        out = np.full(self.y.shape, np.nan, dtype=self.dtype)
+        work, sentinels = self.guarded_work(len(self.dense))
+        data = self.engine.Dataset(self.X)
+        self.engine.predict(self.layout, data, self.params, work, out)
+        assert (sentinels == 7).all()
+        expected = self.twin.forward(self.params, self.dense)[1][-1]
+        np.testing.assert_allclose(out, expected, **TOLERANCE[self.dtype])
+
+    def epoch_arguments(self, optimizer, batch_size, order, alpha):
+        slots = self.engine.OPTIMIZERS[optimizer][1]
+        return {
+            "layout": self.layout,
+            "data": self.data,
+            "order": order,
+            "batch_size": batch_size,
+            "optimizer": optimizer,
+            "hyper": np.array(HYPER[optimizer]),
+            "alpha": alpha,
+            "params": self.params.copy(),
+            "grads": np.full_like(self.params, np.nan),
+            "state": np.zeros((slots, len(self.params)), dtype=self.dtype),
+            "work": self.guarded_work(batch_size)[0],
+        }
+
+    def check_epochs(self, optimizer, batch_size, orders=(None, None), alpha=0.1):
+        arguments = self.epoch_arguments(optimizer, batch_size, None, alpha)
+        work, sentinels = self.guarded_work(batch_size)
+        arguments["work"] = work
+        expected = self.params.astype(np.float64)
+        optimizers = {"sgd": reference.SGD, "adam": reference.Adam}
+        n_hyper = {"sgd": 3, "adam": 4}[optimizer]
+        twins_optimizer = optimizers[optimizer](*HYPER[optimizer][:n_hyper])
+        for order in orders:
+            arguments["order"] = order
+            loss = self.engine.train_epoch(*arguments.values())
+            twins_order = np.arange(len(self.dense)) if order is None else order
+            twins_loss, expected = self.twin.train_epoch(
+                expected,
+                twins_optimizer,
+                self.dense.astype(np.float64),
+                self.y,
+                self.weight,
+                twins_order,
+                batch_size,
+                alpha,
+            )
+            np.testing.assert_allclose(loss, twins_loss, rtol=TOLERANCE[self.dtype]["rtol"])
+        if not self.twin.fit_intercept:
+            expected = expected * (np.arange(len(expected)) < self.n_coefs())
+        tolerance = dict(TOLERANCE[self.dtype])
+        if self.dtype == "float32":
+            tolerance["atol"] = 1e-3
+        np.testing.assert_allclose(arguments["params"], expected, **tolerance)
+        assert (sentinels == 7).all()
+        return arguments["params"]
+
+    def n_coefs(self):
+        return sum(a * b for a, b in pairwise(self.twin.units))
+
+
+STORAGES = ["dense", "fortran", "negative", "csr", "csr64"]
+
+
+class TestLossAndGradient:
+    @pytest.mark.parametrize("storage", STORAGES)
+    @pytest.mark.parametrize("weighted", [False, True])
+    @pytest.mark.parametrize("fit_intercept", [False, True])
+    @pytest.mark.parametrize("loss", loaded.LOSSES)
+    def test_losses(self, engine, dtype, loss, storage, weighted, fit_intercept):
+        problem = Problem(
+            engine,
+            dtype,
+            activations=("tanh", "logistic", CANONICAL[loss]),
+            loss=loss,
+            storage=storage,
+            weighted=weighted,
+            fit_intercept=fit_intercept,
+        )
+        problem.check_gradient()
+        problem.check_gradient(alpha=0.7)
+        problem.check_predict()
+
+    @pytest.mark.parametrize(
+        "name", [name for name, row in loaded.ACTIVATIONS.items() if row["hidden"]]
+    )
+    @pytest.mark.parametrize("hidden", [(), (6,), (6, 5), (6, 5, 4)])
+    def test_depths(self, engine, dtype, name, hidden):
+        problem = Problem(
+            engine, dtype, (7, *hidden, 2), (*[name] * len(hidden), "identity"), weighted=True
+        )
+        problem.check_gradient(alpha=0.1)
+        problem.check_predict()
+
+    @pytest.mark.parametrize(
+        "name", [name for name, row in loaded.ACTIVATIONS.items() if row["output"]]
+    )
+    def test_output_activations(self, engine, dtype, name):
+        """The true derivative through them, not only that of the canonical pairs."""
+        problem = Problem(engine, dtype, activations=("tanh", "relu", name), weighted=True)
+        problem.check_gradient()
+        problem.check_predict()
+
+    @pytest.mark.parametrize("n_samples", [1, 2, CHUNK_ROWS, CHUNK_ROWS + 1, 2 * CHUNK_ROWS + 7])
+    @pytest.mark.parametrize("storage", ["dense", "negative", "csr"])
+    def test_chunks(self, engine, dtype, storage, n_samples):
+        problem = Problem(engine, dtype, storage=storage, n_samples=n_samples, weighted=True)
+        if n_samples == 1:
+            problem = Problem(engine, dtype, storage=storage, n_samples=n_samples)
+        problem.check_gradient(alpha=0.3)
+        problem.check_predict()
+
+    def test_wide_layers(self, engine, dtype):
+        """Wider than the blocks of the matrix product."""
+        problem = Problem(
+            engine, dtype, (300, 530, 200, 2), ("relu", "tanh", "identity"), n_samples=130
+        )
+        problem.params *= problem.params.dtype.type(0.1)
+        problem.check_gradient()
+        problem.check_predict()
+
+    def test_odd_sizes(self, engine, dtype):
+        for n in range(1, 34):
+            problem = Problem(
+                engine, dtype, (n, 34 - n, n + 1), ("tanh", "softmax"), "log_loss", n_samples=n
+            )
+            problem.check_gradient()
+            problem.check_predict()
+
+    @pytest.mark.parametrize("loss", ["log_loss", "binary_log_loss"])
+    @pytest.mark.parametrize("indicator", [False, True])
+    def test_bool_and_float_targets(self, engine, dtype, loss, indicator):
+        problem = Problem(
+            engine,
+            dtype,
+            activations=("relu", "tanh", CANONICAL[loss]),
+            loss=loss,
+            indicator=indicator,
+        )
+        problem.check_gradient()
+
+    def test_a_batch_is_the_sum_of_its_samples(self, engine, dtype):
+        problem = Problem(engine, dtype, n_samples=9)
+        loss, grads = problem.gradient()
+        losses, sums = [], np.zeros(len(grads))
+        work = problem.layout.workspace(1, dtype)
+        for i in range(9):
+            data = engine.Dataset(problem.dense[i : i + 1], problem.y[i : i + 1])
+            one = np.empty_like(grads)
+            losses.append(
+                engine.loss_and_gradient(problem.layout, data, 0.0, problem.params, one, work)
+            )
+            sums += one
+        np.testing.assert_allclose(loss, np.mean(losses), rtol=1e-5)
+        np.testing.assert_allclose(grads, sums / 9, **TOLERANCE[dtype])
+
+    def test_parameters_may_lie_in_any_order(self, engine, dtype):
+        """Layout is told where each layer starts."""
+        problem = Problem(engine, dtype, (4, 3, 2), ("tanh", "identity"))
+        _, grads = problem.gradient()
+        coefs, intercepts = problem.twin.unpack(problem.params)
+        swapped = np.concatenate([a.ravel() for a in [*coefs[::-1], *intercepts[::-1]]])
+        swapped = swapped.astype(dtype)
+        layout = engine.Layout(
+            (4, 3, 2), [6, 0], [20, 18], ("tanh", "identity"), "squared_error", True
+        )
+        other = np.empty_like(swapped)
+        work = layout.workspace(40, dtype)
+        engine.loss_and_gradient(layout, problem.data, 0.0, swapped, other, work)
+        expected = np.concatenate([grads[12:18], grads[:12], grads[21:], grads[18:21]])
+        np.testing.assert_array_equal(other, expected)
+
+    def test_weights_that_sum_to_zero(self, engine, dtype):
+        problem = Problem(engine, dtype)
+        data = engine.Dataset(problem.dense, problem.y, np.zeros(40, dtype=dtype))
+        grads = problem.params.copy()
+        work = problem.layout.workspace(40, dtype)
+        with pytest.raises(ValueError, match="sum to zero"):
+            engine.loss_and_gradient(problem.layout, data, 0.0, problem.params, grads, work)
+
+
+class TestTrainEpoch:
+    @pytest.mark.parametrize("optimizer", loaded.OPTIMIZERS)
+    @pytest.mark.parametrize("storage", STORAGES)
+    @pytest.mark.parametrize("batch_size", [1, 7, 13, 40, 100])
+    def test_storage_and_batches(self, engine, dtype, storage, batch_size, optimizer):
+        """Batches of one, ragged last batches (40 = 5 x 7 + 5 = 3 x 13 + 1), all at once."""
+        problem = Problem(engine, dtype, storage=storage)
+        rng = np.random.default_rng(0)
+        orders = [None, rng.permutation(40), rng.integers(40, size=23)]
+        problem.check_epochs(optimizer, batch_size, orders)
+
+    @pytest.mark.parametrize("loss", loaded.LOSSES)
+    @pytest.mark.parametrize("fit_intercept", [False, True])
+    @pytest.mark.parametrize("weighted", [False, True])
+    @pytest.mark.parametrize("optimizer", loaded.OPTIMIZERS)
+    def test_losses(self, engine, dtype, loss, fit_intercept, weighted, optimizer):
+        problem = Problem(
+            engine,
+            dtype,
+            activations=("tanh", "logistic", CANONICAL[loss]),
+            loss=loss,
+            fit_intercept=fit_intercept,
+            weighted=weighted,
+            indicator=loaded.LOSSES[loss]["domain"] == "unit interval",
+        )
+        params = problem.check_epochs(optimizer, 8, [None, np.arange(40)[::-1].copy()])
+        assert params[problem.n_coefs() :].any() == fit_intercept
+
+    @pytest.mark.parametrize("storage", ["dense", "csr"])
+    @pytest.mark.parametrize("order", ["own", "shuffled"])
+    def test_batches_larger_than_a_chunk(self, engine, dtype, storage, order):
+        n = 2 * CHUNK_ROWS + 3
+        problem = Problem(engine, dtype, storage=storage, n_samples=n, weighted=True)
+        permutation = np.random.default_rng(0).permutation(n)
+        orders = [None if order == "own" else permutation] * 2
+        for batch_size in (CHUNK_ROWS + 1, 2 * CHUNK_ROWS, n):
+            problem.check_epochs("sgd", batch_size, orders)
+
+    def test_batches_without_weight_are_passed_over(self, engine, dtype):
+        problem = Problem(engine, dtype)
+        weight = np.ones(40, dtype=dtype)
+        weight[10:20] = 0
+        problem.weight = weight
+        problem.data = engine.Dataset(problem.dense, problem.y, weight)
+        problem.check_epochs("adam", 10)
+        problem.check_epochs("sgd", 1)
+
+    def test_one_layer_and_one_of_everything(self, engine, dtype):
+        Problem(engine, dtype, (1, 1), ("identity",), n_samples=1).check_epochs("sgd", 1)
+        Problem(engine, dtype, (1, 1, 1), ("relu", "identity"), n_samples=5).check_epochs(
+            "adam", 2
+        )
+
+    def test_adam_goes_on_counting(self, engine, dtype):
+        problem = Problem(engine, dtype)
+        arguments = problem.epoch_arguments("adam", 7, None, 0.0)
+        for epoch in (1, 2):
+            engine.train_epoch(*arguments.values())
+            assert arguments["hyper"][-1] == 6 * epoch
+
+    def test_a_larger_workspace_will_do(self, engine, dtype):
+        problem = Problem(engine, dtype)
+        exact = problem.epoch_arguments("sgd", 7, None, 0.1)
+        large = problem.epoch_arguments("sgd", 7, None, 0.1)
+        large["work"] = problem.layout.workspace(100, dtype)
+        for arguments in (exact, large):
+            engine.train_epoch(*arguments.values())
+        np.testing.assert_array_equal(exact["params"], large["params"])
+
+    def test_not_finite_input_gives_a_not_finite_loss(self, engine, dtype):
+        problem = Problem(engine, dtype)
+        X = problem.dense.copy()
+        X[3, 2] = np.nan
+        arguments = problem.epoch_arguments("sgd", 7, None, 0.1)
+        arguments["data"] = engine.Dataset(X, problem.y)
+        assert np.isnan(engine.train_epoch(*arguments.values()))
+
+
+class TestLayout:
+    def layout(self, engine, **changes):
+        arguments = {
+            "units": (4, 3, 2),
+            "coef_starts": [0, 12],
+            "intercept_starts": [18, 21],
+            "activations": ["relu", "softmax"],
+            "loss": "log_loss",
+            "fit_intercept": True,
+        }
+        return engine.Layout(**(arguments | changes))
+
+    def test_keeps_its_units(self, engine):
+        assert self.layout(engine).units == (4, 3, 2)
+        assert self.layout(engine, units=[np.int64(4), 3, 2]).units == (4, 3, 2)
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"units": (4, 0, 2)},
+            {"units": (0, 3, 2)},
+            {"units": (4, 3, -2)},
+            {"units": (4,)},
+            {"units": ()},
+            {"units": (4, 3)},
+            {"units": (4, 3.5, 2)},
+            {"units": ("4", 3, 2)},
+            {"units": None},
+            {"units": (2**31, 2**31, 2**31)},
+            {"units": (2**32, 2**32, 2**32)},
+            {"units": (2**63, 2**63, 2)},
+            {"units": (np.int64(2**32), np.int64(2**32), 2)},
+            {"coef_starts": [0]},
+            {"coef_starts": [0, 13]},
+            {"coef_starts": [-1, 12]},
+            {"coef_starts": [0, 2**70]},
+            {"intercept_starts": [18]},
+            {"intercept_starts": [17, 21]},
+            {"intercept_starts": [18, 22]},
+            {"intercept_starts": [18, -1]},
+            {"activations": ["relu"]},
+            {"activations": ["softmax", "identity"]},
+            {"activations": ["relu", "relu", "softmax"]},
+        ],
+        ids=str,
+    )
+    def test_misuse(self, engine, changes):
+        with pytest.raises((ValueError, TypeError)):
+            self.layout(engine, **changes)
+
+    @pytest.mark.parametrize(
+        "changes", [{"activations": ["relu", "no such"]}, {"loss": "no such"}]
+    )
+    def test_unknown_names(self, engine, changes):
+        with pytest.raises(KeyError, match="no such"):
+            self.layout(engine, **changes)
+
+    def test_workspace(self, engine, dtype):
+        layout = self.layout(engine)
+        sizes = [layout.workspace(rows, dtype).size for rows in (1, 2, 100, CHUNK_ROWS)]
+        assert sizes == sorted(set(sizes))
+        assert layout.workspace(10**9, dtype).size == sizes[-1]
+        assert layout.workspace(0, dtype).size == sizes[0]
+        for _ in range(20):
+            work = layout.workspace(3, dtype)
+            assert work.dtype == dtype
+            assert work.ctypes.data % 64 == 0
+
+
+def short(array):
+    return array[..., :-1].copy()
+
+
+def long(array):
+    return np.concatenate([array, array[..., :1]], axis=-1)
+
+
+def frozen(array):
+    array = array.copy()
+    array.flags.writeable = False
+    return array
+
+
+def strided(array):
+    return np.repeat(array, 2, axis=-1)[..., ::2]
+
+
+def swapped(array):
+    return array.astype("float32" if array.dtype == np.float64 else "float64")
+
+
+class TestMisuse:
+    """Nothing is written before the arguments have been checked."""
+
+    @pytest.fixture
+    def problem(self, engine, dtype):
+        return Problem(engine, dtype)
+
+    def raises(self, function, arguments, written, expected=(ValueError, TypeError)):
+        before = [np.array(arguments[name], copy=True) for name in written]
+        with pytest.raises(expected):
+            function(*arguments.values())
+        for name, old in zip(written, before, strict=True):
+            np.testing.assert_array_equal(arguments[name], old)
+
+    @pytest.mark.parametrize(
+        ("name", "change"),
+        [
+            *[(name, change) for name in ("params", "grads", "state") for change in (short, long)],
+            *[
+                (name, change)
+                for name in ("params", "grads", "state", "work")
+                for change in (frozen, strided, swapped)
+            ],
+            ("work", short),
+            ("hyper", short),
+            ("hyper", long),
+            ("hyper", frozen),
+            ("hyper", lambda a: a.astype(np.float32)),
+            ("state", lambda a: a[:0]),
+            ("state", lambda a: np.vstack([a, a])),
+            ("state", np.ravel),
+            ("params", lambda a: a.reshape(1, -1)),
+            *[
+                (name, lambda a: None)
+                for name in (
+                    "layout",
+                    "data",
+                    "hyper",
+                    "params",
+                    "grads",
+                    "state",
+                    "work",
+                )
+            ],
+            ("batch_size", lambda a: 0),
+            ("batch_size", lambda a: -1),
+            ("batch_size", lambda a: 1.5),
+            ("order", lambda a: np.array([0, 40])),
+            ("order", lambda a: np.array([-1, 0])),
+            ("order", lambda a: np.array([0, 2**62])),
+            ("order", lambda a: np.array([0, -(2**62)])),
+            ("order", lambda a: np.empty(0, dtype=np.intp)),
+            ("order", lambda a: np.arange(40, dtype=np.int16)),
+            ("order", lambda a: np.arange(40.0)),
+            ("order", lambda a: np.arange(40)[::2]),
+            ("order", lambda a: np.arange(40).reshape(1, -1)),
+            ("order", lambda a: list(range(40))),
+        ],
+    )
+    def test_train_epoch(self, engine, problem, name, change):
+        arguments = problem.epoch_arguments("adam", 8, None, 0.1)
+        arguments[name] = change(arguments[name])
+        self.raises(
+            engine.train_epoch, arguments, [n for n in ("params", "state", "hyper") if n != name]
+        )
+
+    def test_a_workspace_for_smaller_batches(self, engine, dtype, problem):
+        arguments = problem.epoch_arguments("sgd", 8, None, 0.1)
+        arguments["batch_size"] = 9
+        self.raises(engine.train_epoch, arguments, ["params", "state"])
+
+    def test_unknown_optimizer(self, engine, dtype, problem):
+        arguments = problem.epoch_arguments("sgd", 8, None, 0.1)
+        for name in ("no such", None):
+            arguments["optimizer"] = name
+            self.raises(engine.train_epoch, arguments, ["params", "state"], KeyError)
+
+    def data(self, problem, which):
+        X, y = problem.dense, problem.y
+        engine = problem.engine
+        return {
+            "no targets": lambda: engine.Dataset(X),
+            "fewer features": lambda: engine.Dataset(X[:, :-1], y),
+            "more features": lambda: engine.Dataset(np.hstack([X, X]), y),
+            "fewer outputs": lambda: engine.Dataset(X, y[:, :-1].copy()),
+            "more outputs": lambda: engine.Dataset(X, np.hstack([y, y])),
+            "other dtype": lambda: engine.Dataset(swapped(X), swapped(y)),
+            "sparse with fewer features": lambda: engine.Dataset(sp.csr_matrix(X[:, :-1]), y),
+        }[which]()
+
+    DATA = [
+        "no targets",
+        "fewer features",
+        "more features",
+        "fewer outputs",
+        "more outputs",
+        "other dtype",
+        "sparse with fewer features",
+    ]
+
+    @pytest.mark.parametrize("which", DATA)
+    def test_data_that_does_not_fit(self, engine, dtype, problem, which):
+        arguments = problem.epoch_arguments("sgd", 8, None, 0.1)
+        arguments["data"] = data = self.data(problem, which)
+        self.raises(engine.train_epoch, arguments, ["params", "state"])
+        grads = np.zeros_like(problem.params)
+        work = problem.layout.workspace(40, dtype)
+        with pytest.raises(ValueError, match=r"columns|features|dtype"):
+            engine.loss_and_gradient(problem.layout, data, 0.0, problem.params, grads, work)
+        assert not grads.any()
+        if which in ("fewer features", "more features", "other dtype"):
+            out = np.zeros((40, 3), dtype=dtype)
+            with pytest.raises(ValueError, match=r"features|dtype"):
+                engine.predict(problem.layout, data, problem.params, work, out)
+            assert not out.any()
+
+    @pytest.mark.parametrize(
+        ("name", "change"),
+        [
+            *[(name, change) for name in ("params", "grads") for change in (short, long, strided)],
+            *[(name, swapped) for name in ("params", "grads", "work")],
+            ("grads", frozen),
+            ("work", frozen),
+            ("work", short),
+            *[(name, lambda a: None) for name in ("layout", "data", "params", "grads", "work")],
+        ],
+    )
+    def test_loss_and_gradient(self, engine, dtype, problem, name, change):
+        arguments = {
+            "layout": problem.layout,
+            "data": problem.data,
+            "alpha": 0.1,
+            "params": problem.params,
+            "grads": np.zeros_like(problem.params),
+            "work": problem.guarded_work(40)[0],
+        }
+        arguments[name] = change(arguments[name])
+        self.raises(engine.loss_and_gradient, arguments, [n for n in ("grads",) if n != name])
+
+    @pytest.mark.parametrize(
+        ("name", "change"),
+        [
+            *[("params", change) for change in (short, long, strided, swapped)],
+            *[("work", change) for change in (short, frozen, swapped)],
+            *[("out", change) for change in (short, long, frozen, strided, swapped)],
+            ("out", lambda a: a[1:]),
+            ("out", lambda a: np.vstack([a, a])),
+            ("out", np.ravel),
+            ("out", np.asfortranarray),
+            *[(name, lambda a: None) for name in ("layout", "data", "params", "work", "out")],
+        ],
+    )
+    def test_predict(self, engine, dtype, problem, name, change):
+        arguments = {
+            "layout": problem.layout,
+            "data": problem.data,
+            "params": problem.params,
+            "work": problem.guarded_work(40)[0],
+            "out": np.zeros((40, 3), dtype=dtype),
+        }
+        arguments[name] = change(arguments[name])
+        self.raises(engine.predict, arguments, [n for n in ("out",) if n != name])
+
+    @pytest.mark.parametrize(
+        "y",
+        [
+            lambda y: y[:-1],
+            lambda y: y[:, 0].copy(),
+            lambda y: y[:, :0],
+            lambda y: y[:, :0].astype(bool),
+            lambda y: np.asfortranarray(y),
+            lambda y: y[:, ::2],
+            swapped,
+            lambda y: y.astype(int),
+            lambda y: y.astype(y.dtype.newbyteorder()),
+            lambda y: np.frombuffer(b"\0" + y.tobytes(), y.dtype, y.size, 1).reshape(y.shape),
+        ],
+    )
+    def test_targets(self, engine, dtype, problem, y):
+        with pytest.raises((ValueError, TypeError)):
+            engine.Dataset(problem.dense, y(problem.y))
+
+    @pytest.mark.parametrize(
+        "weight",
+        [
+            lambda w: w[:-1],
+            lambda w: w.reshape(-1, 1),
+            swapped,
+            lambda w: w.astype(int),
+            lambda w: np.repeat(w, 2)[::2],
+            lambda w: np.frombuffer(b"\0" + w.tobytes(), w.dtype, w.size, 1),
+        ],
+    )
+    def test_weights(self, engine, dtype, problem, weight):
+        with pytest.raises((ValueError, TypeError)):
+            engine.Dataset(problem.dense, problem.y, weight(np.ones(40, dtype=dtype)))
+
+
+def test_tables_agree_between_variants(engine):
+    for table in ("ACTIVATIONS", "LOSSES", "OPTIMIZERS"):
+        assert getattr(engine, table) == getattr(loaded, table)
+    assert engine.vector_bytes in (16, 32, 64)
+
+
+def test_twin_knows_every_row():
+    """A new activation or loss comes with its formula in the twin."""
+    assert set(loaded.ACTIVATIONS) == set(reference.ACTIVATIONS)
+    assert set(loaded.LOSSES) == set(reference.LOSSES)
