@@ -96,7 +96,7 @@ class Network:
     ):
         coefs = [np.asarray(coef) for coef in coefs]
         if intercepts is None:
-            zeros = [np.zeros(coef.shape[-1], dtype=coef.dtype) for coef in coefs]
+            zeros = [np.zeros(coef.shape[-1:], dtype=coef.dtype) for coef in coefs]
         self.fit_intercept = intercepts is not None
         intercepts = [np.asarray(b) for b in intercepts] if self.fit_intercept else zeros
         self._parameters = Parameters.from_lists(

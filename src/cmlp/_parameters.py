@@ -78,8 +78,8 @@ class Parameters:
             If the shapes do not make a network.
         """
         coefs = [np.asarray(coef) for coef in coefs]
-        if not coefs or any(coef.ndim != 2 for coef in coefs):
-            raise ValueError("coefs must be a list of one or more 2-D arrays.")
+        if not coefs or any(coef.ndim != 2 or not coef.size for coef in coefs):
+            raise ValueError("coefs must be a list of one or more 2-D arrays, none of them empty.")
         parameters = cls([coefs[0].shape[0], *(coef.shape[1] for coef in coefs)], dtype)
         parameters.set("coefs", coefs)
         parameters.set("intercepts", intercepts)
