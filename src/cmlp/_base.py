@@ -151,14 +151,14 @@ class BaseMultilayerPerceptron(BaseEstimator, ABC):
         intercepts_init=None,
     ):
         hidden_layer_sizes = self._hidden_layer_sizes()
-        if incremental and self.early_stopping:
-            raise ValueError("partial_fit does not support early_stopping=True")
         first_pass = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
         X, y = self._validate_input(X, y, incremental, reset=first_pass)
         if sample_weight is not None:
             sample_weight = _check_sample_weight(sample_weight, X)
             if not np.any(sample_weight):
                 raise ValueError("Sample weights must contain at least one non-zero number.")
+        if incremental and self.early_stopping:
+            raise ValueError("partial_fit does not support early_stopping=True")
         # what scikit-learn's arithmetic makes the reported loss: xlogy of bool is float64
         inputs = [X.dtype, y] if sample_weight is None else [X.dtype, y, sample_weight]
         loss_type = np.float64 if is_classifier(self) else np.result_type(*inputs).type
