@@ -159,9 +159,7 @@ class BaseMultilayerPerceptron(BaseEstimator, ABC):
                 raise ValueError("Sample weights must contain at least one non-zero number.")
         if incremental and self.early_stopping:
             raise ValueError("partial_fit does not support early_stopping=True")
-        # what scikit-learn's arithmetic makes the reported loss: xlogy of bool is float64
-        inputs = [X.dtype, y] if sample_weight is None else [X.dtype, y, sample_weight]
-        loss_type = np.float64 if is_classifier(self) else np.result_type(*inputs).type
+        loss_type = self._loss_type(X, y, sample_weight)
 
         units = [X.shape[1], *hidden_layer_sizes, y.shape[1]]
         random_state = check_random_state(self.random_state)
@@ -192,7 +190,7 @@ class BaseMultilayerPerceptron(BaseEstimator, ABC):
         self._publish(parameters)
         layout = self._layout(parameters)
         if self.solver == "lbfgs":
-            fit_lbfgs(self, parameters, layout, dataset)
+            fit_lbfgs(self, parameters, layout, dataset, loss_type)
         else:
             fit_stochastic(
                 self,
@@ -208,6 +206,15 @@ class BaseMultilayerPerceptron(BaseEstimator, ABC):
         if not np.isfinite(parameters.vector).all():
             raise ValueError(NON_FINITE)
         return self
+
+    def _loss_type(self, X, y, sample_weight):
+        """What scikit-learn's arithmetic makes the reported loss."""
+        if is_classifier(self):
+            return np.float64  # xlogy of bool is
+        if self.solver in OPTIMIZERS and self.batch_size != "auto":
+            return np.float64  # the loss of a batch times its rows, which are an np.int64
+        inputs = [X.dtype, y] if sample_weight is None else [X.dtype, y, sample_weight]
+        return np.result_type(*inputs).type
 
     def _continue_from(self, units, dtype):
         """A copy of the weights of the previous fit, whoever made them."""

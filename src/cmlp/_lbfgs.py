@@ -7,12 +7,17 @@ from sklearn.utils.optimize import _check_optimize_result
 from cmlp._core import engine
 
 
-def fit_lbfgs(est, parameters, layout, dataset):
+def fit_lbfgs(est, parameters, layout, dataset, loss_type):
     """Minimise the penalised loss over all samples, starting from ``parameters.vector``.
 
     Sets ``n_iter_`` and ``loss_`` of the estimator and updates the vector in place. Runs in
     float64, whatever the dtype of the data was: line searches do not converge on the rounding
     noise of float32.
+
+    Parameters
+    ----------
+    loss_type : type
+        What scikit-learn's arithmetic would make the reported loss.
 
     Warns
     -----
@@ -47,5 +52,5 @@ def fit_lbfgs(est, parameters, layout, dataset):
         options={"maxfun": est.max_fun, "maxiter": est.max_iter, "gtol": est.tol},
     )
     est.n_iter_ = _check_optimize_result("lbfgs", result, est.max_iter)
-    est.loss_ = np.float64(result.fun)
+    est.loss_ = loss_type(result.fun)
     parameters.vector[...] = result.x
