@@ -209,8 +209,8 @@ cdef class Dataset:
         data, indices, indptr = X.data, X.indices, X.indptr
         if indices.dtype != indptr.dtype or indices.dtype not in (np.int32, np.int64):
             indices, indptr = indices.astype(np.int64), indptr.astype(np.int64)
-        if indptr.size != X.shape[0] + 1 or indptr[0] < 0 or (indptr[1:] < indptr[:-1]).any() \
-                or indptr[-1] > min(data.size, indices.size):
+        if indptr.size != X.shape[0] + 1 or indptr[0] < 0 or (np.diff(indptr) < 0).any() \
+                or indptr[indptr.size - 1] > min(data.size, indices.size):
             raise ValueError("The sparse matrix X has an invalid indptr.")
         if indices.size and (indices.min() < 0 or indices.max() >= X.shape[1]):
             raise ValueError("The sparse matrix X has column indices out of bounds.")

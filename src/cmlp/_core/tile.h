@@ -26,7 +26,11 @@
 #endif
 
 #if defined(__GNUC__) && !defined(CMLP_NO_VECTOR_EXTENSIONS)
+#ifdef __clang__
+#define CMLP_UNROLL _Pragma("clang loop unroll(full)")
+#else
 #define CMLP_UNROLL _Pragma("GCC unroll 16")
+#endif
 #define CMLP_DEFINE_VECTOR(T, S)                                                                  \
     typedef T cmlp_vec_##S __attribute__((vector_size(CMLP_VECTOR_BYTES)));                       \
     typedef T cmlp_uvec_##S                                                                       \
