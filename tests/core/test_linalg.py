@@ -211,7 +211,7 @@ class TestVectorKernels:
     def test_gemv_large_and_sparse_input(self, engine, dtype):
         x, b = normal(0, 1037, dtype), normal(1, (1037, 301), dtype)
         x[100:900] = 0
-        x[500] = 1
+        x[[500, 601, 702, 803]] = 1  # one of four stored values is enough, whichever it is
         z = np.empty(301, dtype=dtype)
         engine.gemv(x, b, z)
         magnitude = np.abs(x).astype(np.float64) @ np.abs(b)
