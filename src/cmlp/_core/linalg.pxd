@@ -247,10 +247,14 @@ cdef inline void column_sums(
     floating[::1] out, Py_ssize_t out0, bint accumulate,
 ) noexcept nogil:
     """out (n,) = sum over the rows of A (m, n) [+ out]: the bias gradient."""
-    cdef Py_ssize_t i, j
+    cdef Py_ssize_t i, j, at
     if not accumulate:
         for j in range(n):
             out[out0 + j] = 0
-    for i in range(m):
+    for i in range(0, m - 3, 4):
+        at = a0 + i * n
+        for j in range(n):
+            out[out0 + j] += (a[at + j] + a[at + n + j]) + (a[at + 2 * n + j] + a[at + 3 * n + j])
+    for i in range(m - m % 4, m):
         for j in range(n):
             out[out0 + j] += a[a0 + i * n + j]

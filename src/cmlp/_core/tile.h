@@ -25,6 +25,12 @@
 #define CMLP_ROWS 6
 #endif
 
+#ifdef __GNUC__
+#define CMLP_PREFETCH(address) __builtin_prefetch(address)
+#else
+#define CMLP_PREFETCH(address) ((void)(address))
+#endif
+
 #if defined(__GNUC__) && !defined(CMLP_NO_VECTOR_EXTENSIONS)
 #ifdef __clang__
 #define CMLP_UNROLL _Pragma("clang loop unroll(full)")
