@@ -332,8 +332,11 @@ def float_type(*arrays):
 def as_engine_input(X, dtype):
     """X as the engine reads it: the given dtype, native and aligned, dense or CSR."""
     if sp.issparse(X):
+        if X.format == "csc":
+            # scipy converts without looking; CSC is the CSR of the transpose
+            engine.check_compressed(*X.shape[::-1], X.data, X.indices, X.indptr)
         X = X.tocsr().astype(dtype, copy=False)
-        if not X.data.flags.aligned:
+        if not all(array.flags.aligned for array in (X.data, X.indices, X.indptr)):
             X = X.copy()
         return X
     X = X.astype(dtype, copy=False)

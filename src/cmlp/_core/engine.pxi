@@ -209,11 +209,7 @@ cdef class Dataset:
         data, indices, indptr = X.data, X.indices, X.indptr
         if indices.dtype != indptr.dtype or indices.dtype not in (np.int32, np.int64):
             indices, indptr = indices.astype(np.int64), indptr.astype(np.int64)
-        if indptr.size != X.shape[0] + 1 or indptr[0] < 0 or (np.diff(indptr) < 0).any() \
-                or indptr[indptr.size - 1] > min(data.size, indices.size):
-            raise ValueError("The sparse matrix X has an invalid indptr.")
-        if indices.size and (indices.min() < 0 or indices.max() >= X.shape[1]):
-            raise ValueError("The sparse matrix X has column indices out of bounds.")
+        check_compressed(X.shape[0], X.shape[1], data, indices, indptr)
         self.owners += (data, indices, indptr)
         self.source.sparse = True
         self.source.wide_indices = indices.dtype == np.int64
@@ -241,6 +237,15 @@ cdef class Dataset:
             self.source.y = vector_address(y.reshape(-1))
         else:
             raise TypeError("y must be bool or have the dtype of X.")
+
+
+def check_compressed(n_rows, n_columns, data, indices, indptr):
+    """Raise a ValueError if the arrays of a CSR matrix lead out of themselves or of its shape."""
+    if indptr.size != n_rows + 1 or indptr[0] < 0 or (np.diff(indptr) < 0).any() \
+            or indptr[indptr.size - 1] > min(data.size, indices.size):
+        raise ValueError("The sparse matrix X has an invalid indptr.")
+    if indices.size and (indices.min() < 0 or indices.max() >= n_columns):
+        raise ValueError("The sparse matrix X has indices out of bounds.")
 
 
 cdef const void* vector_address(array) except? NULL:
