@@ -16,7 +16,7 @@ from sklearn.utils.validation import _check_sample_weight, validate_data
 from cmlp._core import engine
 from cmlp._lbfgs import fit_lbfgs
 from cmlp._optimizers import OPTIMIZERS
-from cmlp._parameters import Parameters
+from cmlp._parameters import Parameters, float_type
 from cmlp._stochastic import NON_FINITE, fit_stochastic
 
 
@@ -168,7 +168,7 @@ class BaseMultilayerPerceptron(BaseEstimator, ABC):
                 units, X.dtype, self.activation, random_state, self.fit_intercept
             )
         else:
-            parameters = self._continue_from(units, X.dtype)
+            parameters = self._continue_from(units)
         if coefs_init is not None:
             parameters.set("coefs", coefs_init)
         if intercepts_init is not None:
@@ -216,13 +216,9 @@ class BaseMultilayerPerceptron(BaseEstimator, ABC):
         inputs = [X.dtype, y] if sample_weight is None else [X.dtype, y, sample_weight]
         return np.result_type(*inputs).type
 
-    def _continue_from(self, units, dtype):
+    def _continue_from(self, units):
         """A copy of the weights of the previous fit, whoever made them."""
-        parameters = Parameters.from_lists(
-            self.coefs_, self.intercepts_, np.result_type(*self.coefs_, *self.intercepts_)
-        )
-        if parameters.dtype not in (np.float32, np.float64):
-            parameters = parameters.astype(dtype)
+        parameters = Parameters.from_lists(self.coefs_, self.intercepts_)
         if parameters.units != tuple(units):
             raise ValueError(
                 "Training can only be continued with the same layer sizes as before. The weights"
@@ -289,9 +285,11 @@ class BaseMultilayerPerceptron(BaseEstimator, ABC):
             X = validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
         parameters = getattr(self, "_parameters", None)
         if parameters is None or not parameters.holds(self.coefs_, self.intercepts_):
-            parameters = Parameters.from_lists(
-                self.coefs_, self.intercepts_, float_type(*self.coefs_, *self.intercepts_)
-            )
+            parameters = Parameters.from_lists(self.coefs_, self.intercepts_)
+            if parameters.units[-1] != getattr(self, "n_outputs_", parameters.units[-1]):
+                raise ValueError(
+                    f"coefs_ have {parameters.units[-1]} outputs, n_outputs_ is {self.n_outputs_}."
+                )
         dtype = float_type(X, parameters.vector)
         X = as_engine_input(X, dtype)
         parameters = parameters.astype(dtype)
@@ -323,12 +321,6 @@ class BaseMultilayerPerceptron(BaseEstimator, ABC):
         return tags
 
 
-def float_type(*arrays):
-    """float32 if all arrays are (or are smaller than) float32, else float64."""
-    dtype = np.result_type(*(array.dtype for array in arrays))
-    return np.dtype(np.float32 if dtype in (np.float16, np.float32) else np.float64)
-
-
 def as_engine_input(X, dtype):
     """X as the engine reads it: the given dtype, native and aligned, dense or CSR."""
     if sp.issparse(X):
@@ -354,7 +346,8 @@ def as_training_input(X, y, sample_weight, dtype):
         If y overflows the dtype.
     """
     if y.dtype != bool:
-        y = y.astype(dtype, copy=False)
+        with np.errstate(over="ignore"):
+            y = y.astype(dtype, copy=False)
         if not np.isfinite(y).all():
             raise ValueError(f"Input y contains infinity or a value too large for {y.dtype!r}.")
     y = np.require(y, requirements=["C", "A"])

@@ -9,9 +9,9 @@ from typing import NamedTuple
 import numpy as np
 import scipy.sparse as sp
 
-from cmlp._base import as_engine_input, float_type
+from cmlp._base import as_engine_input
 from cmlp._core import engine
-from cmlp._parameters import Parameters
+from cmlp._parameters import Parameters, float_type
 
 
 class LossAndGradients(NamedTuple):
@@ -94,14 +94,8 @@ class Network:
         loss="squared_error",
         alpha=0.0,
     ):
-        coefs = [np.asarray(coef) for coef in coefs]
-        if intercepts is None:
-            zeros = [np.zeros(coef.shape[-1:], dtype=coef.dtype) for coef in coefs]
         self.fit_intercept = intercepts is not None
-        intercepts = [np.asarray(b) for b in intercepts] if self.fit_intercept else zeros
-        self._parameters = Parameters.from_lists(
-            coefs, intercepts, float_type(*coefs, *intercepts)
-        )
+        self._parameters = Parameters.from_lists(coefs, intercepts)
         self.coefs = self._parameters.coefs
         self.intercepts = self._parameters.intercepts
         n_hidden = len(self.coefs) - 1

@@ -69,26 +69,36 @@ class Parameters:
         return parameters
 
     @classmethod
-    def from_lists(cls, coefs, intercepts, dtype):
+    def from_lists(cls, coefs, intercepts=None, dtype=None):
         """Copy lists of weights and biases, whatever made them, into a new vector.
+
+        Parameters
+        ----------
+        coefs, intercepts : list of array-like
+            No intercepts: zeros.
+        dtype : dtype, default=None
+            None: float32 if all arrays are (or are smaller than) float32, else float64.
 
         Raises
         ------
         ValueError
-            If the shapes do not make a network.
+            If the arrays do not make a network.
         """
-        coefs = [np.asarray(coef) for coef in coefs]
+        coefs = real_arrays("coefs", coefs)
+        intercepts = None if intercepts is None else real_arrays("intercepts", intercepts)
         if not coefs or any(coef.ndim != 2 or not coef.size for coef in coefs):
             raise ValueError("coefs must be a list of one or more 2-D arrays, none of them empty.")
+        dtype = float_type(*coefs, *(intercepts or [])) if dtype is None else dtype
         parameters = cls([coefs[0].shape[0], *(coef.shape[1] for coef in coefs)], dtype)
         parameters.set("coefs", coefs)
-        parameters.set("intercepts", intercepts)
+        if intercepts is not None:
+            parameters.set("intercepts", intercepts)
         return parameters
 
     def set(self, which, arrays):
         """Copy the given "coefs" or "intercepts" into the vector, after checking their shapes."""
         targets = getattr(self, which)
-        arrays = [np.asarray(array) for array in arrays]
+        arrays = real_arrays(which, arrays)
         expected = [target.shape for target in targets]
         if [array.shape for array in arrays] != expected:
             raise ValueError(
@@ -124,3 +134,23 @@ class Parameters:
         return engine.Layout(
             self.units, self.coef_starts, self.intercept_starts, activations, loss, fit_intercept
         )
+
+
+def real_arrays(name, arrays):
+    """The given arrays of weights or biases as NumPy arrays.
+
+    Raises
+    ------
+    ValueError
+        If one does not hold real numbers.
+    """
+    arrays = [np.asarray(array) for array in arrays]
+    if any(array.dtype.kind not in "fiub" for array in arrays):
+        raise ValueError(f"{name} must be arrays of real numbers.")
+    return arrays
+
+
+def float_type(*arrays):
+    """float32 if all arrays are (or are smaller than) float32, else float64."""
+    dtype = np.result_type(*(array.dtype for array in arrays)).newbyteorder("=")
+    return np.dtype(np.float32 if dtype in (np.float16, np.float32) else np.float64)
