@@ -3,6 +3,7 @@
 Invalid parameters and calls that scikit-learn refuses are in test_compare_sklearn.py.
 """
 
+import os
 import subprocess
 import sys
 import textwrap
@@ -122,7 +123,8 @@ def test_form_of_the_arrays(solver, dtype, form, regression):
         assert_same_fit(est, expected, X)
 
 
-@pytest.mark.parametrize("form", [name for name in FORMS if name != "padded"])
+# scikit-learn takes no labels of type object that are numbers, and no padded labels are made
+@pytest.mark.parametrize("form", [name for name in FORMS if name not in ("padded", "objects")])
 def test_form_of_labels(form, data):
     X, y = data
     change = FORMS[form]
@@ -390,6 +392,9 @@ def test_tampered_weights(tampered, name, call, data):
     X, y = data
     est = getattr(cmlp, name)(**small(warm_start=True)).fit(X, y)
     TAMPERED[tampered](est)
+    if (tampered, call) == ("more outputs", "network"):
+        assert Network.from_estimator(est).forward(X)[-1].shape == (50, 3)  # a network it is
+        return
     with pytest.raises(ValueError):  # noqa: PT011 - any text, but before any kernel
         CALLS[call](est, X, y)
 
@@ -464,10 +469,11 @@ def test_wrong_intercepts_init(wrong, solver, regression):
 # Sizes
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="needs a limit on the address space")
-@pytest.mark.parametrize("sizes", ["2**31", "(2**31, 2**31)", "2**62", "(2**62, 4)", "(2**100,)"])
-@pytest.mark.parametrize("call", ["fit", "partial_fit"])
-def test_sizes_that_overflow(sizes, call):
+SIZES = ["2**31", "(2**31, 2**31)", "2**62", "(2**62, 4)", "2**100"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no limit on the address space")
+def test_hidden_layer_sizes_that_overflow():
     """In a process that may have 3 GB of addresses, so that nothing large is allocated."""
     code = f"""
         import resource
@@ -475,28 +481,28 @@ def test_sizes_that_overflow(sizes, call):
         import cmlp
         resource.setrlimit(resource.RLIMIT_AS, (3 * 2**30, 3 * 2**30))
         X, y = np.eye(4), np.arange(4.0)
-        for solver in ("adam", "lbfgs")[:1 + {call == "fit"}]:
-            est = cmlp.MLPRegressor(hidden_layer_sizes={sizes}, solver=solver)
-            try:
-                est.{call}(X, y)
-            except (ValueError, OverflowError, MemoryError) as error:
-                print(type(error).__name__)
+        for sizes in ({", ".join(SIZES)}):
+            for solver, method in (("adam", "fit"), ("lbfgs", "fit"), ("sgd", "partial_fit")):
+                est = cmlp.MLPRegressor(hidden_layer_sizes=sizes, solver=solver)
+                try:
+                    getattr(est, method)(X, y)
+                except (ValueError, OverflowError, MemoryError) as error:
+                    print(type(error).__name__)
     """
-    environment_of_one_thread = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(code)],
         capture_output=True,
         text=True,
         timeout=120,
-        env=environment_of_one_thread,
+        env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert len(done.stdout.split()) == (2 if call == "fit" else 1), done.stdout
+    assert len(done.stdout.split()) == 3 * len(SIZES), done.stdout
 
 
 def test_network_that_is_too_large():
-    coefs = [np.broadcast_to(0.0, (4, 2**40)), np.broadcast_to(0.0, (2**40, 2**40))]
+    coefs = [np.broadcast_to(np.int8(0), shape) for shape in ((4, 2**40), (2**40, 2**21))]
     with pytest.raises((ValueError, MemoryError)):
         Network(coefs)
 
