@@ -13,9 +13,11 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 import scipy.sparse as sp
+import sklearn
 from sklearn import neural_network
 from sklearn.datasets import make_classification, make_multilabel_classification, make_regression
 from sklearn.preprocessing import StandardScaler
+from sklearn.utils.fixes import parse_version
 from threadpoolctl import threadpool_limits
 
 import cmlp
@@ -25,6 +27,7 @@ import cmlp
 RTOL, RTOL_LBFGS, RTOL_FLOAT32 = 1e-9, 1e-6, 1e-5
 #: Constructor parameters that only cmlp has.
 ADDED = {"MLPClassifier": {"fit_intercept"}, "MLPRegressor": {"fit_intercept", "out_activation"}}
+OLD_SKLEARN = parse_version(sklearn.__version__) < parse_version("1.9.0")
 SOLVERS = ["sgd", "adam", "lbfgs"]
 ACTIVATIONS = ["identity", "logistic", "tanh", "relu"]
 TASKS = ["binary", "multiclass", "multilabel", "one-class", "regression-1", "regression-3"]
@@ -348,6 +351,12 @@ def test_labels(task, labels, early_stopping):
             "negative": lambda: 2 * y - 1,
             "list": lambda: y.tolist(),
         }[labels]()
+    if early_stopping and labels in ("string", "object") and OLD_SKLEARN:
+        # scikit-learn's fails on them before 1.9
+        ours, _ = make_pair(task, max_iter=12, early_stopping=True)
+        assert call(ours.fit, X, y).error is None
+        assert set(ours.predict(X)) <= set(y)
+        return
     check_fit(task, X, y, max_iter=12, early_stopping=early_stopping)
 
 
@@ -724,6 +733,9 @@ def test_bad_call(solver, task, bad):
         method = "fit"  # the regressor's differs on purpose
     pair = make_pair(task, solver=solver, max_iter=2)
     ours, theirs = (call(getattr(est, method), *args) for est in pair)
+    if bad == "zero sample_weight" and OLD_SKLEARN:  # another error, or NaN, before 1.9
+        assert ours.error[0] is ValueError
+        return
     assert ours.error == theirs.error
     # many targets are right for a regressor
     assert theirs.error is not None or bad == "multiclass-multioutput y"
