@@ -133,7 +133,7 @@ def test_plot_with_missing_numbers(tmp_path):
 
 @pytest.mark.parametrize(
     ("before", "after", "expected"),
-    [(100, 120, True), (100, 114, False), (1, 2.5, False), (100, 50, False)],
+    [(100, 120, True), (100, 114, False), (1, 1.17, False), (1, 1.5, True), (100, 50, False)],
 )
 def test_compare_needs_both_limits(before, after, expected, capsys):
     base, head = ({("a", "float64"): {"cmlp": us}} for us in (before, after))
