@@ -8,6 +8,7 @@ from numbers import Integral, Real
 
 import numpy as np
 import scipy.sparse as sp
+from scipy.special import xlogy
 from sklearn.base import BaseEstimator, is_classifier
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, Options, StrOptions
@@ -209,11 +210,15 @@ class BaseMultilayerPerceptron(BaseEstimator, ABC):
 
     def _loss_type(self, X, y, sample_weight):
         """What scikit-learn's arithmetic makes the reported loss."""
-        if is_classifier(self):
-            return np.float64  # xlogy of bool is
         if self.solver in OPTIMIZERS and self.batch_size != "auto":
             return np.float64  # the loss of a batch times its rows, which are an np.int64
-        inputs = [X.dtype, y] if sample_weight is None else [X.dtype, y, sample_weight]
+        inputs = [X.dtype] if sample_weight is None else [X.dtype, sample_weight]
+        if not is_classifier(self):
+            inputs.append(y)
+        elif self._choose_out_activation() == "softmax":
+            inputs.append(xlogy(np.ones(1, bool), np.ones(1, X.dtype)))  # depends on scipy
+        else:
+            inputs.append(np.float64)  # of 1 - y, an integer
         return np.result_type(*inputs).type
 
     def _continue_from(self, units):
