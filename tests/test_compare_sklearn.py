@@ -110,11 +110,13 @@ def call(function, *args, **kwargs):
             # the sets of allowed names are printed in any order, and cmlp's may be larger
             text = re.sub(r"a str among \{.*?\}", "a str among {...}", str(error))
             outcome.error = (type(error), text)
-    # NumPy warns of every overflow inside scikit-learn's arithmetic, compiled code does not
+    # NumPy warns of every overflow inside scikit-learn's arithmetic, compiled code does not;
+    # scikit-learn 1.7 passes options to scipy that newer ones deprecate
     outcome.warned = [
         (w.category, str(w.message))
         for w in caught
-        if w.category is not RuntimeWarning or "encountered in log" in str(w.message)
+        if "encountered in log" in str(w.message)
+        or w.category not in (RuntimeWarning, DeprecationWarning)
     ]
     outcome.printed = printed.getvalue()
     return outcome

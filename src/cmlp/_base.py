@@ -160,7 +160,6 @@ class BaseMultilayerPerceptron(BaseEstimator, ABC):
                 raise ValueError("Sample weights must contain at least one non-zero number.")
         if incremental and self.early_stopping:
             raise ValueError("partial_fit does not support early_stopping=True")
-        loss_type = self._loss_type(X, y, sample_weight)
 
         units = [X.shape[1], *hidden_layer_sizes, y.shape[1]]
         random_state = check_random_state(self.random_state)
@@ -178,6 +177,7 @@ class BaseMultilayerPerceptron(BaseEstimator, ABC):
                 raise ValueError("fit_intercept=False allows no intercepts_init but zeros.")
 
         dtype = parameters.dtype
+        loss_type = self._loss_type(np.result_type(X.dtype, dtype), y, sample_weight)
         # L-BFGS-B runs in float64: see fit_lbfgs
         working_dtype = np.float64 if self.solver == "lbfgs" else np.result_type(X.dtype, dtype)
         parameters = parameters.astype(working_dtype)
@@ -208,15 +208,15 @@ class BaseMultilayerPerceptron(BaseEstimator, ABC):
             raise ValueError(NON_FINITE)
         return self
 
-    def _loss_type(self, X, y, sample_weight):
-        """What scikit-learn's arithmetic makes the reported loss."""
+    def _loss_type(self, dtype, y, sample_weight):
+        """What scikit-learn's arithmetic makes the loss of predictions of the given dtype."""
         if self.solver in OPTIMIZERS and self.batch_size != "auto":
             return np.float64  # the loss of a batch times its rows, which are an np.int64
-        inputs = [X.dtype] if sample_weight is None else [X.dtype, sample_weight]
+        inputs = [dtype] if sample_weight is None else [dtype, sample_weight]
         if not is_classifier(self):
             inputs.append(y)
         elif self._choose_out_activation() == "softmax":
-            inputs.append(xlogy(np.ones(1, bool), np.ones(1, X.dtype)))  # depends on scipy
+            inputs.append(xlogy(np.ones(1, bool), np.ones(1, dtype)))  # depends on scipy
         else:
             inputs.append(np.float64)  # of 1 - y, an integer
         return np.result_type(*inputs).type
