@@ -33,7 +33,7 @@ class Problem:
     parameters : dict
         Of the estimator, by scikit-learn's names.
     slow : bool
-        Left out of a quick run.
+        Left out of a quick run, and timed less often in a whole one.
     X, y : arrays
         Set by `load`.
     """

@@ -151,7 +151,9 @@ def main():
     results = []
     for name in arguments.problems:
         for dtype in arguments.dtype or DTYPES:
-            results.append(measure(PROBLEMS[name].load(dtype), adapters, arguments.repeats))
+            problem = PROBLEMS[name].load(dtype)
+            repeats = min(arguments.repeats, QUICK_REPEATS) if problem.slow else arguments.repeats
+            results.append(measure(problem, adapters, repeats))
             print(result_row(results[-1], systems), flush=True)
 
     arguments.output.mkdir(parents=True, exist_ok=True)

@@ -4,30 +4,32 @@ The same compiled kernels as in training, one call each, composed in Python. No 
 labels, no input validation beyond shapes and dtypes.
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 import scipy.sparse as sp
+from sklearn.base import BaseEstimator
 
 from cmlp._base import as_engine_input
 from cmlp._core import engine
 from cmlp._parameters import Parameters, float_type
+from cmlp._typing import ArrayLike, FloatArray, Layers, MatrixLike
 
 
 class LossAndGradients(NamedTuple):
     """What :meth:`Network.loss_and_gradients` returns."""
 
     loss: float
-    coef_grads: list
-    intercept_grads: list
-    X_grad: np.ndarray
+    coef_grads: list[FloatArray]
+    intercept_grads: list[FloatArray]
+    X_grad: FloatArray
 
 
 class Jacobian(NamedTuple):
     """What :meth:`Network.jacobian` returns."""
 
-    coef_jacobians: list
-    intercept_jacobians: list
+    coef_jacobians: list[FloatArray]
+    intercept_jacobians: list[FloatArray]
 
 
 class Network:
@@ -86,14 +88,14 @@ class Network:
 
     def __init__(
         self,
-        coefs,
-        intercepts=None,
+        coefs: Layers,
+        intercepts: Layers | None = None,
         *,
-        activation="relu",
-        out_activation="identity",
-        loss="squared_error",
-        alpha=0.0,
-    ):
+        activation: str | list[str] = "relu",
+        out_activation: str = "identity",
+        loss: str = "squared_error",
+        alpha: float = 0.0,
+    ) -> None:
         self.fit_intercept = intercepts is not None
         self._parameters = Parameters.from_lists(coefs, intercepts)
         self.coefs = self._parameters.coefs
@@ -113,7 +115,7 @@ class Network:
         self.alpha = alpha
 
     @classmethod
-    def from_estimator(cls, est):
+    def from_estimator(cls, est: BaseEstimator) -> Self:
         """The network of a fitted MLPClassifier or MLPRegressor, cmlp's or scikit-learn's.
 
         Weights are copied. Its loss is the sum over outputs, also for a squared error, so that
@@ -128,7 +130,7 @@ class Network:
             alpha=est.alpha,
         )
 
-    def forward(self, X):
+    def forward(self, X: MatrixLike) -> list:
         """Activations of every layer.
 
         Parameters
@@ -142,7 +144,13 @@ class Network:
         """
         return self._forward(X)[1]
 
-    def loss_and_gradients(self, X, y, sample_weight=None, reduction="mean"):
+    def loss_and_gradients(
+        self,
+        X: MatrixLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        reduction: str = "mean",
+    ) -> LossAndGradients:
         """The loss and its gradient with respect to weights, biases and input.
 
         Parameters
@@ -204,7 +212,7 @@ class Network:
         loss += self.alpha / 2 * sum(float(np.vdot(coef, coef)) for coef in coefs)
         return LossAndGradients(loss * scale, coef_grads, intercept_grads, X_grad)
 
-    def jacobian(self, X):
+    def jacobian(self, X: MatrixLike) -> Jacobian:
         """Derivatives of the outputs with respect to every weight and bias.
 
         Returns
@@ -220,7 +228,7 @@ class Network:
             coef_jacobians.append(a[:, None, :, None] * delta[:, :, None, :])
         return Jacobian(coef_jacobians, deltas)
 
-    def input_jacobian(self, X):
+    def input_jacobian(self, X: MatrixLike) -> FloatArray:
         """Derivatives of the outputs with respect to the input.
 
         Returns

@@ -1,5 +1,7 @@
 """MLPRegressor: its signature and documentation, losses and output activations. No maths."""
 
+from typing import Self
+
 import numpy as np
 from sklearn.base import RegressorMixin, _fit_context
 from sklearn.metrics import r2_score
@@ -10,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from cmlp._base import BaseMultilayerPerceptron
 from cmlp._core import engine
+from cmlp._typing import ArrayLike, FloatArray, Layers, MatrixLike
 
 #: Losses and output activations that a regressor may have.
 LOSSES = {name: row for name, row in engine.LOSSES.items() if row["regressor"]}
@@ -154,34 +157,34 @@ class MLPRegressor(RegressorMixin, BaseMultilayerPerceptron):
 
     def __init__(
         self,
-        loss="squared_error",
-        hidden_layer_sizes=(100,),
-        activation="relu",
+        loss: str = "squared_error",
+        hidden_layer_sizes: ArrayLike | int = (100,),
+        activation: str = "relu",
         *,
-        solver="adam",
-        alpha=0.0001,
-        batch_size="auto",
-        learning_rate="constant",
-        learning_rate_init=0.001,
-        power_t=0.5,
-        max_iter=200,
-        shuffle=True,
-        random_state=None,
-        tol=1e-4,
-        verbose=False,
-        warm_start=False,
-        momentum=0.9,
-        nesterovs_momentum=True,
-        early_stopping=False,
-        validation_fraction=0.1,
-        beta_1=0.9,
-        beta_2=0.999,
-        epsilon=1e-8,
-        n_iter_no_change=10,
-        max_fun=15000,
-        fit_intercept=True,
-        out_activation="auto",
-    ):
+        solver: str = "adam",
+        alpha: float = 0.0001,
+        batch_size: int | str = "auto",
+        learning_rate: str = "constant",
+        learning_rate_init: float = 0.001,
+        power_t: float = 0.5,
+        max_iter: int = 200,
+        shuffle: bool = True,
+        random_state: int | np.random.RandomState | None = None,
+        tol: float = 1e-4,
+        verbose: bool | int = False,
+        warm_start: bool = False,
+        momentum: float = 0.9,
+        nesterovs_momentum: bool = True,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        n_iter_no_change: float = 10,
+        max_fun: int = 15000,
+        fit_intercept: bool = True,
+        out_activation: str = "auto",
+    ) -> None:
         super().__init__(
             hidden_layer_sizes=hidden_layer_sizes,
             activation=activation,
@@ -212,7 +215,15 @@ class MLPRegressor(RegressorMixin, BaseMultilayerPerceptron):
         self.out_activation = out_activation
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, sample_weight=None, *, coefs_init=None, intercepts_init=None):
+    def fit(
+        self,
+        X: MatrixLike,
+        y: MatrixLike,
+        sample_weight: ArrayLike | None = None,
+        *,
+        coefs_init: Layers | None = None,
+        intercepts_init: Layers | None = None,
+    ) -> Self:
         """Fit the network to X and y.
 
         Parameters
@@ -242,7 +253,9 @@ class MLPRegressor(RegressorMixin, BaseMultilayerPerceptron):
 
     @available_if(lambda est: est._check_solver())
     @_fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X, y, sample_weight=None):
+    def partial_fit(
+        self, X: MatrixLike, y: MatrixLike, sample_weight: ArrayLike | None = None
+    ) -> Self:
         """Continue training with one epoch over X and y.
 
         Parameters
@@ -257,7 +270,7 @@ class MLPRegressor(RegressorMixin, BaseMultilayerPerceptron):
         """
         return self._fit(X, y, sample_weight, incremental=True)
 
-    def predict(self, X):
+    def predict(self, X: MatrixLike) -> FloatArray:
         """Predict target values.
 
         Parameters

@@ -1,0 +1,105 @@
+"""Times the kernels of the loaded engine against NumPy's: ``python benchmarks/kernels.py``.
+
+Each result is checked before it is timed. ``CMLP_SIMD`` chooses the engine.
+"""
+
+import sys
+import time
+from functools import partial
+from itertools import product
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import numpy as np
+from scipy.special import expit
+
+from benchmarks import machine
+from cmlp._core import engine
+
+#: rows, fan_in, fan_out of a layer
+SHAPES = [
+    (200, 20, 100),
+    (200, 64, 100),
+    (200, 100, 10),
+    (200, 100, 2),
+    (200, 784, 100),
+    (32, 64, 64),
+    (512, 1024, 1024),
+]
+PRODUCTS = ("forward", "gradient", "delta")
+FUNCTIONS = {
+    "relu": lambda z: np.maximum(z, 0),
+    "tanh": np.tanh,
+    "logistic": expit,
+    "exp": np.exp,
+}
+REPEATS = 50
+
+
+def least_seconds(function):
+    """The shortest of many runs, each long enough for the clock."""
+    seconds = []
+    for _ in range(REPEATS):
+        start = time.perf_counter()
+        function()
+        seconds.append(time.perf_counter() - start)
+    return min(seconds)
+
+
+def products(shape, dtype, rng):
+    """The three products of a layer: (cmlp's call, NumPy's call, shape of the result) of each."""
+    rows, fan_in, fan_out = shape
+    a, w, d = (
+        rng.standard_normal(size).astype(dtype)
+        for size in ((rows, fan_in), (fan_in, fan_out), (rows, fan_out))
+    )
+    yield partial(engine.gemm, a, w), partial(np.matmul, a, w), d.shape
+    yield partial(engine.gemm, a.T, d), partial(np.matmul, a.T, d), w.shape
+    yield partial(engine.gemm, d, w, trans_b=True), partial(np.matmul, d, w.T), a.shape
+
+
+def product_row(shape, dtype, rng):
+    cells = []
+    for ours, theirs, result_shape in products(shape, dtype, rng):
+        c, expected = np.empty(result_shape, dtype), np.empty(result_shape, dtype)
+        ours(c=c)
+        theirs(out=expected)
+        np.testing.assert_allclose(c, expected, rtol=1e-3, atol=1e-2)
+        for seconds in (least_seconds(partial(ours, c=c)), least_seconds(partial(theirs, out=c))):
+            cells.append(f"{2 * np.prod(shape) / seconds / 1e9:.0f}")
+    return ["-".join(map(str, shape)), np.dtype(dtype).name, *cells]
+
+
+def function_row(name, dtype, rng):
+    z = 10 * rng.standard_normal((200, 100)).astype(dtype)
+    ours = z.copy()
+    engine.activate(name, ours)
+    np.testing.assert_allclose(ours, FUNCTIONS[name](z), rtol=1e-5)
+    calls = partial(engine.activate, name, ours), partial(FUNCTIONS[name], z)
+    cells = [f"{1e9 * least_seconds(call) / z.size:.2f}" for call in calls]
+    return [name, np.dtype(dtype).name, *cells]
+
+
+def print_row(cells):
+    print(f"| {' | '.join(cells)} |", flush=True)
+
+
+def main():
+    machine.pin_to_one_core()
+    rng = np.random.default_rng(0)
+    print(f"{machine.as_text(machine.describe([]))}\n\nGFLOP/s, a call from Python included:\n")
+    columns = [f"{name} {whose}" for name in PRODUCTS for whose in ("cmlp", "NumPy")]
+    print_row(["rows-in-out", "dtype", *columns])
+    print_row(["---"] * 2 + ["---:"] * len(columns))
+    for dtype, shape in product((np.float32, np.float64), SHAPES):
+        print_row(product_row(shape, dtype, rng))
+    print("\nNanoseconds per element of (200, 100), a call from Python included:\n")
+    print_row(["function", "dtype", "cmlp", "NumPy, SciPy"])
+    print_row(["---"] * 2 + ["---:"] * 2)
+    for dtype, name in product((np.float32, np.float64), FUNCTIONS):
+        print_row(function_row(name, dtype, rng))
+
+
+if __name__ == "__main__":
+    main()
