@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import textwrap
+import warnings
 
 import numpy as np
 import pytest
@@ -513,3 +514,12 @@ def test_batch_size_of_2_to_the_62(data):
         est = MLPClassifier(**small(batch_size=2**62)).fit(X, y)
     expected = MLPClassifier(**small(batch_size=50)).fit(X, y)
     assert_same_fit(est, expected, X)
+
+
+def test_finite_values_whose_sum_overflows_are_predicted():
+    """predict looks at the sum first; only validation proper may call values too large."""
+    X = np.full((2, 3), 1.7e308)
+    est = cmlp.MLPClassifier(max_iter=1).fit(np.eye(3), [0, 1, 1])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert est.predict(X).shape == (2,)

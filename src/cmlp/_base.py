@@ -12,7 +12,7 @@ from scipy.special import xlogy
 from sklearn.base import BaseEstimator, is_classifier
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, Options, StrOptions
-from sklearn.utils.validation import _check_sample_weight, validate_data
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from cmlp._core import engine
 from cmlp._lbfgs import fit_lbfgs
@@ -286,7 +286,7 @@ class BaseMultilayerPerceptron(BaseEstimator, ABC):
         out : ndarray of shape (n_samples, n_outputs)
             Of the dtype that NumPy gives a product of X and the weights.
         """
-        if check_input:
+        if check_input and not self._needs_no_validation(X):
             X = validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
         parameters = getattr(self, "_parameters", None)
         if parameters is None or not parameters.holds(self.coefs_, self.intercepts_):
@@ -303,6 +303,27 @@ class BaseMultilayerPerceptron(BaseEstimator, ABC):
         work = layout.workspace(X.shape[0], dtype)
         engine.predict(layout, engine.Dataset(X), parameters.vector, work, out)
         return out
+
+    def _needs_no_validation(self, X):
+        """Whether X is an array that scikit-learn's validation would return as it is.
+
+        For one row the validation takes several times as long as the network.
+        """
+        if (
+            type(X) is not np.ndarray
+            or X.ndim != 2
+            or X.dtype not in (np.float32, np.float64)
+            or X.shape[0] < 1
+            or X.shape[1] != getattr(self, "n_features_in_", None)
+            or hasattr(self, "feature_names_in_")
+        ):
+            return False
+        with np.errstate(all="ignore"):
+            return bool(np.isfinite(X.sum()))  # an overflow is looked at again by validate_data
+
+    def _check_is_fitted(self):
+        if not hasattr(self, "coefs_"):
+            check_is_fitted(self)
 
     def _score_with(self, score_function, X, y, sample_weight):
         prediction = self._predict(X, check_input=False)

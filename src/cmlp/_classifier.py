@@ -14,7 +14,7 @@ from sklearn.utils.multiclass import (
     type_of_target,
     unique_labels,
 )
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import validate_data
 
 from cmlp._base import BaseMultilayerPerceptron
 from cmlp._typing import ArrayLike, FloatArray, Layers, MatrixLike
@@ -278,7 +278,7 @@ class MLPClassifier(ClassifierMixin, BaseMultilayerPerceptron):
         -------
         y : ndarray of shape (n_samples,) or (n_samples, n_labels)
         """
-        check_is_fitted(self)
+        self._check_is_fitted()
         return self._predict(X)
 
     def predict_proba(self, X: MatrixLike) -> FloatArray:
@@ -293,10 +293,13 @@ class MLPClassifier(ClassifierMixin, BaseMultilayerPerceptron):
         p : ndarray of shape (n_samples, n_classes)
             In the order of ``classes_``; rows sum to 1, except for multilabel problems.
         """
-        check_is_fitted(self)
+        self._check_is_fitted()
         p = self._forward(X)
         if p.shape[1] == 1:
-            p = np.hstack([1 - p, p])
+            both = np.empty((len(p), 2), dtype=p.dtype)
+            np.subtract(1, p[:, 0], out=both[:, 0])
+            both[:, 1] = p[:, 0]
+            return both
         return p
 
     def predict_log_proba(self, X: MatrixLike) -> FloatArray:
