@@ -113,7 +113,7 @@ def test_partial_fit_goes_on_in_a_copy(solver, how, name, data):
     est = make(name, solver=solver, learning_rate="invscaling")
     for _ in range(2):
         est.partial_fit(X, y, **kwargs)
-    copied = COPIES[how](est)
+    copied = COPIES[how](COPIES[how](est))  # a copy of a copy: a job that checkpoints twice
     before = est.coefs_[0].copy()
     for _ in range(2):
         copied.partial_fit(X, y)

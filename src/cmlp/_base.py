@@ -337,7 +337,7 @@ class BaseMultilayerPerceptron(BaseEstimator, ABC):
         """Without the cached vector, and without the optimizer unless partial_fit is going on."""
         state = dict(super().__getstate__())
         state.pop("_parameters", None)
-        if not state.pop("_incremental", False):
+        if not state.get("_incremental", False):
             state.pop("_optimizer", None)
         return state
 
