@@ -90,6 +90,15 @@ def test_intercepts_stay_zero(solver, how, regression):
         assert not any(b.any() for b in est.intercepts_)
 
 
+@pytest.mark.parametrize("solver", ["sgd", "adam", "lbfgs"])
+def test_warm_start_that_gives_up_the_intercepts(solver, regression):
+    X, y = regression
+    est = MLPRegressor(**small(solver=solver, max_iter=5), warm_start=True).fit(X, y)
+    assert all(b.any() for b in est.intercepts_)
+    est.set_params(fit_intercept=False).fit(X, y)
+    assert not any(b.any() for b in est.intercepts_)
+
+
 def test_without_intercepts_the_initial_weights_are_the_same(regression):
     params = small(solver="sgd", learning_rate_init=1e-300, max_iter=1)
     one = MLPRegressor(**params).fit(*regression)

@@ -230,6 +230,9 @@ class BaseMultilayerPerceptron(BaseEstimator, ABC):
                 f" are those of a network with the layers {list(parameters.units)}, X, y and"
                 f" hidden_layer_sizes ask for {units}."
             )
+        if not self.fit_intercept:
+            for intercept in parameters.intercepts:
+                intercept[...] = 0
         return parameters
 
     def _start(self, units, first_pass):
