@@ -650,6 +650,7 @@ BAD_PARAMS = [
     {"hidden_layer_sizes": (5, 0)},
     {"hidden_layer_sizes": (5, -2)},
     {"hidden_layer_sizes": 2.5},
+    {"hidden_layer_sizes": (2.5,)},
     {"hidden_layer_sizes": "10"},
     {"activation": "gelu"},
     {"solver": "rmsprop"},

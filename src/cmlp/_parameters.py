@@ -5,6 +5,7 @@ that the penalty is one dot product and L-BFGS-B sees the same vector). No train
 """
 
 from itertools import accumulate, pairwise
+from operator import index
 
 import numpy as np
 
@@ -29,7 +30,7 @@ class Parameters:
     """
 
     def __init__(self, units, dtype):
-        self.units = tuple(int(n) for n in units)
+        self.units = tuple(map(index, units))
         shapes = list(pairwise(self.units))
         sizes = [fan_in * fan_out for fan_in, fan_out in shapes] + list(self.units[1:])
         starts = list(accumulate(sizes, initial=0))  # Python integers: they do not overflow
