@@ -211,6 +211,23 @@ def test_nan_loss_under_early_stopping(regression):
     assert np.isfinite(ours.predict(X)).all()
 
 
+def test_weights_that_are_not_finite_are_never_the_best():
+    """Their labels, all of the first class, may well score better than any before."""
+    X, _ = make_classification(120, 5, random_state=0)
+    y = (np.arange(120) % 6 == 0).astype(int)
+    ours = cmlp.MLPClassifier(
+        solver="sgd",
+        activation="identity",
+        learning_rate_init=1e300,
+        early_stopping=True,
+        random_state=0,
+    )
+    with pytest.warns(ConvergenceWarning, match="not finite after epoch"):
+        ours.fit(10 * X, y)
+    assert np.isnan(ours.validation_scores_[-1])
+    assert all(np.isfinite(w).all() for w in ours.coefs_ + ours.intercepts_)
+
+
 # Pickles
 
 

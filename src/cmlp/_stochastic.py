@@ -40,7 +40,9 @@ class Validation:
 
     def update(self, est, vector):
         """Score the current weights and keep them if they are the best; count if they are not."""
-        score = est._score(self.X, self.y, self.sample_weight)
+        score = np.nan  # of weights that are not finite, although a classifier has labels for them
+        if np.isfinite(vector).all():
+            score = est._score(self.X, self.y, self.sample_weight)
         est.validation_scores_.append(score)
         if est.verbose:
             print(f"Validation score: {score:f}")
