@@ -20,7 +20,7 @@ from cmlp._core.losses cimport (
     FOR_CLASSIFIER, FOR_REGRESSOR, N_LOSSES, SOFTMAX, loss_table)
 from cmlp._core.network cimport (
     batch_gradient, finish_gradient, forward, output_offset, plan_workspace)
-from cmlp._core.optimizers cimport ADAM, N_OPTIMIZERS, SGD, optimizer_step
+from cmlp._core.optimizers cimport ADAM, SGD, optimizer_step
 from cmlp._core.types cimport Layer, Net, Plan, Source
 
 cdef enum:
@@ -328,7 +328,7 @@ def train_epoch(
             or hyper.shape[0] != len(OPTIMIZERS[optimizer][2]):
         raise ValueError("grads, state or hyper do not fit the network and the optimizer.")
     if order is not None:
-        if n and (np.min(order) < 0 or np.max(order) >= source.n_samples):
+        if np.min(order) < 0 or np.max(order) >= source.n_samples:
             raise ValueError("order has indices out of bounds.")
         order_at = &order[0]
 

@@ -5,7 +5,7 @@ from cython cimport floating
 from libc.string cimport memcpy, memset
 from cmlp._core.activations cimport activate, activation_backward
 from cmlp._core.batch cimport (
-    gather_targets, gather_weights, gather_x, sparse_affine, sparse_coef_gradient, total_weight)
+    gather_targets, gather_weights, gather_x, sparse_affine, sparse_coef_gradient)
 from cmlp._core.linalg cimport (
     column_sums, dot, gemm, gemm_pack_size, gemm_tn_narrow, gemv, gemv_t, ger, panel_width)
 from cmlp._core.losses cimport SOFTMAX, loss_sum, output_delta, softmax

@@ -7,7 +7,6 @@ from libc.math cimport pow, sqrt, sqrtf
 cdef enum Optimizer:
     SGD
     ADAM
-    N_OPTIMIZERS
 
 cdef enum:
     # sgd
