@@ -4,6 +4,7 @@ No loop over batches, no labels (``_classifier``), no solver (``_stochastic``, `
 """
 
 from abc import ABC, abstractmethod
+from contextlib import suppress
 from numbers import Integral, Real
 
 import numpy as np
@@ -156,8 +157,6 @@ class BaseMultilayerPerceptron(BaseEstimator, ABC):
         X, y = self._validate_input(X, y, incremental, reset=first_pass)
         if sample_weight is not None:
             sample_weight = _check_sample_weight(sample_weight, X)
-            if not np.any(sample_weight):
-                raise ValueError("Sample weights must contain at least one non-zero number.")
         if incremental and self.early_stopping:
             raise ValueError("partial_fit does not support early_stopping=True")
 
@@ -189,21 +188,23 @@ class BaseMultilayerPerceptron(BaseEstimator, ABC):
         self._start(units, first_pass)
         self._incremental = incremental
         self._publish(parameters)
-        layout = self._layout(parameters)
-        if self.solver == "lbfgs":
-            fit_lbfgs(self, parameters, layout, dataset, loss_type)
-        else:
-            fit_stochastic(
-                self,
-                parameters,
-                layout,
-                dataset,
-                (X, y, weights),
-                random_state,
-                loss_type,
-                incremental,
-            )
-        self._publish(parameters.astype(dtype))
+        layout = self._layout(parameters, self.fit_intercept)
+        try:
+            if self.solver == "lbfgs":
+                fit_lbfgs(self, parameters, layout, dataset, loss_type)
+            else:
+                fit_stochastic(
+                    self,
+                    parameters,
+                    layout,
+                    dataset,
+                    (X, y, weights),
+                    random_state,
+                    loss_type,
+                    incremental,
+                )
+        finally:
+            self._publish(parameters.astype(dtype))
         if not np.isfinite(parameters.vector).all():
             raise ValueError(NON_FINITE)
         return self
@@ -229,6 +230,12 @@ class BaseMultilayerPerceptron(BaseEstimator, ABC):
                 "Training can only be continued with the same layer sizes as before. The weights"
                 f" are those of a network with the layers {list(parameters.units)}, X, y and"
                 f" hidden_layer_sizes ask for {units}."
+            )
+        out_activation = self._choose_out_activation()
+        if getattr(self, "out_activation_", out_activation) != out_activation:
+            raise ValueError(
+                "Training can only be continued with the same output activation as before. It was"
+                f" {self.out_activation_!r}, the parameters ask for {out_activation!r}."
             )
         if not self.fit_intercept:
             for intercept in parameters.intercepts:
@@ -259,10 +266,10 @@ class BaseMultilayerPerceptron(BaseEstimator, ABC):
         elif self.best_loss_ is None:
             self.best_loss_ = np.inf
 
-    def _layout(self, parameters):
+    def _layout(self, parameters, fit_intercept=True):
         hidden = [self.activation] * (len(parameters.coefs) - 1)
         return parameters.layout(
-            [*hidden, self.out_activation_], self._engine_loss(), self.fit_intercept
+            [*hidden, self.out_activation_], self._engine_loss(), fit_intercept
         )
 
     def _publish(self, parameters):
@@ -344,6 +351,17 @@ class BaseMultilayerPerceptron(BaseEstimator, ABC):
             state.pop("_optimizer", None)
         return state
 
+    def __setstate__(self, state):
+        """With the weights in one vector again, unless they are mapped from a file or mixed."""
+        super().__setstate__(state)
+        arrays = [*state.get("coefs_", ()), *state.get("intercepts_", ())]
+        if arrays and all(type(array) is np.ndarray for array in arrays):
+            dtypes = {array.dtype for array in arrays}
+            if len(dtypes) == 1 and dtypes <= {np.dtype(np.float32), np.dtype(np.float64)}:
+                # shapes that do not fit are predict's to complain about
+                with suppress(ValueError):
+                    self._publish(Parameters.from_lists(self.coefs_, self.intercepts_))
+
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
@@ -372,7 +390,7 @@ def as_training_input(X, y, sample_weight, dtype):
     Raises
     ------
     ValueError
-        If y overflows the dtype.
+        If y overflows the dtype, or all weights are zero in it.
     """
     if y.dtype != bool:
         with np.errstate(over="ignore"):
@@ -382,4 +400,6 @@ def as_training_input(X, y, sample_weight, dtype):
     y = np.require(y, requirements=["C", "A"])
     if sample_weight is not None:
         sample_weight = np.require(sample_weight, dtype, ["C", "A"])
+        if not sample_weight.any():
+            raise ValueError("Sample weights must contain at least one non-zero number.")
     return as_engine_input(X, dtype), y, sample_weight

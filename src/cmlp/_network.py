@@ -61,7 +61,8 @@ class Network:
     Attributes
     ----------
     coefs, intercepts : list of ndarray
-        The parameters, float32 if all that was given is, else float64.
+        The parameters, float32 if all that was given is, else float64. They may be changed in
+        place, not replaced.
 
     Raises
     ------
@@ -98,8 +99,6 @@ class Network:
     ) -> None:
         self.fit_intercept = intercepts is not None
         self._parameters = Parameters.from_lists(coefs, intercepts)
-        self.coefs = self._parameters.coefs
-        self.intercepts = self._parameters.intercepts
         n_hidden = len(self.coefs) - 1
         hidden = [activation] * n_hidden if isinstance(activation, str) else list(activation)
         if len(hidden) != n_hidden:
@@ -113,6 +112,14 @@ class Network:
         self.activations = [*hidden, out_activation]
         self.loss = loss
         self.alpha = alpha
+
+    @property
+    def coefs(self) -> list[FloatArray]:
+        return self._parameters.coefs
+
+    @property
+    def intercepts(self) -> list[FloatArray]:
+        return self._parameters.intercepts
 
     @classmethod
     def from_estimator(cls, est: BaseEstimator) -> Self:
