@@ -523,3 +523,25 @@ def test_finite_values_whose_sum_overflows_are_predicted():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert est.predict(X).shape == (2,)
+
+
+@pytest.mark.parametrize("solver", ["sgd", "adam", "lbfgs"])
+def test_weights_that_vanish_in_float32(solver):
+    X, y = np.eye(4, dtype=np.float32), [0, 1, 0, 1]
+    est = MLPClassifier(solver=solver, max_iter=2)
+    if solver == "lbfgs":  # which computes in float64
+        est.fit(X, y, sample_weight=np.full(4, 1e-60))
+        return
+    with pytest.raises(ValueError, match="at least one non-zero number"):
+        est.fit(X, y, sample_weight=np.full(4, 1e-60))
+    assert not hasattr(est, "coefs_")
+
+
+def test_the_lists_of_a_network_cannot_be_replaced():
+    net = Network([np.eye(2)])
+    with pytest.raises(AttributeError):
+        net.coefs = [np.zeros((2, 2))]
+    with pytest.raises(AttributeError):
+        net.intercepts = [np.zeros(2)]
+    net.coefs[0][...] = 2  # in place is seen
+    np.testing.assert_array_equal(net.forward(np.eye(2))[-1], np.full((2, 2), 2.0))

@@ -6,6 +6,7 @@ import warnings
 import numpy as np
 import pytest
 from sklearn import neural_network
+from sklearn.base import clone
 from sklearn.datasets import make_classification, make_regression
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
@@ -90,6 +91,20 @@ def test_warm_start_with_other_hidden_layer_sizes(regression):
     assert all(map(np.array_equal, before, ours.coefs_))
     ours.set_params(hidden_layer_sizes=(7,), warm_start=False).fit(X, y)
     assert ours.coefs_[0].shape == (4, 7)
+
+
+def test_warm_start_with_another_output_activation():
+    """scikit-learn goes on with the old one, which the new loss does not fit."""
+    X = np.linspace(0, 1, 20)[:, None]
+    est = cmlp.MLPRegressor(hidden_layer_sizes=3, warm_start=True, max_iter=2).fit(X, X[:, 0])
+    before = est.predict(X)
+    for params in ({"loss": "poisson"}, {"out_activation": "tanh"}):
+        changed = clone(est).fit(X, X[:, 0]).set_params(**params)
+        with pytest.raises(ValueError, match="same output activation"):
+            changed.fit(X, X[:, 0])
+        with pytest.raises(ValueError, match="same output activation"):
+            changed.partial_fit(X, X[:, 0])
+    np.testing.assert_array_equal(est.predict(X), before)
 
 
 def test_warm_start_from_lbfgs_to_a_stochastic_solver(regression):

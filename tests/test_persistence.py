@@ -326,3 +326,23 @@ def test_subclass(data, name):
     np.testing.assert_array_equal(
         est.predict(data[0])[::-1], make(name).fit(*data).predict(data[0])
     )
+
+
+@pytest.mark.parametrize("how", COPIES)
+def test_a_copy_holds_its_weights_in_one_vector(name, how):
+    """So that predict need not pack them again; and the vector is the copy's own."""
+    X, y = np.eye(5), [0, 1, 0, 1, 1]
+    est = make(name).fit(X, y)
+    again = COPIES[how](est)
+    vector = again._parameters.vector
+    assert all(coef.base is vector or coef.base.base is vector for coef in again.coefs_)
+    before = est.predict(X)
+    again.partial_fit(X, y)
+    np.testing.assert_array_equal(est.predict(X), before)
+
+
+def test_predict_uses_the_biases_that_the_model_has(name):
+    X, y = np.eye(5), [0, 1, 0, 1, 1]
+    est = make(name).fit(X, y)
+    expected = est.predict(X)
+    np.testing.assert_array_equal(est.set_params(fit_intercept=False).predict(X), expected)
