@@ -74,7 +74,10 @@ cdef inline double total_weight(
     const Source* source, const Py_ssize_t* order, Py_ssize_t start, Py_ssize_t count,
     floating* tag,
 ) noexcept nogil:
-    """The weight of a batch: the sum of its sample weights, or its number of rows."""
+    """The weight of a batch: the sum of its sample weights, or its number of rows.
+
+    tag is never read: no other argument tells the compiler the dtype.
+    """
     cdef Py_ssize_t i
     cdef double total = 0
     if source.weight is NULL:
