@@ -1,0 +1,114 @@
+# Dataset: the arrays of one fit or predict, checked once and handed to the kernels as addresses
+# and strides. Included by engine.pxi, which imports.
+
+cdef class Dataset:
+    """The samples of one fit or predict, as the kernels read them. Nothing is copied.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_features), any strides, or CSR
+        float32 or float64: the dtype of the computation.
+    y : ndarray of shape (n_samples, n_outputs), C-contiguous, dtype of X or bool, optional
+    sample_weight : ndarray of shape (n_samples,), C-contiguous, dtype of X, optional
+    """
+
+    cdef Source source
+    cdef tuple owners            # the arrays whose addresses the source holds
+    cdef readonly object dtype
+
+    def __cinit__(self, X, y=None, sample_weight=None):
+        self.dtype = X.dtype
+        if X.dtype not in (np.float32, np.float64):
+            raise TypeError(f"X must be float32 or float64, got {X.dtype}.")
+        if X.ndim != 2 or min(X.shape) < 1:
+            raise ValueError(f"X must have rows and columns, got the shape {X.shape}.")
+        self.source.n_samples, self.source.n_features = X.shape
+        self.owners = (X, y, sample_weight)
+        if hasattr(X, "indptr"):
+            if X.format != "csr":
+                raise TypeError(f"X must be dense or CSR, got {X.format}.")
+            self.set_csr(X)
+        else:
+            self.set_dense(X)
+        if y is not None:
+            self.set_targets(y)
+        if sample_weight is not None:
+            if sample_weight.dtype != X.dtype or sample_weight.shape != (X.shape[0],):
+                raise ValueError("sample_weight must have one entry per row and the dtype of X.")
+            self.source.weight = vector_address(sample_weight)
+
+    def __len__(self):
+        return self.source.n_samples
+
+    cdef set_dense(self, X):
+        cdef const float[:, :] x32
+        cdef const double[:, :] x64
+        if X.dtype == np.float32:
+            x32 = X
+            self.source.x = &x32[0, 0]
+        else:
+            x64 = X
+            self.source.x = &x64[0, 0]
+        if X.strides[0] % X.itemsize or X.strides[1] % X.itemsize or not X.flags.aligned:
+            raise ValueError("X must be aligned, its strides multiples of its itemsize.")
+        self.source.x_row = X.strides[0] // X.itemsize
+        self.source.x_col = X.strides[1] // X.itemsize
+
+    cdef set_csr(self, X):
+        cdef const int32_t[::1] short_indices, short_indptr
+        cdef const int64_t[::1] long_indices, long_indptr
+        data, indices, indptr = X.data, X.indices, X.indptr
+        if indices.dtype != indptr.dtype or indices.dtype not in (np.int32, np.int64):
+            indices, indptr = indices.astype(np.int64), indptr.astype(np.int64)
+        check_compressed(X.shape[0], X.shape[1], data, indices, indptr)
+        self.owners += (data, indices, indptr)
+        self.source.sparse = True
+        self.source.wide_indices = indices.dtype == np.int64
+        self.source.x = vector_address(data)
+        if self.source.wide_indices:
+            long_indices, long_indptr = indices, indptr
+            self.source.indices = &long_indices[0] if indices.size else NULL
+            self.source.indptr = &long_indptr[0]
+        else:
+            short_indices, short_indptr = indices, indptr
+            self.source.indices = &short_indices[0] if indices.size else NULL
+            self.source.indptr = &short_indptr[0]
+
+    cdef set_targets(self, y):
+        cdef const uint8_t[::1] indicator
+        if y.ndim != 2 or y.shape[0] != self.source.n_samples or y.shape[1] < 1 \
+                or not y.flags.c_contiguous:
+            raise ValueError("y must be C-contiguous and of shape (n_samples, n_outputs).")
+        self.source.n_outputs = y.shape[1]
+        self.source.y_is_indicator = y.dtype == np.bool_
+        if self.source.y_is_indicator:
+            indicator = y.view(np.uint8).reshape(-1)
+            self.source.y = &indicator[0]
+        elif y.dtype == self.dtype:
+            self.source.y = vector_address(y.reshape(-1))
+        else:
+            raise TypeError("y must be bool or have the dtype of X.")
+
+
+def check_compressed(n_rows, n_columns, data, indices, indptr):
+    """Raise a ValueError if the arrays of a CSR matrix lead out of themselves or of its shape."""
+    if indptr.size != n_rows + 1 or indptr[0] < 0 or (np.diff(indptr) < 0).any() \
+            or indptr[indptr.size - 1] > min(data.size, indices.size):
+        raise ValueError("The sparse matrix X has an invalid indptr.")
+    if indices.size and (indices.min() < 0 or indices.max() >= n_columns):
+        raise ValueError("The sparse matrix X has indices out of bounds.")
+
+
+cdef const void* vector_address(array) except? NULL:
+    """Address of a contiguous float32 or float64 vector; the memoryview checks what it is."""
+    cdef const float[::1] x32
+    cdef const double[::1] x64
+    if not array.flags.aligned:
+        raise ValueError("Arrays must be aligned.")
+    if not array.size:
+        return NULL
+    if array.dtype == np.float32:
+        x32 = array
+        return &x32[0]
+    x64 = array
+    return &x64[0]

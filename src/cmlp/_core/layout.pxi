@@ -1,0 +1,124 @@
+# What Python knows of the engine: the tables of activations, losses and optimizers, and Layout,
+# the shape of a network. Included by engine.pxi, which imports; no passes through layers here.
+
+#: Bytes of a vector register in this build of the engine.
+vector_bytes = VECTOR_BYTES
+
+#: What is known of each activation, from the table in activations.h.
+ACTIVATIONS = {
+    activation_table[i].name.decode(): {
+        "id": i,
+        "hidden": bool(activation_table[i].where & ON_HIDDEN),
+        "output": bool(activation_table[i].where & ON_OUTPUT),
+        "needs_z": bool(activation_table[i].needs_z),
+        "init_factor": activation_table[i].init_factor,
+        "formula": activation_table[i].formula.decode(),
+    }
+    for i in range(N_ACTIVATIONS)
+}
+ACTIVATIONS["softmax"] = {
+    "id": SOFTMAX, "hidden": False, "output": True, "needs_z": False, "init_factor": 6.0,
+    "formula": "exp(z) / sum(exp(z))",
+}
+
+#: What is known of each loss, from the table in losses.h.
+LOSSES = {
+    loss_table[i].name.decode(): {
+        "id": i,
+        "regressor": bool(loss_table[i].estimator & FOR_REGRESSOR),
+        "classifier": bool(loss_table[i].estimator & FOR_CLASSIFIER),
+        "canonical_activation": next(
+            name for name, row in ACTIVATIONS.items()
+            if row["id"] == loss_table[i].canonical_activation),
+        "domain": ("real", "non-negative", "unit interval")[loss_table[i].domain],
+        "mean_over_outputs": bool(loss_table[i].mean_over_outputs),
+    }
+    for i in range(N_LOSSES)
+}
+
+#: Each optimizer: id, state vectors per parameter, entries of its hyper-parameter vector.
+OPTIMIZERS = {
+    "sgd": (SGD, 1, ("learning_rate", "momentum", "nesterov")),
+    "adam": (ADAM, 2, ("learning_rate_init", "beta_1", "beta_2", "epsilon", "t")),
+}
+
+
+cdef class Layout:
+    """The shape of a network, fixed for one fit or predict.
+
+    Parameters
+    ----------
+    units : sequence of int
+        n_features, the hidden layer sizes, n_outputs.
+    coef_starts, intercept_starts : sequence of int
+        Where each layer's weights and biases start in the parameter vector.
+    activations : sequence of str
+        One per weight layer, the output activation last.
+    loss : str
+    fit_intercept : bool
+    """
+
+    cdef Net net
+    cdef readonly tuple units
+
+    def __cinit__(
+        self, units, coef_starts, intercept_starts, activations, loss, bint fit_intercept,
+    ):
+        cdef Py_ssize_t l, n_layers = len(units) - 1
+        cdef Layer* layer
+        units = tuple(map(index, units))     # Python integers, which do not overflow
+        if n_layers < 1 or min(units) < 1:
+            raise ValueError(f"units must be two or more positive integers, got {units}.")
+        if not len(coef_starts) == len(intercept_starts) == len(activations) == n_layers:
+            raise ValueError("One activation and one start of each kind per layer is needed.")
+        n_coefs = sum(units[l] * units[l + 1] for l in range(n_layers))
+        n_params = n_coefs + sum(units[1:])
+        if 8 * (n_params + 6 * CHUNK_ROWS * sum(units)) > PY_SSIZE_T_MAX:
+            raise ValueError(f"A network with the layers {list(units)} is too large.")
+        for l in range(n_layers):
+            if not (0 <= coef_starts[l] <= n_coefs - units[l] * units[l + 1]
+                    and n_coefs <= intercept_starts[l] <= n_params - units[l + 1]):
+                raise ValueError("Weights come first in the parameter vector, biases last.")
+        self.units = units
+        self.net.layers = <Layer*>calloc(n_layers, sizeof(Layer))
+        if self.net.layers is NULL:
+            raise MemoryError()
+        self.net.n_layers = n_layers
+        self.net.n_features = units[0]
+        self.net.n_outputs = units[n_layers]
+        self.net.fit_intercept = fit_intercept
+        for l in range(n_layers):
+            layer = &self.net.layers[l]
+            layer.fan_in = units[l]
+            layer.fan_out = units[l + 1]
+            layer.coef = coef_starts[l]
+            layer.intercept = intercept_starts[l]
+            layer.units_before = self.net.n_units
+            layer.activation = ACTIVATIONS[activations[l]]["id"]
+            layer.needs_z = ACTIVATIONS[activations[l]]["needs_z"]
+            if layer.activation == SOFTMAX and l < n_layers - 1:
+                raise ValueError("softmax is an output activation.")
+            self.net.any_needs_z |= layer.needs_z
+            self.net.n_units += layer.fan_out
+            self.net.widest = max(self.net.widest, layer.fan_out)
+            self.net.n_coefs += layer.fan_in * layer.fan_out
+        self.net.n_params = self.net.n_coefs + self.net.n_units
+        self.net.loss = LOSSES[loss]["id"]
+        self.net.canonical = LOSSES[loss]["canonical_activation"] == activations[n_layers - 1]
+
+    def __dealloc__(self):
+        free(self.net.layers)
+
+    def workspace(self, Py_ssize_t batch_size, dtype):
+        """An uninitialised workspace, large enough for batches of the given size.
+
+        Returns
+        -------
+        work : ndarray of shape (size,) and the given dtype, aligned to 64 bytes
+        """
+        cdef Py_ssize_t rows = max(1, min(batch_size, <Py_ssize_t>CHUNK_ROWS))
+        dtype = np.dtype(dtype)
+        size = plan_workspace(&self.net, rows, dtype.itemsize).size
+        raw = np.empty(size * dtype.itemsize + 64, dtype=np.uint8)
+        skip = -raw.ctypes.data % 64
+        return raw[skip:skip + size * dtype.itemsize].view(dtype)
