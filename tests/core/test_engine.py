@@ -10,7 +10,7 @@ import scipy.sparse as sp
 
 from cmlp._core import engine as loaded
 
-CHUNK_ROWS = 512  # of engine.pxi: larger batches are cut
+CHUNK_ROWS = 1024  # of engine.pxi: larger batches are cut
 TOLERANCE = {"float32": {"rtol": 2e-4, "atol": 2e-5}, "float64": {"rtol": 1e-10, "atol": 1e-12}}
 HYPER = {"sgd": [0.05, 0.9, 1.0], "adam": [0.01, 0.9, 0.999, 1e-8, 0.0]}
 CANONICAL = {loss: row["canonical_activation"] for loss, row in loaded.LOSSES.items()}
@@ -422,7 +422,8 @@ class TestLayout:
     def test_workspace(self, engine, dtype):
         layout = self.layout(engine)
         sizes = [layout.workspace(rows, dtype).size for rows in (1, 2, 100, CHUNK_ROWS)]
-        assert sizes == sorted(set(sizes))
+        assert sizes == sorted(sizes)
+        assert sizes[0] < sizes[2] < sizes[3]
         assert layout.workspace(10**9, dtype).size == sizes[-1]
         assert layout.workspace(0, dtype).size == sizes[0]
         for _ in range(20):
@@ -492,7 +493,6 @@ class TestMisuse:
                     "data",
                     "hyper",
                     "params",
-                    "grads",
                     "state",
                     "work",
                 )
@@ -518,6 +518,13 @@ class TestMisuse:
         self.raises(
             engine.train_epoch, arguments, [n for n in ("params", "state", "hyper") if n != name]
         )
+
+    @pytest.mark.parametrize(("storage", "batch_size"), [("csr", 8), ("dense", 1500)])
+    def test_without_gradients_where_they_are_needed(self, engine, dtype, storage, batch_size):
+        problem = Problem(engine, dtype, storage=storage, n_samples=1500)
+        arguments = problem.epoch_arguments("adam", batch_size, None, 0.1)
+        arguments["grads"] = None
+        self.raises(engine.train_epoch, arguments, ["params", "state", "hyper"])
 
     def test_a_workspace_for_smaller_batches(self, engine, dtype, problem):
         arguments = problem.epoch_arguments("sgd", 8, None, 0.1)

@@ -15,24 +15,26 @@ from libc.string cimport memcpy
 from cmlp._core.activations cimport (
     N_ACTIVATIONS, ON_HIDDEN, ON_OUTPUT, activation_table)
 from cmlp._core.batch cimport total_weight
-from cmlp._core.linalg cimport VECTOR_BYTES
+from cmlp._core.linalg cimport ROWS, VECTOR_BYTES
 from cmlp._core.losses cimport (
     FOR_CLASSIFIER, FOR_REGRESSOR, N_LOSSES, SOFTMAX, loss_table)
 from cmlp._core.network cimport (
-    batch_gradient, finish_gradient, forward, output_offset, plan_workspace)
-from cmlp._core.optimizers cimport ADAM, SGD, optimizer_step
+    count_slabs, finish_gradient, forward, output_offset, plan_workspace, rows_phase, slabs_phase)
+from cmlp._core.optimizers cimport ADAM, SGD, Step, begin_step, end_steps, optimizer_step
 from cmlp._core.types cimport Layer, Net, Plan, Source
 
 cdef enum:
-    CHUNK_ROWS = 512             # rows that pass through the layers together at most
+    CHUNK_ROWS = 1024            # samples whose activations are held at once at most
+    PREDICT_ROWS = 512           # the same in predict
     FLOPS_PER_SIGNAL_CHECK = 50_000_000   # a few ms of work between two looks at Ctrl-C
 
 include "layout.pxi"
 include "dataset.pxi"
+include "train.pxi"
 
 
 cdef int check_call(
-    Layout layout, Dataset data, params, work, Py_ssize_t rows, bint with_targets,
+    Layout layout, Dataset data, params, work, const Plan* plan, bint with_targets,
 ) except -1:
     """Every shape that the kernels rely on."""
     if data.source.n_features != layout.net.n_features:
@@ -43,7 +45,7 @@ cdef int check_call(
             f"y has {data.source.n_outputs} columns, the network {layout.net.n_outputs} outputs.")
     if params.dtype != data.dtype or params.size != layout.net.n_params:
         raise ValueError("The parameter vector does not fit the network or the dtype of X.")
-    if work.size < plan_workspace(&layout.net, rows, params.itemsize).size:
+    if work.size < plan.size:
         raise ValueError("The workspace is too small.")
     return 0
 
@@ -52,6 +54,7 @@ def train_epoch(
     Layout layout not None, Dataset data not None, const Py_ssize_t[::1] order,
     Py_ssize_t batch_size, str optimizer, double[::1] hyper, double alpha,
     floating[::1] params, floating[::1] grads, floating[:, ::1] state, floating[::1] work,
+    int n_threads=1,
 ):
     """Pass once over the samples in minibatches, updating params and state in place.
 
@@ -61,8 +64,10 @@ def train_epoch(
         The samples of the epoch, by index; None for all in their own order.
     hyper : array
         The optimizer's hyper-parameters as OPTIMIZERS names them; adam's t is advanced.
-    grads : array of shape (n_params,)
-        Scratch.
+    grads : array of shape (n_params,) or None
+        Scratch, needed for sparse X and for batches of more than CHUNK_ROWS samples.
+    n_threads : int
+        How many threads share the work; the numbers do not depend on it.
 
     Returns
     -------
@@ -76,55 +81,33 @@ def train_epoch(
         Between two minibatches.
     """
     cdef Py_ssize_t n = data.source.n_samples if order is None else order.shape[0]
-    cdef const Py_ssize_t* order_at = NULL
-    cdef Net* net = &layout.net
-    cdef Source* source = &data.source
-    cdef Plan plan = plan_workspace(net, max(1, min(batch_size, <Py_ssize_t>CHUNK_ROWS)),
-                                    sizeof(floating))
-    cdef int optimizer_id = OPTIMIZERS[optimizer][0]
-    cdef Py_ssize_t n_updated = net.n_params if net.fit_intercept else net.n_coefs
-    cdef Py_ssize_t start, end, count, since_check = 0
-    cdef double weight, loss, penalty, total = 0
-    # a division by outputs is scikit-learn's squared error, its gradient a plain sum
-    cdef double loss_scale = 1.0 / net.n_outputs if loss_table[net.loss].mean_over_outputs else 1.0
-
-    check_call(layout, data, np.asarray(params), np.asarray(work), plan.rows, True)
+    cdef Training run = Training(layout, data)
     if batch_size < 1 or n < 1:
         raise ValueError("There must be samples, and at least one in a batch.")
-    if grads.shape[0] != net.n_params or state.shape[1] != net.n_params \
+    run.plan_for(batch_size, n_threads, sizeof(floating))
+    check_call(layout, data, np.asarray(params), np.asarray(work), &run.plan, True)
+    if (run.to_grads if grads is None else grads.shape[0] != layout.net.n_params) \
+            or state.shape[1] != layout.net.n_params \
             or state.shape[0] != OPTIMIZERS[optimizer][1] \
             or hyper.shape[0] != len(OPTIMIZERS[optimizer][2]):
         raise ValueError("grads, state or hyper do not fit the network and the optimizer.")
     if order is not None:
-        if np.min(order) < 0 or np.max(order) >= source.n_samples:
+        if np.min(order) < 0 or np.max(order) >= data.source.n_samples:
             raise ValueError("order has indices out of bounds.")
-        order_at = &order[0]
-
-    with nogil:
-        end = 0
-        while end < n:
-            start = end
-            count = min(batch_size, n - start)
-            end = start + count
-            weight = total_weight(source, order_at, start, count, <floating*>NULL)
-            if weight == 0:
-                continue
-            loss = batch_gradient(net, &plan, source, order_at, start, count,
-                                  params, grads, work) * loss_scale
-            penalty = finish_gradient(net, alpha, weight, params, grads)
-            total += (loss + penalty) / weight * count
-            optimizer_step(optimizer_id, n_updated, &hyper[0], params, grads, state)
-            since_check += 6 * count * net.n_coefs + 20 * net.n_params
-            if since_check > FLOPS_PER_SIGNAL_CHECK:
-                since_check = 0
-                with gil:
-                    PyErr_CheckSignals()
-    return total / n
+        run.order = &order[0]
+    run.n = n
+    run.batch_size = batch_size
+    run.alpha = alpha
+    run.optimizer = OPTIMIZERS[optimizer][0]
+    run.hyper = &hyper[0]
+    run.hold(params, grads, state, work)
+    run.start()
+    return run.total / n
 
 
 def loss_and_gradient(
     Layout layout not None, Dataset data not None, double alpha, const floating[::1] params,
-    floating[::1] grads, floating[::1] work,
+    floating[::1] grads, floating[::1] work, int n_threads=1,
 ):
     """The penalised loss over all samples, as an estimator reports it, and its gradient.
 
@@ -140,24 +123,25 @@ def loss_and_gradient(
     ValueError
         If the arrays do not fit the network, or the sample weights sum to zero.
     """
-    cdef Net* net = &layout.net
-    cdef Source* source = &data.source
-    cdef Plan plan = plan_workspace(
-        net, max(1, min(source.n_samples, <Py_ssize_t>CHUNK_ROWS)), sizeof(floating))
-    cdef double weight, loss
-    cdef double loss_scale = 1.0 / net.n_outputs if loss_table[net.loss].mean_over_outputs else 1.0
-    check_call(layout, data, np.asarray(params), np.asarray(work), plan.rows, True)
-    if grads.shape[0] != net.n_params:
+    cdef Training run = Training(layout, data)
+    cdef double weight
+    run.plan_for(data.source.n_samples, n_threads, sizeof(floating))
+    check_call(layout, data, np.asarray(params), np.asarray(work), &run.plan, True)
+    if grads.shape[0] != layout.net.n_params:
         raise ValueError("grads does not fit the network.")
     with nogil:
-        weight = total_weight(source, NULL, 0, source.n_samples, <floating*>NULL)
+        weight = total_weight(&data.source, NULL, 0, data.source.n_samples, <floating*>NULL)
     if weight == 0:
         raise ValueError("Sample weights sum to zero.")
+    run.n = run.batch_size = data.source.n_samples
+    run.to_grads = True
+    writable = np.asarray(params)      # as the type of an update's parameters has to be
+    run.hold(writable if writable.flags.writeable else writable.copy(), grads, None, work)
+    run.start()
     with nogil:
-        loss = batch_gradient(net, &plan, source, NULL, 0, source.n_samples, params, grads, work)
-        loss = (loss * loss_scale + finish_gradient(net, alpha, weight, params, grads)) / weight
-        if not net.fit_intercept:
-            grads[net.n_coefs:] = 0
+        loss = (run.total + finish_gradient(&layout.net, alpha, weight, params, grads)) / weight
+        if not layout.net.fit_intercept:
+            grads[layout.net.n_coefs:] = 0
     return loss
 
 
@@ -169,16 +153,16 @@ def predict(
     cdef Net* net = &layout.net
     cdef Source* source = &data.source
     cdef Plan plan = plan_workspace(
-        net, max(1, min(source.n_samples, <Py_ssize_t>CHUNK_ROWS)), sizeof(floating))
+        net, max(1, min(source.n_samples, <Py_ssize_t>PREDICT_ROWS)), 1, sizeof(floating))
     cdef Py_ssize_t start, rows, last
-    check_call(layout, data, np.asarray(params), np.asarray(work), plan.rows, False)
+    check_call(layout, data, np.asarray(params), np.asarray(work), &plan, False)
     if out.shape[0] != source.n_samples or out.shape[1] != net.n_outputs:
         raise ValueError("out must be of shape (n_samples, n_outputs).")
-    last = output_offset(net, &plan, net.n_layers - 1)
+    last = output_offset(net, &plan, net.n_layers - 1, 0)
     with nogil:
         start = 0
         while start < source.n_samples:
-            rows = min(plan.rows, source.n_samples - start)
-            forward(net, &plan, source, NULL, start, rows, params, work)
+            rows = min(plan.block, source.n_samples - start)
+            forward(net, &plan, source, NULL, start, 0, rows, params, work, plan.own)
             memcpy(&out[start, 0], &work[last], rows * net.n_outputs * sizeof(floating))
             start += rows

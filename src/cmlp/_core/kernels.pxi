@@ -32,8 +32,8 @@ def gemm(
     cdef Py_ssize_t bias0 = -1 if bias is None else 0
     with nogil:
         _linalg.gemm(m, n, k, &a[0, 0], a.strides[0] // <Py_ssize_t>sizeof(floating),
-                     a.strides[1] // <Py_ssize_t>sizeof(floating), flat_b, 0, trans_b,
-                     flat_c, 0, accumulate, bias, bias0, pack, 0)
+                     a.strides[1] // <Py_ssize_t>sizeof(floating), flat_b, 0,
+                     k if trans_b else n, trans_b, flat_c, 0, accumulate, bias, bias0, pack, 0)
 
 
 def gemv(
@@ -107,7 +107,7 @@ def affine(
     work = np.empty(pack + rows * k, dtype=data.dtype)
     with nogil:
         _batch.gather_x(&data.source, order_at, 0, rows, work, pack)
-        _linalg.gemm(rows, n, k, &work[pack], k, 1, flat_coef, 0, False, flat_out, 0, False,
+        _linalg.gemm(rows, n, k, &work[pack], k, 1, flat_coef, 0, n, False, flat_out, 0, False,
                      intercept, bias0, work, 0)
 
 
@@ -136,7 +136,8 @@ def coef_gradient(
     work = np.empty(pack + rows * k, dtype=data.dtype)
     with nogil:
         _batch.gather_x(&data.source, order_at, 0, rows, work, pack)
-        _linalg.gemm(k, n, rows, &work[pack], 1, k, flat_delta, 0, False, flat_grad, 0, False,
+        _linalg.gemm(k, n, rows, &work[pack], 1, k, flat_delta, 0, n, False, flat_grad, 0,
+                     False,
                      flat_grad, -1, work, 0)
 
 
@@ -211,11 +212,13 @@ def step(
 ):
     """One update of every parameter, and of the optimizer's state, in place."""
     which, n_slots, names = OPTIMIZERS[optimizer]
-    cdef int optimizer_id = which
-    check_shapes(hyper.shape[0] == len(names) and grads.shape[0] == params.shape[0]
+    check_shapes(hyper.shape[0] == len(names) and grads.shape[0] == params.shape[0] > 0
                  and state.shape[0] == n_slots and state.shape[1] == params.shape[0])
+    cdef int optimizer_id = which
+    cdef Step next_step = begin_step(optimizer_id, &hyper[0], 0)
     with nogil:
-        optimizer_step(optimizer_id, params.shape[0], &hyper[0], params, grads, state)
+        optimizer_step(&next_step, params.shape[0], 0, 1, params, 0, grads, 0, state)
+        end_steps(optimizer_id, &hyper[0], 1)
 
 
 cdef int check_shapes(bint fit) except -1:

@@ -73,7 +73,7 @@ cdef class Layout:
             raise ValueError("One activation and one start of each kind per layer is needed.")
         n_coefs = sum(units[l] * units[l + 1] for l in range(n_layers))
         n_params = n_coefs + sum(units[1:])
-        if 8 * (n_params + 6 * CHUNK_ROWS * sum(units)) > PY_SSIZE_T_MAX:
+        if 8 * (4 * n_params + 8 * CHUNK_ROWS * sum(units)) > PY_SSIZE_T_MAX:
             raise ValueError(f"A network with the layers {list(units)} is too large.")
         for l in range(n_layers):
             if not (0 <= coef_starts[l] <= n_coefs - units[l] * units[l + 1]
@@ -109,7 +109,7 @@ cdef class Layout:
     def __dealloc__(self):
         free(self.net.layers)
 
-    def workspace(self, Py_ssize_t batch_size, dtype):
+    def workspace(self, Py_ssize_t batch_size, dtype, int n_threads=1):
         """An uninitialised workspace, large enough for batches of the given size.
 
         Returns
@@ -118,7 +118,7 @@ cdef class Layout:
         """
         cdef Py_ssize_t rows = max(1, min(batch_size, <Py_ssize_t>CHUNK_ROWS))
         dtype = np.dtype(dtype)
-        size = plan_workspace(&self.net, rows, dtype.itemsize).size
+        size = plan_workspace(&self.net, rows, max(1, n_threads), dtype.itemsize).size
         raw = np.empty(size * dtype.itemsize + 64, dtype=np.uint8)
         skip = -raw.ctypes.data % 64
         return raw[skip:skip + size * dtype.itemsize].view(dtype)

@@ -71,24 +71,28 @@ cdef inline void pack_panel(
                 panel[at + p * width + j] = 0
 
 
+cdef inline bint packs_panel(Py_ssize_t cols, size_t itemsize) noexcept nogil:
+    """Whether a panel of so many columns must be packed: without masked loads, see tile.h."""
+    return not MASKED and cols % (panel_width(itemsize) // 2) != 0
+
+
 cdef inline void gemm_block(
     Py_ssize_t m, Py_ssize_t n, Py_ssize_t depth,
     const floating* a, Py_ssize_t a_row, Py_ssize_t a_col,
-    const floating[::1] b, Py_ssize_t b0, Py_ssize_t ldb, bint pack_all,
+    const floating[::1] b, Py_ssize_t b0, Py_ssize_t ldb, bint packed,
     floating[::1] c, Py_ssize_t c0, Py_ssize_t ldc, bint accumulate,
     const floating[::1] bias, Py_ssize_t bias0,
     const floating[::1] pack, Py_ssize_t pack0,
 ) noexcept nogil:
     """C (m, n) = A (m, depth) B [+ C] [+ bias], tile by tile; one panel of B stays in L1."""
     cdef Py_ssize_t width = panel_width(sizeof(floating))
-    cdef Py_ssize_t lanes = width // 2
     cdef Py_ssize_t i, j = 0, cols, panel_ld
     cdef int rows
     cdef const floating* panel
     cdef const floating* bias_at
     while j < n:
         cols = min(width, n - j)
-        if pack_all or (cols % lanes and not MASKED):
+        if packed or packs_panel(cols, sizeof(floating)):
             panel = &pack[pack0 + j * depth]
             panel_ld = width
         else:
@@ -111,21 +115,19 @@ cdef inline void gemm_block(
 cdef inline void gemm(
     Py_ssize_t m, Py_ssize_t n, Py_ssize_t k,
     const floating* a, Py_ssize_t a_row, Py_ssize_t a_col,
-    const floating[::1] b, Py_ssize_t b0, bint trans_b,
+    const floating[::1] b, Py_ssize_t b0, Py_ssize_t ldb, bint trans_b,
     floating[::1] c, Py_ssize_t c0, bint accumulate,
     const floating[::1] bias, Py_ssize_t bias0,
     floating[::1] pack, Py_ssize_t pack0,
 ) noexcept nogil:
     """C (m, n) = A (m, k) B (k, n) [+ C] [+ bias]; element (i, p) of A is a[i a_row + p a_col].
 
-    With trans_b, B is stored as (n, k). bias0 < 0: no bias. The pack buffer starts at pack0
-    and has gemm_pack_size(n, k) elements.
+    Rows of B are ldb apart; with trans_b, B is stored as (n, k). bias0 < 0: no bias. The pack
+    buffer starts at pack0 and has gemm_pack_size(n, k) elements.
     """
     cdef Py_ssize_t width = panel_width(sizeof(floating))
-    cdef Py_ssize_t lanes = width // 2
     cdef Py_ssize_t max_depth = panel_depth(sizeof(floating))
-    cdef Py_ssize_t ldb = k if trans_b else n
-    cdef bint pack_all = trans_b or (n >= PACK_WIDTH and m >= 4 * ROWS)
+    cdef bint packed = trans_b or (n >= PACK_WIDTH and m >= 4 * ROWS)
     cdef Py_ssize_t i0, j, j0, p0, block_cols, depth, cols, at
     j0 = 0
     while j0 < n:
@@ -133,11 +135,10 @@ cdef inline void gemm(
         p0 = 0
         while p0 < k:
             depth = min(max_depth, k - p0)
-            # without masked loads, panels of partial vectors are packed too: see tile.h
             j = 0
             while j < block_cols:
                 cols = min(width, block_cols - j)
-                if pack_all or (cols % lanes and not MASKED):
+                if packed or packs_panel(cols, sizeof(floating)):
                     at = b0 + ((j0 + j) * ldb + p0 if trans_b else p0 * ldb + j0 + j)
                     pack_panel(b, at, ldb, trans_b, depth, cols, pack, pack0 + j * depth)
                 j += width
@@ -146,7 +147,7 @@ cdef inline void gemm(
                 gemm_block(
                     min(<Py_ssize_t>ROW_BLOCK, m - i0), block_cols, depth,
                     a + i0 * a_row + p0 * a_col, a_row, a_col,
-                    b, b0 + p0 * ldb + j0, ldb, pack_all, c, c0 + i0 * n + j0, n,
+                    b, b0 + p0 * ldb + j0, ldb, packed, c, c0 + i0 * n + j0, n,
                     accumulate or p0 > 0, bias, bias0 + j0 if bias0 >= 0 and p0 == 0 else -1,
                     pack, pack0)
                 i0 += ROW_BLOCK
@@ -154,24 +155,88 @@ cdef inline void gemm(
         j0 += COLUMN_BLOCK
 
 
+cdef inline Py_ssize_t packed_size(Py_ssize_t n, Py_ssize_t k, size_t itemsize) noexcept nogil:
+    """Elements of a packed copy of B (k, n)."""
+    cdef Py_ssize_t width = panel_width(itemsize)
+    return (n + width - 1) // width * width * k
+
+
+cdef inline void pack_matrix(
+    Py_ssize_t n, Py_ssize_t k, const floating[::1] b, Py_ssize_t b0, Py_ssize_t ldb,
+    bint trans_b, floating[::1] pack, Py_ssize_t pack0,
+) noexcept nogil:
+    """A packed copy of all of B (k, n), for several gemm_packed: packed_size(n, k) elements."""
+    cdef Py_ssize_t width = panel_width(sizeof(floating))
+    cdef Py_ssize_t max_depth = panel_depth(sizeof(floating))
+    cdef Py_ssize_t j, p0 = 0, depth
+    while p0 < k:
+        depth = min(max_depth, k - p0)
+        j = 0
+        while j < n:
+            pack_panel(b, b0 + (j * ldb + p0 if trans_b else p0 * ldb + j), ldb, trans_b,
+                       depth, min(width, n - j), pack, pack0)
+            pack0 += width * depth
+            j += width
+        p0 += max_depth
+
+
+cdef inline void gemm_packed(
+    Py_ssize_t m, Py_ssize_t n, Py_ssize_t k,
+    const floating* a, Py_ssize_t a_row, Py_ssize_t a_col,
+    const floating[::1] pack, Py_ssize_t pack0,
+    floating[::1] c, Py_ssize_t c0, bint accumulate,
+) noexcept nogil:
+    """C (m, n) = A (m, k) B (k, n) [+ C] with B from pack_matrix; the same bits as from gemm."""
+    cdef Py_ssize_t max_depth = panel_depth(sizeof(floating))
+    cdef Py_ssize_t i0 = 0, p0
+    while i0 < m:
+        p0 = 0
+        while p0 < k:
+            gemm_block(
+                min(<Py_ssize_t>ROW_BLOCK, m - i0), n, min(max_depth, k - p0),
+                a + i0 * a_row + p0 * a_col, a_row, a_col, pack, 0, 0, True,
+                c, c0 + i0 * n, n, accumulate or p0 > 0, pack, -1,
+                pack, pack0 + packed_size(n, p0, sizeof(floating)))
+            p0 += max_depth
+        i0 += ROW_BLOCK
+
+
 cdef inline void gemm_tn_narrow(
     Py_ssize_t m, Py_ssize_t n, Py_ssize_t k,
-    const floating[::1] a, Py_ssize_t a0, const floating[::1] b, Py_ssize_t b0,
+    const floating[::1] a, Py_ssize_t a0, Py_ssize_t lda, const floating[::1] b, Py_ssize_t b0,
     floating[::1] c, Py_ssize_t c0, bint accumulate, floating[::1] pack, Py_ssize_t pack0,
 ) noexcept nogil:
     """C (m, n) = A.T B [+ C] for A (k, m), B (k, n) and n below a tile's width.
 
-    Computed as C.T = B.T A, whose rows fill the vectors, and transposed. The pack buffer has
-    gemm_pack_size(m, k) + m n elements.
+    Computed as C.T = B.T A, whose rows fill the vectors, and transposed. Rows of A are lda
+    apart. The pack buffer has gemm_pack_size(m, k) + m n elements.
     """
     cdef Py_ssize_t i, j, t0 = pack0 + gemm_pack_size(m, k, sizeof(floating))
-    gemm(n, m, k, &b[b0], 1, n, a, a0, False, pack, t0, False, a, -1, pack, pack0)
+    if accumulate:
+        for i in range(m):
+            for j in range(n):
+                pack[t0 + j * m + i] = c[c0 + i * n + j]
+    gemm(n, m, k, &b[b0], 1, n, a, a0, lda, False, pack, t0, accumulate, a, -1, pack, pack0)
     for i in range(m):
         for j in range(n):
-            if accumulate:
-                c[c0 + i * n + j] += pack[t0 + j * m + i]
-            else:
-                c[c0 + i * n + j] = pack[t0 + j * m + i]
+            c[c0 + i * n + j] = pack[t0 + j * m + i]
+
+
+cdef inline void affine_narrow(
+    Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, const floating[::1] a, Py_ssize_t a0,
+    const floating[::1] b, Py_ssize_t b0, const floating[::1] bias, Py_ssize_t bias0,
+    floating[::1] c, Py_ssize_t c0, floating[::1] pack, Py_ssize_t pack0,
+) noexcept nogil:
+    """C (m, n) = A (m, k) B (k, n) [+ bias] by dot products, for n so small that a tile would be
+    mostly empty. The pack buffer has n k elements."""
+    cdef Py_ssize_t i, j, p
+    for j in range(n):
+        for p in range(k):
+            pack[pack0 + j * k + p] = b[b0 + p * n + j]
+    for i in range(m):
+        for j in range(n):
+            c[c0 + i * n + j] = dot(&a[a0 + i * k], &pack[pack0 + j * k], k) + (
+                bias[bias0 + j] if bias0 >= 0 else 0)
 
 
 cdef inline void gemv(
@@ -180,7 +245,10 @@ cdef inline void gemv(
     const floating[::1] bias, Py_ssize_t bias0,
     floating[::1] z, Py_ssize_t z0,
 ) noexcept nogil:
-    """z (n,) = x (k,) B (k, n) [+ bias], by rows of B, four at a time; zeros in x are skipped."""
+    """z (n,) = x (k,) B (k, n) [+ bias], by rows of B, four at a time; zeros in x are skipped.
+
+    The same chain of multiply-adds as in a tile: the same bits as a row of gemm.
+    """
     cdef Py_ssize_t i, j
     cdef floating x0, x1, x2, x3
     cdef const floating* row
@@ -196,7 +264,8 @@ cdef inline void gemv(
             continue
         row = &b[b0 + i * n]
         for j in range(n):
-            out[j] += (x0 * row[j] + x1 * row[n + j]) + (x2 * row[2 * n + j] + x3 * row[3 * n + j])
+            out[j] = (((out[j] + x0 * row[j]) + x1 * row[n + j]) + x2 * row[2 * n + j]
+                      ) + x3 * row[3 * n + j]
     for i in range(k - k % 4, k):
         x0 = x[i * x_stride]
         row = &b[b0 + i * n]

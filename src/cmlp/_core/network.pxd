@@ -1,5 +1,11 @@
-# The passes through the layers: forward, backward, the gradient of a batch. Layers and rows are
-# known here; the formulas of activations, losses and optimizers are not.
+# The passes through layers: forward, deltas, gradients and updates, for any number of threads.
+# Layers and rows are known here; the formulas of activations, losses and optimizers are not.
+#
+# A minibatch is two phases. In the first, each thread takes rows: forward, loss, deltas of all
+# layers. In the second, each takes slabs, rows of a weight matrix: their gradient over all rows
+# of the batch, the penalty, the optimizer's step, while they are in cache. Every number is computed
+# by one thread, in an order that does not depend on how many there are: so neither does the
+# result.
 
 from cython cimport floating
 from libc.string cimport memcpy, memset
@@ -7,9 +13,22 @@ from cmlp._core.activations cimport activate, activation_backward
 from cmlp._core.batch cimport (
     gather_targets, gather_weights, gather_x, sparse_affine, sparse_coef_gradient)
 from cmlp._core.linalg cimport (
-    column_sums, dot, gemm, gemm_pack_size, gemm_tn_narrow, gemv, gemv_t, ger, panel_width)
+    PACK_WIDTH, ROWS, affine_narrow, column_sums, dot, gemm, gemm_pack_size, gemm_packed,
+    gemm_tn_narrow, gemv, pack_matrix, packed_size, panel_depth, panel_width)
 from cmlp._core.losses cimport SOFTMAX, loss_sum, output_delta, softmax
+from cmlp._core.optimizers cimport Step, optimizer_step
 from cmlp._core.types cimport Layer, Net, Plan, Source
+
+cdef enum:
+    NARROW = 4                   # outputs computed as dot products up to this width
+    SLAB_ELEMENTS = 4096         # of a weight matrix that are differentiated and updated at once,
+    SLAB_ROWS = 48               # rows at least: a packed batch of deltas is read for each slab
+    BLOCK_BYTES = 98304          # of activations and deltas that stay in cache between layers
+    ALIGNED = 16                 # elements: offsets are multiples of 64 bytes in any dtype
+
+
+cdef inline Py_ssize_t aligned(Py_ssize_t n) noexcept nogil:
+    return (n + ALIGNED - 1) // ALIGNED * ALIGNED
 
 
 cdef inline bint is_narrow(const Layer* layer, size_t itemsize) noexcept nogil:
@@ -18,46 +37,106 @@ cdef inline bint is_narrow(const Layer* layer, size_t itemsize) noexcept nogil:
     return layer.fan_out < width and layer.fan_in >= width
 
 
-cdef inline Plan plan_workspace(const Net* net, Py_ssize_t rows, size_t itemsize) noexcept nogil:
+cdef inline Py_ssize_t slab_rows(
+    const Net* net, Py_ssize_t l, bint sparse,
+) noexcept nogil:
+    """Rows of W of layer l in a slab. All of them where X is sparse: its rows scatter."""
+    cdef const Layer* layer = &net.layers[l]
+    if l == 0 and sparse:
+        return layer.fan_in
+    return min(layer.fan_in,
+               max(<Py_ssize_t>SLAB_ROWS, SLAB_ELEMENTS // layer.fan_out // 24 * 24))
+
+
+cdef inline Py_ssize_t count_slabs(const Net* net, bint sparse) noexcept nogil:
+    cdef Py_ssize_t l, rows, total = 0
+    for l in range(net.n_layers):
+        rows = slab_rows(net, l, sparse)
+        total += (net.layers[l].fan_in + rows - 1) // rows
+    return total
+
+
+cdef inline bint is_small(const Net* net, size_t itemsize) noexcept nogil:
+    """Whether every W.T fits one packed block, and no forward product wants packing: then a
+    few rows at a time go through all layers."""
+    cdef Py_ssize_t l
+    for l in range(net.n_layers):
+        if net.layers[l].fan_out >= PACK_WIDTH or (
+                l > 0 and net.layers[l].fan_in >= PACK_WIDTH):
+            return False
+    return True
+
+
+cdef inline Plan plan_workspace(
+    const Net* net, Py_ssize_t rows, int n_threads, size_t itemsize,
+) noexcept nogil:
     """Where everything lies in the workspace for up to `rows` samples at once."""
     cdef Plan plan
-    cdef Py_ssize_t l, pack = 0
+    cdef Py_ssize_t l, per_row, double_items = sizeof(double) // itemsize
+    cdef Py_ssize_t pack = 0, transposed = 0, slab = 0
     cdef const Layer* layer
+    cdef bint small = is_small(net, itemsize)
     plan.rows = rows
     plan.x = 0
-    plan.y = plan.x + rows * net.n_features
-    plan.weight = plan.y + rows * net.n_outputs
-    plan.a = plan.weight + rows
-    plan.z = plan.a + rows * net.n_units
-    plan.delta = plan.z + (rows * net.n_units if net.any_needs_z else 0)
+    plan.y = aligned(plan.x + rows * net.n_features)
+    plan.weight = aligned(plan.y + rows * net.n_outputs)
+    plan.a = aligned(plan.weight + rows)
+    plan.z = aligned(plan.a + rows * net.n_units)
+    plan.delta = aligned(plan.z + (rows * net.n_units if net.any_needs_z else 0))
     if not net.any_needs_z:
         plan.z = -1
-    plan.pack = plan.delta + 2 * rows * net.widest
+    plan.loss = aligned(plan.delta + rows * net.n_units)
+    plan.penalty = aligned(plan.loss + rows * double_items)
+    plan.own = aligned(plan.penalty + count_slabs(net, False) * double_items)
     for l in range(net.n_layers):
         layer = &net.layers[l]
         # forward, delta, gradient
         pack = max(pack, gemm_pack_size(layer.fan_out, layer.fan_in, itemsize))
-        pack = max(pack, gemm_pack_size(layer.fan_in, layer.fan_out, itemsize))
-        pack = max(pack, gemm_pack_size(layer.fan_out, rows, itemsize))
+        pack = max(pack, layer.fan_out * layer.fan_in if layer.fan_out <= NARROW else 0)
+        if l > 0 and small:
+            transposed += aligned(packed_size(layer.fan_in, layer.fan_out, itemsize))
+        elif l > 0:
+            pack = max(pack, gemm_pack_size(layer.fan_in, layer.fan_out, itemsize))
+        pack = max(pack, packed_size(layer.fan_out, rows, itemsize)
+                   if layer.fan_out >= PACK_WIDTH
+                   else gemm_pack_size(layer.fan_out, rows, itemsize))
         if is_narrow(layer, itemsize):
             pack = max(pack, gemm_pack_size(layer.fan_in, rows, itemsize)
                        + layer.fan_in * layer.fan_out)
-    plan.size = plan.pack + pack
+        slab = max(slab, slab_rows(net, l, False) * layer.fan_out)
+    plan.pack = 0
+    plan.transposed = aligned(pack) if small else -1
+    plan.slab = aligned(pack) + transposed
+    plan.own_size = plan.slab + aligned(slab)
+    plan.size = plan.own + n_threads * plan.own_size
+    per_row = (net.n_features + 2 * net.n_units) * <Py_ssize_t>itemsize
+    plan.block = rows
+    if small:
+        plan.block = min(rows, max(<Py_ssize_t>24, BLOCK_BYTES // per_row // 24 * 24))
     return plan
 
 
 cdef inline Py_ssize_t output_offset(
-    const Net* net, const Plan* plan, Py_ssize_t l,
+    const Net* net, const Plan* plan, Py_ssize_t l, Py_ssize_t row,
 ) noexcept nogil:
-    """Where the activations (rows, fan_out) of layer l start in the workspace."""
-    return plan.a + plan.rows * net.layers[l].units_before
+    """Where the activations (rows, fan_out) of layer l start in the workspace, from a row on."""
+    return plan.a + plan.rows * net.layers[l].units_before + row * net.layers[l].fan_out
 
 
-cdef inline Py_ssize_t z_offset(const Net* net, const Plan* plan, Py_ssize_t l) noexcept nogil:
+cdef inline Py_ssize_t z_offset(
+    const Net* net, const Plan* plan, Py_ssize_t l, Py_ssize_t row,
+) noexcept nogil:
     """The same for z; -1 where the activation does not need it."""
     if not net.layers[l].needs_z:
         return -1
-    return plan.z + plan.rows * net.layers[l].units_before
+    return plan.z + plan.rows * net.layers[l].units_before + row * net.layers[l].fan_out
+
+
+cdef inline Py_ssize_t delta_offset(
+    const Net* net, const Plan* plan, Py_ssize_t l, Py_ssize_t row,
+) noexcept nogil:
+    """The same for the deltas."""
+    return plan.delta + plan.rows * net.layers[l].units_before + row * net.layers[l].fan_out
 
 
 cdef inline void apply_activation(
@@ -69,138 +148,212 @@ cdef inline void apply_activation(
         activate(activation, values, at, rows * n)
 
 
+cdef inline const floating* layer_input(
+    const Net* net, const Plan* plan, const Source* source, const Py_ssize_t* order,
+    Py_ssize_t start, Py_ssize_t row, Py_ssize_t l, floating[::1] work,
+    Py_ssize_t* a_row, Py_ssize_t* a_col,
+) noexcept nogil:
+    """The dense input of layer l from a row on, and its strides. Rows of X are gathered where an
+    order is given, and read in place where there is none."""
+    a_row[0] = net.layers[l].fan_in
+    a_col[0] = 1
+    if l > 0:
+        return &work[output_offset(net, plan, l - 1, row)]
+    if order is not NULL:
+        return &work[plan.x + row * net.n_features]
+    a_row[0] = source.x_row
+    a_col[0] = source.x_col
+    return <const floating*>source.x + (start + row) * source.x_row
+
+
 cdef inline void forward(
     const Net* net, const Plan* plan, const Source* source, const Py_ssize_t* order,
-    Py_ssize_t start, Py_ssize_t rows, const floating[::1] params, floating[::1] work,
+    Py_ssize_t start, Py_ssize_t row, Py_ssize_t rows, const floating[::1] params,
+    floating[::1] work, Py_ssize_t own,
 ) noexcept nogil:
-    """Activations of every layer for samples start..start+rows of the order, at most plan.rows."""
+    """Activations of every layer for rows row..row+rows of the samples that begin at start."""
     cdef Py_ssize_t l, bias, z, a_row, a_col
     cdef const Layer* layer
     cdef const floating* a
-    cdef bint is_sparse
     for l in range(net.n_layers):
         layer = &net.layers[l]
         bias = layer.intercept if net.fit_intercept else -1
-        z = output_offset(net, plan, l)
-        is_sparse = l == 0 and source.sparse
-        if is_sparse:
-            sparse_affine(source, order, start, rows, layer.fan_out, params, layer.coef,
+        z = output_offset(net, plan, l, row)
+        if l == 0 and source.sparse:
+            sparse_affine(source, order, start + row, rows, layer.fan_out, params, layer.coef,
                           params, bias, work, z)
+        elif layer.fan_out <= NARROW and l > 0:
+            affine_narrow(rows, layer.fan_out, layer.fan_in,
+                          work, output_offset(net, plan, l - 1, row), params, layer.coef,
+                          params, bias, work, z, work, own + plan.pack)
         else:
-            a = layer_input(net, plan, source, order, start, rows, l, work, &a_row, &a_col)
+            a = layer_input(net, plan, source, order, start, row, l, work, &a_row, &a_col)
             if rows == 1:
                 gemv(layer.fan_out, layer.fan_in, a, a_col, params, layer.coef,
                      params, bias, work, z)
             else:
                 gemm(rows, layer.fan_out, layer.fan_in, a, a_row, a_col, params, layer.coef,
-                     False, work, z, False, params, bias, work, plan.pack)
+                     layer.fan_out, False, work, z, False, params, bias, work, own + plan.pack)
         if layer.needs_z:
-            memcpy(&work[z_offset(net, plan, l)], &work[z],
+            memcpy(&work[z_offset(net, plan, l, row)], &work[z],
                    rows * layer.fan_out * sizeof(floating))
         apply_activation(layer.activation, rows, layer.fan_out, work, z)
 
 
-cdef inline const floating* layer_input(
-    const Net* net, const Plan* plan, const Source* source, const Py_ssize_t* order,
-    Py_ssize_t start, Py_ssize_t rows, Py_ssize_t l, floating[::1] work,
-    Py_ssize_t* a_row, Py_ssize_t* a_col,
+cdef inline void pack_transposed(
+    const Net* net, const Plan* plan, const floating[::1] params, floating[::1] work,
+    Py_ssize_t own,
 ) noexcept nogil:
-    """The dense input of layer l and its strides. Rows of X are gathered by the forward pass of
-    layer 0 where an order is given, and read in place where there is none."""
-    if l > 0:
-        a_row[0] = net.layers[l].fan_in
-        a_col[0] = 1
-        return &work[output_offset(net, plan, l - 1)]
-    if order is NULL:
-        a_row[0] = source.x_row
-        a_col[0] = source.x_col
-        return <const floating*>source.x + start * source.x_row
-    if rows == 1:
-        a_row[0] = source.x_row
-        a_col[0] = source.x_col
-        return <const floating*>source.x + order[start] * source.x_row
-    a_row[0] = net.n_features
-    a_col[0] = 1
-    return &work[plan.x]
-
-
-cdef inline void backward(
-    const Net* net, const Plan* plan, const Source* source, const Py_ssize_t* order,
-    Py_ssize_t start, Py_ssize_t rows, const floating[::1] params, floating[::1] grads,
-    floating[::1] work, bint accumulate,
-) noexcept nogil:
-    """From the output delta in the first delta buffer to grads = [grads +] A.T delta.
-
-    The weight gradient of a layer is the outer product of its input and its delta, summed over
-    the samples: one ger for a single sample, one gemm for a batch.
-    """
-    cdef Py_ssize_t l, a_row, a_col, n_in, n_out
-    cdef Py_ssize_t delta = plan.delta, previous = plan.delta + plan.rows * net.widest
+    """W.T of every layer but the first, packed for the deltas of several blocks of rows."""
+    cdef Py_ssize_t l, at = own + plan.transposed
     cdef const Layer* layer
-    cdef const floating* a
-    for l in range(net.n_layers - 1, -1, -1):
+    for l in range(1, net.n_layers):
         layer = &net.layers[l]
-        n_in = layer.fan_in
-        n_out = layer.fan_out
-        if l == 0 and source.sparse:
-            if not accumulate:
-                memset(&grads[layer.coef], 0, n_in * n_out * sizeof(floating))
-            sparse_coef_gradient(source, order, start, rows, n_out, work, delta,
-                                 grads, layer.coef)
-        else:
-            a = layer_input(net, plan, source, order, start, rows, l, work, &a_row, &a_col)
-            if rows == 1:
-                ger(n_in, n_out, a, a_col, work, delta, grads, layer.coef, accumulate)
-            elif l > 0 and is_narrow(layer, sizeof(floating)):
-                gemm_tn_narrow(n_in, n_out, rows, work, output_offset(net, plan, l - 1),
-                               work, delta, grads, layer.coef, accumulate, work, plan.pack)
-            else:
-                gemm(n_in, n_out, rows, a, a_col, a_row, work, delta, False,
-                     grads, layer.coef, accumulate, grads, -1, work, plan.pack)
-        if net.fit_intercept:
-            column_sums(rows, n_out, work, delta, grads, layer.intercept, accumulate)
-        if l > 0:
-            if rows == 1:
-                gemv_t(n_out, n_in, work, delta, params, layer.coef, work, previous)
-            else:
-                gemm(rows, n_in, n_out, &work[delta], n_out, 1, params, layer.coef, True,
-                     work, previous, False, params, -1, work, plan.pack)
-            activation_backward(
-                net.layers[l - 1].activation, work, z_offset(net, plan, l - 1),
-                work, output_offset(net, plan, l - 1), work, previous, rows * n_in)
-            delta, previous = previous, delta
+        pack_matrix(layer.fan_in, layer.fan_out, params, layer.coef, layer.fan_out, True, work, at)
+        at += aligned(packed_size(layer.fan_in, layer.fan_out, sizeof(floating)))
 
 
-cdef inline double batch_gradient(
-    const Net* net, const Plan* plan, const Source* source, const Py_ssize_t* order,
-    Py_ssize_t start, Py_ssize_t count, const floating[::1] params, floating[::1] grads,
-    floating[::1] work,
+cdef inline void deltas(
+    const Net* net, const Plan* plan, Py_ssize_t row, Py_ssize_t rows,
+    const floating[::1] params, floating[::1] work, Py_ssize_t own,
 ) noexcept nogil:
-    """Data part of a batch: grads = sum_i w_i dL_i/dparams; returns sum_i w_i L_i.
+    """From the output delta down to that of the first layer: D_(l-1) = (D_l W_l.T) * f'."""
+    cdef Py_ssize_t l, d, previous, transposed = own + plan.slab
+    cdef const Layer* layer
+    for l in range(net.n_layers - 1, 0, -1):
+        layer = &net.layers[l]
+        d = delta_offset(net, plan, l, row)
+        previous = delta_offset(net, plan, l - 1, row)
+        if plan.transposed >= 0:
+            transposed -= aligned(packed_size(layer.fan_in, layer.fan_out, sizeof(floating)))
+            gemm_packed(rows, layer.fan_in, layer.fan_out, &work[d], layer.fan_out, 1,
+                        work, transposed, work, previous, False)
+        else:
+            gemm(rows, layer.fan_in, layer.fan_out, &work[d], layer.fan_out, 1,
+                 params, layer.coef, layer.fan_out, True, work, previous, False, params, -1,
+                 work, own + plan.pack)
+        activation_backward(
+            net.layers[l - 1].activation, work, z_offset(net, plan, l - 1, row),
+            work, output_offset(net, plan, l - 1, row), work, previous, rows * layer.fan_in)
 
-    Neither divided by the weight of the batch nor penalised: such sums can be added up over
-    threads or processes before finish_gradient. Batches larger than the workspace are cut.
-    """
-    cdef Py_ssize_t at, rows, last = net.n_layers - 1
-    cdef Py_ssize_t p = output_offset(net, plan, last)
-    cdef Py_ssize_t z = z_offset(net, plan, last)
-    cdef Py_ssize_t weight = -1 if source.weight is NULL else plan.weight
-    cdef double loss = 0
-    at = start
-    while at < start + count:
-        rows = min(plan.rows, start + count - at)
-        if order is not NULL and not source.sparse and rows > 1:
-            gather_x(source, order, at, rows, work, plan.x)
-        gather_targets(source, order, at, rows, work, plan.y)
+
+cdef inline void rows_phase(
+    const Net* net, const Plan* plan, const Source* source, const Py_ssize_t* order,
+    Py_ssize_t start, Py_ssize_t first, Py_ssize_t last, const floating[::1] params,
+    floating[::1] work, Py_ssize_t own,
+) noexcept nogil:
+    """Forward, loss and deltas of rows first..last of the samples that begin at start."""
+    cdef Py_ssize_t i, p, rows, row = first, top = net.n_layers - 1
+    cdef Py_ssize_t y, weight, n = net.n_outputs
+    cdef double* loss = <double*>&work[plan.loss]
+    if plan.transposed >= 0 and last > first:
+        pack_transposed(net, plan, params, work, own)
+    while row < last:
+        rows = min(plan.block, last - row)
+        y = plan.y + row * n
+        weight = -1 if source.weight is NULL else plan.weight + row
+        if order is not NULL and not source.sparse:
+            gather_x(source, order, start + row, rows, work, plan.x + row * net.n_features)
+        gather_targets(source, order, start + row, rows, work, y)
         if weight >= 0:
-            gather_weights(source, order, at, rows, work, weight)
-        forward(net, plan, source, order, at, rows, params, work)
-        loss += loss_sum(net.loss, rows, net.n_outputs, work, plan.y, work, p, work, weight)
-        output_delta(net.loss, net.canonical, net.layers[last].activation, rows, net.n_outputs,
-                     work, plan.y, work, z, work, p, work, weight, work, plan.delta)
-        backward(net, plan, source, order, at, rows, params, grads, work, at > start)
-        at += rows
-    return loss
+            gather_weights(source, order, start + row, rows, work, weight)
+        forward(net, plan, source, order, start, row, rows, params, work, own)
+        p = output_offset(net, plan, top, row)
+        for i in range(rows):
+            loss[row + i] = loss_sum(net.loss, 1, n, work, y + i * n, work, p + i * n, work,
+                                     weight + i if weight >= 0 else -1)
+        output_delta(net.loss, net.canonical, net.layers[top].activation, rows, n, work, y,
+                     work, z_offset(net, plan, top, row), work, p, work, weight,
+                     work, delta_offset(net, plan, top, row))
+        deltas(net, plan, row, rows, params, work, own)
+        row += rows
+
+
+cdef inline void slab_gradient(
+    const Net* net, const Plan* plan, const Source* source, const Py_ssize_t* order,
+    Py_ssize_t start, Py_ssize_t rows, Py_ssize_t l, Py_ssize_t first, Py_ssize_t count,
+    floating[::1] work, Py_ssize_t own, floating[::1] grads, Py_ssize_t at, bint accumulate,
+) noexcept nogil:
+    """grads (count, fan_out) = [grads +] rows first..first+count of A.T D, A the input of the
+    layer. Layers of PACK_WIDTH and more find D packed."""
+    cdef const Layer* layer = &net.layers[l]
+    cdef Py_ssize_t n = layer.fan_out, d = delta_offset(net, plan, l, 0), a_row, a_col
+    cdef const floating* a
+    if l == 0 and source.sparse:
+        if not accumulate:
+            memset(&grads[at], 0, count * n * sizeof(floating))
+        sparse_coef_gradient(source, order, start, rows, n, work, d, grads, at)
+        return
+    if is_narrow(layer, sizeof(floating)) and (l > 0 or order is not NULL):
+        gemm_tn_narrow(
+            count, n, rows, work,
+            (output_offset(net, plan, l - 1, 0) if l > 0 else plan.x) + first, layer.fan_in,
+            work, d, grads, at, accumulate, work, own + plan.pack)
+        return
+    a = layer_input(net, plan, source, order, start, 0, l, work, &a_row, &a_col)
+    if n >= PACK_WIDTH:
+        gemm_packed(count, n, rows, a + first * a_col, a_col, a_row, work, own + plan.pack,
+                    grads, at, accumulate)
+    else:
+        gemm(count, n, rows, a + first * a_col, a_col, a_row, work, d, n, False,
+             grads, at, accumulate, grads, -1, work, own + plan.pack)
+
+
+cdef inline void slabs_phase(
+    const Net* net, const Plan* plan, const Source* source, const Py_ssize_t* order,
+    Py_ssize_t start, Py_ssize_t rows, double alpha, double scale, const Step* step,
+    floating[::1] params, floating[::1] grads, floating[:, ::1] state, floating[::1] work,
+    Py_ssize_t own, bint accumulate, bint to_grads, int rank, int n_threads,
+) noexcept nogil:
+    """The gradient over a batch of this thread's share of the parameters, and with a step the
+    update by scale (gradient + alpha W).
+
+    to_grads: it is added up in the gradient vector over several calls, not formed in scratch.
+    """
+    cdef Py_ssize_t l, first, count, at, n, per_slab, d, slab = 0, passed = 0
+    cdef Py_ssize_t share_first = net.n_coefs * rank // n_threads
+    cdef Py_ssize_t share_last = net.n_coefs * (rank + 1) // n_threads
+    cdef double* penalty = <double*>&work[plan.penalty]
+    cdef const Layer* layer
+    cdef bint packed
+    for l in range(net.n_layers):
+        layer = &net.layers[l]
+        n = layer.fan_out
+        d = delta_offset(net, plan, l, 0)
+        per_slab = slab_rows(net, l, source.sparse)
+        packed = n < PACK_WIDTH or (l == 0 and source.sparse)
+        first = 0
+        while first < layer.fan_in:
+            count = min(per_slab, layer.fan_in - first)
+            if share_first <= passed < share_last:
+                if not packed:
+                    pack_matrix(n, rows, work, d, n, False, work, own + plan.pack)
+                    packed = True
+                at = layer.coef + first * n
+                if to_grads:
+                    slab_gradient(net, plan, source, order, start, rows, l, first, count, work,
+                                  own, grads, at, accumulate)
+                    if step is not NULL:
+                        penalty[slab] = dot(&params[at], &params[at], count * n)
+                        optimizer_step(step, count * n, alpha, scale, params, at, grads, at, state)
+                else:
+                    slab_gradient(net, plan, source, order, start, rows, l, first, count, work,
+                                  own, work, own + plan.slab, False)
+                    penalty[slab] = dot(&params[at], &params[at], count * n)
+                    optimizer_step(step, count * n, alpha, scale, params, at,
+                                   work, own + plan.slab, state)
+                if first == 0 and net.fit_intercept:
+                    at = layer.intercept
+                    if to_grads:
+                        column_sums(rows, n, work, d, grads, at, accumulate)
+                        if step is not NULL:
+                            optimizer_step(step, n, 0, scale, params, at, grads, at, state)
+                    else:
+                        column_sums(rows, n, work, d, work, own + plan.slab, False)
+                        optimizer_step(step, n, 0, scale, params, at, work, own + plan.slab, state)
+            passed += count * n
+            slab += 1
+            first += count
 
 
 cdef inline double finish_gradient(

@@ -21,66 +21,103 @@ cdef enum:
     ADAM_T = 4
 
 
+# What one update needs, worked out once for all parameters.
+cdef struct Step:
+    int optimizer
+    double learning_rate       # of adam: with the bias correction
+    double beta_1              # of sgd: the momentum
+    double beta_2
+    double epsilon
+    bint nesterov
+
+
+cdef inline Step begin_step(
+    int optimizer, const double* hyper, Py_ssize_t n_before,
+) noexcept nogil:
+    """The step from the hyper-parameters, n_before steps after they were given."""
+    cdef Step step
+    cdef double t
+    step.optimizer = optimizer
+    step.beta_2 = step.epsilon = 0
+    step.nesterov = False
+    if optimizer == SGD:
+        step.learning_rate = hyper[SGD_LEARNING_RATE]
+        step.beta_1 = hyper[SGD_MOMENTUM]
+        step.nesterov = hyper[SGD_NESTEROV] != 0
+    else:
+        t = hyper[ADAM_T] + n_before + 1
+        step.beta_1 = hyper[ADAM_BETA_1]
+        step.beta_2 = hyper[ADAM_BETA_2]
+        step.epsilon = hyper[ADAM_EPSILON]
+        step.learning_rate = (hyper[ADAM_LEARNING_RATE] * sqrt(1 - pow(step.beta_2, t))
+                              / (1 - pow(step.beta_1, t)))
+    return step
+
+
+cdef inline void end_steps(int optimizer, double* hyper, Py_ssize_t n) noexcept nogil:
+    """Note in the hyper-parameters that n steps were made."""
+    if optimizer == ADAM:
+        hyper[ADAM_T] += n
+
+
 cdef inline void sgd_step(
-    Py_ssize_t n, const double* hyper, floating[::1] params, const floating[::1] grads,
-    floating[:, ::1] state,
+    const Step* step, Py_ssize_t n, double decay, double scale, floating[::1] params,
+    Py_ssize_t at, const floating[::1] grads, Py_ssize_t g0, floating[:, ::1] state,
 ) noexcept nogil:
     """v = momentum v - lr g; params += v, or momentum v - lr g again with Nesterov momentum.
 
     state[0]: velocities. Sutskever et al., "On the importance of initialization and momentum
     in deep learning", ICML 2013, in scikit-learn's form.
     """
-    cdef floating lr = <floating>hyper[SGD_LEARNING_RATE]
-    cdef floating momentum = <floating>hyper[SGD_MOMENTUM]
-    cdef floating velocity, g
-    cdef bint nesterov = hyper[SGD_NESTEROV] != 0
+    cdef floating lr = <floating>step.learning_rate, momentum = <floating>step.beta_1
+    cdef floating a = <floating>decay, s = <floating>scale
+    cdef floating g
+    cdef bint nesterov = step.nesterov
     cdef Py_ssize_t i
+    cdef floating* w = &params[at]
+    cdef floating* v = &state[0, at]
+    cdef const floating* grad = &grads[g0]
     for i in range(n):
-        g = lr * grads[i]
-        velocity = momentum * state[0, i] - g
-        state[0, i] = velocity
-        params[i] += momentum * velocity - g if nesterov else velocity
+        g = lr * ((grad[i] + a * w[i]) * s)
+        v[i] = momentum * v[i] - g
+        w[i] += momentum * v[i] - g if nesterov else v[i]
 
 
 cdef inline void adam_step(
-    Py_ssize_t n, double* hyper, floating[::1] params, const floating[::1] grads,
-    floating[:, ::1] state,
+    const Step* step, Py_ssize_t n, double decay, double scale, floating[::1] params,
+    Py_ssize_t at, const floating[::1] grads, Py_ssize_t g0, floating[:, ::1] state,
 ) noexcept nogil:
     """params -= lr_t m / (sqrt(v) + eps), lr_t = lr sqrt(1 - beta_2^t) / (1 - beta_1^t).
 
     state[0]: m, state[1]: v, the decaying means of g and g^2. Kingma & Ba 2014, with the bias
     correction moved into the step size, so that eps is not corrected (as in scikit-learn).
     """
-    hyper[ADAM_T] += 1
-    cdef double t = hyper[ADAM_T]
-    cdef floating step = <floating>(
-        -hyper[ADAM_LEARNING_RATE] * sqrt(1 - pow(hyper[ADAM_BETA_2], t))
-        / (1 - pow(hyper[ADAM_BETA_1], t)))
-    cdef floating beta_1 = <floating>hyper[ADAM_BETA_1]
-    cdef floating beta_2 = <floating>hyper[ADAM_BETA_2]
-    cdef floating rest_1 = <floating>(1 - hyper[ADAM_BETA_1])
-    cdef floating rest_2 = <floating>(1 - hyper[ADAM_BETA_2])
-    cdef floating epsilon = <floating>hyper[ADAM_EPSILON]
-    cdef floating m, v, g
+    cdef floating lr = <floating>step.learning_rate, epsilon = <floating>step.epsilon
+    cdef floating beta_1 = <floating>step.beta_1, rest_1 = <floating>(1 - step.beta_1)
+    cdef floating beta_2 = <floating>step.beta_2, rest_2 = <floating>(1 - step.beta_2)
+    cdef floating a = <floating>decay, s = <floating>scale
+    cdef floating g
     cdef Py_ssize_t i
+    cdef floating* w = &params[at]
+    cdef floating* m = &state[0, at]
+    cdef floating* v = &state[1, at]
+    cdef const floating* grad = &grads[g0]
     for i in range(n):
-        g = grads[i]
-        m = beta_1 * state[0, i] + rest_1 * g
-        v = beta_2 * state[1, i] + rest_2 * (g * g)
-        state[0, i] = m
-        state[1, i] = v
+        g = (grad[i] + a * w[i]) * s
+        m[i] = beta_1 * m[i] + rest_1 * g
+        v[i] = beta_2 * v[i] + rest_2 * (g * g)
         if floating is float:
-            params[i] += step * m / (sqrtf(v) + epsilon)
+            w[i] -= lr * m[i] / (sqrtf(v[i]) + epsilon)
         else:
-            params[i] += step * m / (sqrt(v) + epsilon)
+            w[i] -= lr * m[i] / (sqrt(v[i]) + epsilon)
 
 
 cdef inline void optimizer_step(
-    int optimizer, Py_ssize_t n, double* hyper, floating[::1] params,
-    const floating[::1] grads, floating[:, ::1] state,
+    const Step* step, Py_ssize_t n, double decay, double scale, floating[::1] params,
+    Py_ssize_t at, const floating[::1] grads, Py_ssize_t g0, floating[:, ::1] state,
 ) noexcept nogil:
-    """Update the first n parameters (all, or the weights alone without biases)."""
-    if optimizer == SGD:
-        sgd_step(n, hyper, params, grads, state)
-    elif optimizer == ADAM:
-        adam_step(n, hyper, params, grads, state)
+    """Update n parameters from `at` on by the gradient scale (grads + decay params)."""
+    if step.optimizer == SGD:
+        sgd_step(step, n, decay, scale, params, at, grads, g0, state)
+    else:
+        adam_step(step, n, decay, scale, params, at, grads, g0, state)

@@ -2,9 +2,11 @@
  * cannot say. One source for both dtypes and every instruction set; loops over tiles, packing
  * and the choice of a kernel are in linalg.pxd.
  *
- * C (rows x cols, rows <= CMLP_ROWS, cols <= 2 vectors) = A B [+ C] [+ bias], where element
- * (i, p) of A is a[i * a_row + p * a_col] and row p of B is b + p * ldb. Unless CMLP_MASKED,
- * whole vectors of B are read: where cols is no multiple of the vector length, B must be padded. */
+ * C (rows x cols, rows <= CMLP_ROWS, cols <= 2 vectors) = A B [+ C] [+ bias], each element one
+ * chain of multiply-adds from its start, whatever the tile: products cut anywhere, along any
+ * axis, have the same bits. Element (i, p) of A is a[i * a_row + p * a_col] and row p of B is
+ * b + p * ldb. Unless CMLP_MASKED, whole vectors of B are read: where cols is no multiple of the
+ * vector length, B must be padded. */
 #ifndef CMLP_TILE_H
 #define CMLP_TILE_H
 
@@ -91,6 +93,8 @@ CMLP_INLINE void cmlp_store_n_f32(float *p, cmlp_vec_f32 v, int n) {
 CMLP_INLINE void cmlp_store_n_f64(double *p, cmlp_vec_f64 v, int n) {
     _mm512_mask_storeu_pd(p, (__mmask8)((1u << n) - 1), (__m512d)v);
 }
+CMLP_INLINE float cmlp_sum_f32(cmlp_vec_f32 v) { return _mm512_reduce_add_ps((__m512)v); }
+CMLP_INLINE double cmlp_sum_f64(cmlp_vec_f64 v) { return _mm512_reduce_add_pd((__m512d)v); }
 #else
 #define CMLP_MASKED 0
 #define CMLP_DEFINE_PARTIAL(T, S)                                                                 \
@@ -103,6 +107,13 @@ CMLP_INLINE void cmlp_store_n_f64(double *p, cmlp_vec_f64 v, int n) {
         T lanes[CMLP_VECTOR_BYTES / sizeof(T)];                                                   \
         cmlp_store_##S(lanes, v);                                                                 \
         for (int i = 0; i < n; i++) p[i] = lanes[i];                                              \
+    }                                                                                             \
+    CMLP_INLINE T cmlp_sum_##S(cmlp_vec_##S v) {                                                  \
+        T lanes[CMLP_VECTOR_BYTES / sizeof(T)];                                                   \
+        cmlp_store_##S(lanes, v);                                                                 \
+        for (int half = (int)(sizeof lanes / sizeof(T)) / 2; half > 0; half /= 2)                 \
+            for (int i = 0; i < half; i++) lanes[i] += lanes[i + half];                           \
+        return lanes[0];                                                                          \
     }
 CMLP_DEFINE_PARTIAL(float, f32)
 CMLP_DEFINE_PARTIAL(double, f64)
@@ -122,7 +133,13 @@ CMLP_DEFINE_PARTIAL(double, f64)
                 : whole || v < vectors - 1 ? cmlp_load_##S(bias + v * LANES)                      \
                 : cmlp_load_n_##S(bias + v * LANES, last);                                        \
         CMLP_UNROLL for (int i = 0; i < rows; i++)                                                \
-            CMLP_UNROLL for (int v = 0; v < vectors; v++) sums[i][v] = start[v];                  \
+            CMLP_UNROLL for (int v = 0; v < vectors; v++) {                                       \
+                const T *out = c + i * ldc + v * LANES;                                           \
+                sums[i][v] = start[v];                                                            \
+                if (accumulate)                                                                   \
+                    sums[i][v] = cmlp_add_##S(start[v], whole || v < vectors - 1                  \
+                        ? cmlp_load_##S(out) : cmlp_load_n_##S(out, last));                       \
+            }                                                                                     \
         for (ptrdiff_t p = 0; p < depth; p++) {                                                   \
             cmlp_vec_##S row[2];                                                                  \
             CMLP_UNROLL for (int v = 0; v < vectors; v++)                                         \
@@ -138,14 +155,8 @@ CMLP_DEFINE_PARTIAL(double, f64)
         CMLP_UNROLL for (int i = 0; i < rows; i++)                                                \
             CMLP_UNROLL for (int v = 0; v < vectors; v++) {                                       \
                 T *out = c + i * ldc + v * LANES;                                                 \
-                if (whole || v < vectors - 1) {                                                   \
-                    if (accumulate) sums[i][v] = cmlp_add_##S(sums[i][v], cmlp_load_##S(out));    \
-                    cmlp_store_##S(out, sums[i][v]);                                              \
-                } else {                                                                          \
-                    if (accumulate)                                                               \
-                        sums[i][v] = cmlp_add_##S(sums[i][v], cmlp_load_n_##S(out, last));        \
-                    cmlp_store_n_##S(out, sums[i][v], last);                                      \
-                }                                                                                 \
+                if (whole || v < vectors - 1) cmlp_store_##S(out, sums[i][v]);                    \
+                else cmlp_store_n_##S(out, sums[i][v], last);                                     \
             }                                                                                     \
     }                                                                                             \
     static void cmlp_tile_##S(                                                                    \
@@ -162,19 +173,20 @@ CMLP_DEFINE_PARTIAL(double, f64)
     static T cmlp_dot_##S(const T *x, const T *y, ptrdiff_t n) {                                  \
         enum { LANES = CMLP_VECTOR_BYTES / sizeof(T) };                                           \
         cmlp_vec_##S s0 = cmlp_load_##S(cmlp_zeros_##S), s1 = s0;                                 \
-        T sum = 0;                                                                                \
         ptrdiff_t i = 0;                                                                          \
         for (; i + 2 * LANES <= n; i += 2 * LANES) {                                              \
             s0 = cmlp_add_##S(s0, cmlp_mul_##S(cmlp_load_##S(x + i), cmlp_load_##S(y + i)));      \
             s1 = cmlp_add_##S(s1, cmlp_mul_##S(cmlp_load_##S(x + i + LANES),                      \
                                                cmlp_load_##S(y + i + LANES)));                    \
         }                                                                                         \
-        for (; i + LANES <= n; i += LANES)                                                        \
+        if (i + LANES <= n) {                                                                     \
             s0 = cmlp_add_##S(s0, cmlp_mul_##S(cmlp_load_##S(x + i), cmlp_load_##S(y + i)));      \
-        s0 = cmlp_add_##S(s0, s1);                                                                \
-        for (int j = 0; j < LANES; j++) sum += cmlp_lane_##S(s0, j);                              \
-        for (; i < n; i++) sum += x[i] * y[i];                                                    \
-        return sum;                                                                               \
+            i += LANES;                                                                           \
+        }                                                                                         \
+        if (i < n)                                                                                \
+            s1 = cmlp_add_##S(s1, cmlp_mul_##S(cmlp_load_n_##S(x + i, (int)(n - i)),              \
+                                               cmlp_load_n_##S(y + i, (int)(n - i))));            \
+        return cmlp_sum_##S(cmlp_add_##S(s0, s1));                                                \
     }
 
 #define CMLP_TILE_CASE(S, rows, vectors, whole)                                                   \

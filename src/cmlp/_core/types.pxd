@@ -24,16 +24,23 @@ cdef struct Net:
     bint canonical             # dL/dz of the output layer is prediction - target
     bint any_needs_z
 
-# Offsets into the workspace, one flat array for `rows` samples. -1: not there.
+# Offsets into the workspace, one flat array for `rows` samples at once. -1: not there.
 cdef struct Plan:
     Py_ssize_t rows
+    Py_ssize_t block           # rows that go through all layers together: they stay in L1 or L2
     Py_ssize_t x               # gathered rows of X   (rows, n_features)
     Py_ssize_t y               # gathered targets     (rows, n_outputs)
     Py_ssize_t weight          # gathered weights     (rows,)
     Py_ssize_t a               # activations, layer after layer, each (rows, fan_out)
     Py_ssize_t z               # the same for z, if any layer needs it
-    Py_ssize_t delta           # two buffers          (rows, widest)
-    Py_ssize_t pack            # packed panels of the matrix product
+    Py_ssize_t delta           # dL/dz, layer after layer
+    Py_ssize_t loss            # loss of each row     (rows,) of double
+    Py_ssize_t penalty         # sum W^2 of each slab (n_slabs,) of double
+    Py_ssize_t own             # what each thread has for itself, `own_size` apart:
+    Py_ssize_t own_size
+    Py_ssize_t pack            # packed panels of a matrix product, from `own` on
+    Py_ssize_t transposed      # packed W.T of all layers but the first, or -1
+    Py_ssize_t slab            # the gradient of one slab
     Py_ssize_t size
 
 # The samples of one fit or predict. Addresses of arrays that the Dataset object keeps alive;
