@@ -11,19 +11,11 @@
 #define CMLP_TILE_H
 
 #include <stddef.h>
-#include "vecmath.h"
+#include "vector.h"
 
-#if defined(__AVX512F__)
-#define CMLP_VECTOR_BYTES 64
-#define CMLP_ROWS 8
-#elif defined(__AVX__)
-#define CMLP_VECTOR_BYTES 32
-#define CMLP_ROWS 6
-#elif defined(__aarch64__)
-#define CMLP_VECTOR_BYTES 16
+#if defined(__AVX512F__) || defined(__aarch64__)
 #define CMLP_ROWS 8
 #else
-#define CMLP_VECTOR_BYTES 16
 #define CMLP_ROWS 6
 #endif
 
@@ -31,92 +23,6 @@
 #define CMLP_PREFETCH(address) __builtin_prefetch(address)
 #else
 #define CMLP_PREFETCH(address) ((void)(address))
-#endif
-
-#if defined(__GNUC__) && !defined(CMLP_NO_VECTOR_EXTENSIONS)
-#ifdef __clang__
-#define CMLP_UNROLL _Pragma("clang loop unroll(full)")
-#else
-#define CMLP_UNROLL _Pragma("GCC unroll 16")
-#endif
-#define CMLP_DEFINE_VECTOR(T, S)                                                                  \
-    typedef T cmlp_vec_##S __attribute__((vector_size(CMLP_VECTOR_BYTES)));                       \
-    typedef T cmlp_uvec_##S                                                                       \
-        __attribute__((vector_size(CMLP_VECTOR_BYTES), aligned(sizeof(T)), may_alias));           \
-    CMLP_INLINE cmlp_vec_##S cmlp_load_##S(const T *p) { return *(const cmlp_uvec_##S *)p; }      \
-    CMLP_INLINE void cmlp_store_##S(T *p, cmlp_vec_##S v) { *(cmlp_uvec_##S *)p = v; }            \
-    CMLP_INLINE cmlp_vec_##S cmlp_fma_##S(T a, cmlp_vec_##S b, cmlp_vec_##S c) { return a * b + c; } \
-    CMLP_INLINE cmlp_vec_##S cmlp_mul_##S(cmlp_vec_##S a, cmlp_vec_##S b) { return a * b; }       \
-    CMLP_INLINE cmlp_vec_##S cmlp_add_##S(cmlp_vec_##S a, cmlp_vec_##S b) { return a + b; }       \
-    CMLP_INLINE T cmlp_lane_##S(cmlp_vec_##S v, int i) { return v[i]; }
-#else
-/* compilers without vector extensions (MSVC): fixed-length loops that they may vectorise */
-#define CMLP_UNROLL
-#define CMLP_DEFINE_VECTOR(T, S)                                                                  \
-    typedef struct { T v[CMLP_VECTOR_BYTES / sizeof(T)]; } cmlp_vec_##S;                          \
-    enum { CMLP_LANES_##S = CMLP_VECTOR_BYTES / sizeof(T) };                                      \
-    CMLP_INLINE cmlp_vec_##S cmlp_load_##S(const T *p) {                                          \
-        cmlp_vec_##S v; memcpy(&v, p, sizeof v); return v;                                        \
-    }                                                                                             \
-    CMLP_INLINE void cmlp_store_##S(T *p, cmlp_vec_##S v) { memcpy(p, &v, sizeof v); }            \
-    CMLP_INLINE cmlp_vec_##S cmlp_fma_##S(T a, cmlp_vec_##S b, cmlp_vec_##S c) {                  \
-        for (int i = 0; i < CMLP_LANES_##S; i++) c.v[i] += a * b.v[i];                            \
-        return c;                                                                                 \
-    }                                                                                             \
-    CMLP_INLINE cmlp_vec_##S cmlp_mul_##S(cmlp_vec_##S a, cmlp_vec_##S b) {                       \
-        for (int i = 0; i < CMLP_LANES_##S; i++) a.v[i] *= b.v[i];                                \
-        return a;                                                                                 \
-    }                                                                                             \
-    CMLP_INLINE cmlp_vec_##S cmlp_add_##S(cmlp_vec_##S a, cmlp_vec_##S b) {                       \
-        for (int i = 0; i < CMLP_LANES_##S; i++) a.v[i] += b.v[i];                                \
-        return a;                                                                                 \
-    }                                                                                             \
-    CMLP_INLINE T cmlp_lane_##S(cmlp_vec_##S v, int i) { return v.v[i]; }
-#endif
-
-CMLP_DEFINE_VECTOR(float, f32)
-CMLP_DEFINE_VECTOR(double, f64)
-
-/* The first n lanes of a vector, 1 <= n <= lanes; the others are read as 0 and not written. */
-#if defined(__AVX512F__) && defined(__GNUC__) && !defined(CMLP_NO_VECTOR_EXTENSIONS)
-#include <immintrin.h>
-#define CMLP_MASKED 1
-CMLP_INLINE cmlp_vec_f32 cmlp_load_n_f32(const float *p, int n) {
-    return (cmlp_vec_f32)_mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p);
-}
-CMLP_INLINE cmlp_vec_f64 cmlp_load_n_f64(const double *p, int n) {
-    return (cmlp_vec_f64)_mm512_maskz_loadu_pd((__mmask8)((1u << n) - 1), p);
-}
-CMLP_INLINE void cmlp_store_n_f32(float *p, cmlp_vec_f32 v, int n) {
-    _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), (__m512)v);
-}
-CMLP_INLINE void cmlp_store_n_f64(double *p, cmlp_vec_f64 v, int n) {
-    _mm512_mask_storeu_pd(p, (__mmask8)((1u << n) - 1), (__m512d)v);
-}
-CMLP_INLINE float cmlp_sum_f32(cmlp_vec_f32 v) { return _mm512_reduce_add_ps((__m512)v); }
-CMLP_INLINE double cmlp_sum_f64(cmlp_vec_f64 v) { return _mm512_reduce_add_pd((__m512d)v); }
-#else
-#define CMLP_MASKED 0
-#define CMLP_DEFINE_PARTIAL(T, S)                                                                 \
-    CMLP_INLINE cmlp_vec_##S cmlp_load_n_##S(const T *p, int n) {                                 \
-        T lanes[CMLP_VECTOR_BYTES / sizeof(T)] = {0};                                             \
-        for (int i = 0; i < n; i++) lanes[i] = p[i];                                              \
-        return cmlp_load_##S(lanes);                                                              \
-    }                                                                                             \
-    CMLP_INLINE void cmlp_store_n_##S(T *p, cmlp_vec_##S v, int n) {                              \
-        T lanes[CMLP_VECTOR_BYTES / sizeof(T)];                                                   \
-        cmlp_store_##S(lanes, v);                                                                 \
-        for (int i = 0; i < n; i++) p[i] = lanes[i];                                              \
-    }                                                                                             \
-    CMLP_INLINE T cmlp_sum_##S(cmlp_vec_##S v) {                                                  \
-        T lanes[CMLP_VECTOR_BYTES / sizeof(T)];                                                   \
-        cmlp_store_##S(lanes, v);                                                                 \
-        for (int half = (int)(sizeof lanes / sizeof(T)) / 2; half > 0; half /= 2)                 \
-            for (int i = 0; i < half; i++) lanes[i] += lanes[i + half];                           \
-        return lanes[0];                                                                          \
-    }
-CMLP_DEFINE_PARTIAL(float, f32)
-CMLP_DEFINE_PARTIAL(double, f64)
 #endif
 
 #define CMLP_DEFINE_TILE(T, S)                                                                    \

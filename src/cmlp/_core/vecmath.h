@@ -9,14 +9,7 @@
 #define CMLP_VECMATH_H
 
 #include <math.h>
-#include <stdint.h>
-#include <string.h>
-
-#if defined(_MSC_VER) && !defined(__clang__)
-#define CMLP_INLINE static __forceinline
-#else
-#define CMLP_INLINE static inline __attribute__((always_inline))
-#endif
+#include "vector.h"
 
 CMLP_INLINE uint64_t cmlp_bits_f64(double x) { uint64_t i; memcpy(&i, &x, sizeof i); return i; }
 CMLP_INLINE uint32_t cmlp_bits_f32(float x) { uint32_t i; memcpy(&i, &x, sizeof i); return i; }
