@@ -23,7 +23,7 @@ X86 = platform.machine().lower() in ("x86_64", "amd64")
 # Flags per compiler family: unix means gcc and clang. No -march=native, no -ffast-math: a build
 # runs on every machine of its architecture and leaves the process's floating-point state alone.
 COMMON = {
-    "unix": ["-O0", "-g"]
+    "unix": ["-O0", "-g", "-pthread"]
     if DEBUG
     else [
         "-O3",
@@ -32,6 +32,7 @@ COMMON = {
         "-ffp-contract=fast",
         "-fvisibility=hidden",
         "-g0",
+        "-pthread",
     ],
     "msvc": ["/Od"] if DEBUG else ["/O2"],
 }
@@ -100,6 +101,7 @@ class BuildExt(build_ext):
                 print(f"cmlp: the compiler rejects {' '.join(flags)}; no {variant} engine")
                 continue
             ext.extra_compile_args = COMMON[family] + flags
+            ext.extra_link_args = ["-pthread"] if family == "unix" else []
             kept.append(ext)
         self.extensions[:] = kept
         self.parallel = self.parallel or min(len(kept), os.cpu_count() or 1)

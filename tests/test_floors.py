@@ -22,7 +22,17 @@ FLOORS = {
     "cmlp._core": 1,
     "cmlp._core._cpu": 0,
 }
-CORE = ["types", "activations", "linalg", "losses", "optimizers", "batch", "network"]
+CORE = [
+    "types",
+    "fpenv",
+    "pool",
+    "activations",
+    "linalg",
+    "losses",
+    "optimizers",
+    "batch",
+    "network",
+]
 
 
 def module_name(path):

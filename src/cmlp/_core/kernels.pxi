@@ -6,6 +6,8 @@ from cmlp._core cimport batch as _batch
 from cmlp._core cimport linalg as _linalg
 from cmlp._core cimport losses as _losses
 from cmlp._core cimport network as _network
+from cmlp._core cimport fpenv as _fpenv
+from cmlp._core cimport pool as _pool
 
 
 def dot(const floating[::1] x, const floating[::1] y):
@@ -244,3 +246,92 @@ cdef int check_order(Dataset data, const Py_ssize_t[::1] order) except -1:
     if order is not None and (np.min(order) < 0 or np.max(order) >= data.source.n_samples):
         raise ValueError("order has indices out of bounds.")
     return 0
+
+
+#: Whether this build can treat denormals as zero.
+FLUSHES = bool(_fpenv.FLUSHES)
+
+
+cdef class PoolProbe:
+    """A job for the pool in the form that training has: two phases with barriers between.
+
+    Sums of blocks of the values are dealt out to the threads, then every thread adds all of them
+    up in order, so that the total does not depend on how many there are.
+    """
+
+    cdef const double[::1] values
+    cdef double[::1] sums          # of the blocks
+    cdef double[::1] totals        # of each thread
+    cdef Py_ssize_t repeats
+    cdef object on_repeat
+    cdef bint flush
+
+    cdef void part(self, int rank, int n_threads) noexcept nogil:
+        cdef Py_ssize_t repeat, i, j
+        cdef Py_ssize_t n_blocks = self.sums.shape[0], block = self.values.shape[0] // n_blocks
+        cdef double total = 0
+        cdef _fpenv.fp_state before
+        if self.flush:
+            before = _fpenv.flush_denormals()
+        for repeat in range(self.repeats):
+            i = rank
+            while i < n_blocks:
+                total = 0
+                for j in range(i * block, (i + 1) * block):
+                    total += self.values[j] * (repeat + 1)
+                self.sums[i] = total
+                i += n_threads
+            if rank == 0 and self.on_repeat is not None:
+                self.call()
+            _pool.pool_barrier(n_threads)
+            total = 0
+            for i in range(n_blocks):
+                total += self.sums[i]
+            self.totals[rank] = total
+            _pool.pool_barrier(n_threads)
+        if self.flush:
+            _fpenv.fp_restore(before)
+
+    cdef void call(self) noexcept with gil:
+        self.on_repeat()
+
+
+cdef void run_probe(void* context, int rank, int n_threads) noexcept nogil:
+    (<PoolProbe>context).part(rank, n_threads)
+
+
+def pool_sum(
+    const double[::1] values, Py_ssize_t n_blocks, int n_threads, Py_ssize_t repeats=1,
+    on_repeat=None, bint flush=False,
+):
+    """The sum of the values times `repeats` by the threads of the pool: for the tests of the pool.
+
+    Parameters
+    ----------
+    n_blocks : int
+        In how many blocks of equal size the values are added up; a divisor of their number.
+    on_repeat : callable, optional
+        What rank 0 calls, with the GIL, in each repetition.
+    flush : bool
+        Whether the threads treat denormals as zero.
+
+    Returns
+    -------
+    totals : ndarray of shape (n_threads,)
+        What each thread found; NaN from those that did not run.
+    n_run : int
+        How many threads ran.
+    """
+    cdef PoolProbe probe = PoolProbe()
+    cdef int n_run
+    check_shapes(n_blocks > 0 and values.shape[0] % n_blocks == 0 and n_threads > 0)
+    totals = np.full(n_threads, np.nan)
+    probe.values = values
+    probe.sums = np.empty(n_blocks)
+    probe.totals = totals
+    probe.repeats = repeats
+    probe.on_repeat = on_repeat
+    probe.flush = flush
+    with nogil:
+        n_run = _pool.pool_run(run_probe, <void*>probe, n_threads)
+    return totals, n_run

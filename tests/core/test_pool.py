@@ -1,0 +1,277 @@
+"""The pool of threads and the floating-point environment, without any network."""
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import joblib
+import numpy as np
+import pytest
+
+VALUES = np.random.RandomState(0).uniform(-1, 1, 6400)
+BLOCKS = 64
+needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+
+
+def sum_is_right(engine, n_threads, repeats=1):
+    """Whether every thread that ran found the sum; in other processes too."""
+    totals, n_run = engine.pool_sum(VALUES, BLOCKS, n_threads, repeats)
+    expected, _ = engine.pool_sum(VALUES, BLOCKS, 1, repeats)
+    return 1 <= n_run <= n_threads and (totals[:n_run] == expected[0]).all()
+
+
+def sum_is_right_in_loaded_engine(n_threads):
+    from cmlp._core import engine
+
+    return sum_is_right(engine, n_threads, repeats=5)
+
+
+@pytest.mark.parametrize("n_threads", [1, 2, 3, 4, 9])
+def test_all_threads_run_and_agree(engine, n_threads):
+    totals, n_run = engine.pool_sum(VALUES, BLOCKS, n_threads)
+    assert n_run == n_threads
+    np.testing.assert_allclose(totals, VALUES.sum(), rtol=1e-12)
+    assert (totals == totals[0]).all()
+
+
+@pytest.mark.parametrize("n_threads", [2, 3, 4])
+def test_many_barriers_and_many_jobs(engine, n_threads):
+    assert sum_is_right(engine, n_threads, repeats=3000)
+    for _ in range(300):
+        assert sum_is_right(engine, n_threads)
+
+
+def test_number_of_threads_may_change(engine):
+    for n_threads in [4, 1, 2, 7, 2, 3, 1, 4]:
+        assert sum_is_right(engine, n_threads, repeats=10)
+
+
+def test_more_threads_than_the_pool_holds(engine):
+    _, n_run = engine.pool_sum(VALUES, BLOCKS, 10_000)
+    assert 1 <= n_run <= 128
+
+
+def test_several_callers_at_once(engine):
+    with ThreadPoolExecutor(6) as executor:
+        results = executor.map(lambda i: sum_is_right(engine, 2 + i % 3, 50), range(60))
+        assert all(results)
+
+
+def test_a_second_caller_runs_alone(engine):
+    inside = []
+
+    def while_the_pool_is_busy():
+        if not inside:
+            thread = threading.Thread(
+                target=lambda: inside.append(engine.pool_sum(VALUES, BLOCKS, 2)[1])
+            )
+            thread.start()
+            thread.join()
+
+    _, n_run = engine.pool_sum(VALUES, BLOCKS, 2, 3, while_the_pool_is_busy)
+    assert (n_run, inside) == (2, [1])
+    assert engine.pool_sum(VALUES, BLOCKS, 2)[1] == 2
+
+
+def test_a_job_within_a_job_runs_alone(engine):
+    inside = []
+    engine.pool_sum(
+        VALUES, BLOCKS, 2, 2, lambda: inside.append(engine.pool_sum(VALUES, BLOCKS, 2)[1])
+    )
+    assert inside == [1, 1]
+
+
+def in_fork(function, timeout=60):
+    """Exit code of a forked child that calls the function; 0 if it returned something true."""
+    pid = os.fork()
+    if pid == 0:
+        code = 2
+        try:
+            code = 0 if function() else 1
+        finally:
+            os._exit(code)
+    deadline = threading.Timer(timeout, os.kill, (pid, signal.SIGKILL))
+    deadline.start()
+    try:
+        return os.waitpid(pid, 0)[1]
+    finally:
+        deadline.cancel()
+
+
+@needs_fork
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
+def test_after_fork(engine):
+    assert sum_is_right(engine, 3)
+    assert in_fork(lambda: engine.pool_sum(VALUES, BLOCKS, 3)[1] == 3) == 0
+    assert in_fork(lambda: sum_is_right(engine, 4, repeats=100)) == 0
+    grandchild = lambda: in_fork(lambda: sum_is_right(engine, 2)) == 0  # noqa: E731
+    assert in_fork(lambda: sum_is_right(engine, 2) and grandchild()) == 0
+    assert engine.pool_sum(VALUES, BLOCKS, 3)[1] == 3
+
+
+@needs_fork
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
+def test_fork_while_another_thread_runs_a_job(engine):
+    running, stop = threading.Event(), threading.Event()
+
+    def work():
+        while not stop.is_set():
+            engine.pool_sum(VALUES, BLOCKS, 2, 20, running.set)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    running.wait()
+    try:
+        for _ in range(10):
+            assert in_fork(lambda: sum_is_right(engine, 3, repeats=10)) == 0
+    finally:
+        stop.set()
+        thread.join()
+    assert engine.pool_sum(VALUES, BLOCKS, 2)[1] == 2
+
+
+@needs_fork
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
+def test_fork_within_a_job(engine):
+    """As by a signal handler: the job of the child ends, and says that it is worth nothing."""
+    parent, codes = os.getpid(), []
+
+    def fork_once():
+        if not codes and os.getpid() == parent:
+            pid = os.fork()
+            if pid:
+                codes.append(pid)
+            else:
+                codes.append(0)
+                # the pool belongs to the job that lost its threads
+                if engine.pool_sum(VALUES, BLOCKS, 2)[1] != 1:
+                    os._exit(3)
+
+    n_run = engine.pool_sum(VALUES, BLOCKS, 2, 100, fork_once)[1]
+    if os.getpid() != parent:
+        try:
+            again = engine.pool_sum(VALUES, BLOCKS, 2)[1]
+        finally:
+            os._exit(0 if (n_run, again) == (0, 2) else 1)
+    assert n_run == 2
+    assert os.waitpid(codes[0], 0)[1] == 0
+
+
+@pytest.mark.parametrize(
+    "method", [m for m in ("fork", "spawn") if m in multiprocessing.get_all_start_methods()]
+)
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
+def test_multiprocessing(method):
+    assert sum_is_right_in_loaded_engine(2)
+    with multiprocessing.get_context(method).Pool(2) as pool:
+        assert all(pool.map(sum_is_right_in_loaded_engine, [2, 3, 4, 1]))
+
+
+@pytest.mark.parametrize("backend", ["loky", "threading", "multiprocessing"])
+def test_joblib(backend):
+    assert sum_is_right_in_loaded_engine(2)
+    calls = (joblib.delayed(sum_is_right_in_loaded_engine)(n) for n in [2, 3, 4, 1])
+    assert all(joblib.Parallel(2, backend=backend)(calls))
+
+
+def run_script(engine, script):
+    """Exit code and output of a new interpreter."""
+    name = engine.__name__
+    head = f"import importlib\nimport numpy as np\nengine = importlib.import_module({name!r})\n"
+    script = head + textwrap.dedent(script)
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=False
+    )
+    return done.returncode, done.stdout.strip(), done.stderr
+
+
+def test_exit_with_idle_workers(engine):
+    code, out, err = run_script(engine, "print(engine.pool_sum(np.ones(64), 64, 4)[1])")
+    assert (code, out, err) == (0, "4", "")
+
+
+def test_exit_while_a_daemon_thread_runs_a_job(engine):
+    code, out, err = run_script(
+        engine,
+        """
+        import threading
+        started = threading.Event()
+        arguments = (np.ones(64), 64, 2, 2_000_000_000, started.set)
+        threading.Thread(target=engine.pool_sum, args=arguments, daemon=True).start()
+        started.wait()
+        print("bye")
+        """,
+    )
+    assert (code, out) == (0, "bye"), err
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="no signal masks here")
+def test_signals_go_to_python(engine):
+    """Workers block all signals, and the mask of the caller is as it was."""
+    code, _, err = run_script(
+        engine,
+        """
+        import pathlib, signal
+        tasks = pathlib.Path("/proc/self/task")
+        before = set(tasks.iterdir()) if tasks.exists() else set()
+        engine.pool_sum(np.ones(64), 64, 3)
+        workers = set(tasks.iterdir()) - before if tasks.exists() else set()
+        lines = [line for worker in workers for line in (worker / "status").open()]
+        masks = [int(line.split()[1], 16) for line in lines if line.startswith("SigBlk")]
+        assert all(mask & 1 << signal.SIGINT - 1 for mask in masks), masks
+        assert len(masks) == 2 or not tasks.exists(), masks
+        assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+        """,
+    )
+    assert code == 0, err
+
+
+# The floating-point environment
+
+DENORMALS = {np.float32: 1e-40, np.float64: 1e-310}
+
+
+def makes_denormals():
+    """Whether arithmetic in the calling thread keeps denormals, in both dtypes."""
+    return all(
+        (np.full(64, value, dtype) * np.full(64, 1.5, dtype) > 0).all()
+        and np.finfo(dtype).smallest_subnormal > 0
+        for dtype, value in DENORMALS.items()
+    )
+
+
+@pytest.mark.parametrize("n_threads", [1, 2, 3])
+def test_denormals_are_flushed_inside_and_only_there(engine, n_threads):
+    tiny = np.full(64, 1e-310)
+    assert makes_denormals()
+    totals, n_run = engine.pool_sum(tiny, 64, n_threads, flush=True)
+    assert n_run == n_threads
+    if engine.FLUSHES:
+        np.testing.assert_array_equal(totals, 0)
+    assert makes_denormals()
+    # the workers restore it too
+    totals, _ = engine.pool_sum(tiny, 64, n_threads)
+    np.testing.assert_allclose(totals, 64e-310)
+    with ThreadPoolExecutor(2) as executor:
+        assert all(executor.map(lambda _: makes_denormals(), range(4)))
+
+
+def test_finfo_after_import_does_not_warn():
+    script = """
+    import warnings; warnings.simplefilter("error")
+    import numpy as np, cmlp
+    for dtype in (np.float32, np.float64):
+        assert np.finfo(dtype).smallest_subnormal > 0
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
