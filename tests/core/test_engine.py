@@ -322,6 +322,56 @@ class TestTrainEpoch:
         for batch_size in (CHUNK_ROWS + 1, 2 * CHUNK_ROWS, n):
             problem.check_epochs("sgd", batch_size, orders)
 
+    @pytest.mark.parametrize("n_threads", [2, 3, 7])
+    @pytest.mark.parametrize("storage", ["dense", "csr"])
+    @pytest.mark.parametrize(
+        ("units", "batch_size"),
+        [((7, 5, 4, 3), 9), ((100, 60, 3), 200), ((30, 200, 250, 10), 64), ((5, 40, 2), 1500)],
+    )
+    def test_threads_change_no_bit(self, engine, dtype, units, batch_size, storage, n_threads):
+        problem = Problem(
+            engine,
+            dtype,
+            units,
+            ("tanh", "logistic", "identity")[1 - len(units) :],
+            storage=storage,
+            n_samples=1600,
+            weighted=True,
+        )
+        order = np.random.default_rng(0).permutation(1600)
+        arguments = problem.epoch_arguments("adam", batch_size, order, 0.1)
+        again = problem.epoch_arguments("adam", batch_size, order, 0.1)
+        again["work"] = problem.layout.workspace(batch_size, dtype, n_threads)
+        for _ in range(2):
+            loss = engine.train_epoch(*arguments.values())
+            assert engine.train_epoch(*again.values(), n_threads) == loss
+        np.testing.assert_array_equal(arguments["params"], again["params"])
+        np.testing.assert_array_equal(arguments["state"], again["state"])
+        assert arguments["hyper"][-1] == again["hyper"][-1]
+
+        grads, again = np.empty((2, len(problem.params)), dtype)
+        first = problem.layout, problem.data, 0.1, problem.params
+        loss = engine.loss_and_gradient(*first, grads, problem.layout.workspace(1600, dtype))
+        work = problem.layout.workspace(1600, dtype, n_threads)
+        assert engine.loss_and_gradient(*first, again, work, n_threads) == loss
+        np.testing.assert_array_equal(grads, again)
+
+        out, again = np.empty((2, 1600, units[-1]), dtype)
+        data = engine.Dataset(problem.X)
+        for n, p in ((1, out), (n_threads, again)):
+            work = problem.layout.workspace(1600, dtype, n, each=True)
+            engine.predict(problem.layout, data, problem.params, work, p, n)
+        np.testing.assert_array_equal(out, again)
+        for rows in (1, 2, 700):
+            engine.predict(
+                problem.layout,
+                engine.Dataset(problem.X[:rows]),
+                problem.params,
+                problem.layout.workspace(rows, dtype),
+                again[:rows],
+            )
+        np.testing.assert_array_equal(out, again)
+
     def test_batches_without_weight_are_passed_over(self, engine, dtype):
         problem = Problem(engine, dtype)
         weight = np.ones(40, dtype=dtype)

@@ -19,8 +19,11 @@ from cmlp._core.linalg cimport ROWS, VECTOR_BYTES
 from cmlp._core.losses cimport (
     FOR_CLASSIFIER, FOR_REGRESSOR, N_LOSSES, SOFTMAX, loss_table)
 from cmlp._core.network cimport (
-    count_slabs, finish_gradient, forward, output_offset, plan_workspace, rows_phase, slabs_phase)
+    count_slabs, finish_gradient, forward, output_offset, plan_workspace, rows_phase, shift,
+    slabs_phase)
 from cmlp._core.optimizers cimport ADAM, SGD, Step, begin_step, end_steps, optimizer_step
+from cmlp._core.fpenv cimport flush_denormals, fp_restore, fp_state
+from cmlp._core.pool cimport pool_barrier, pool_run
 from cmlp._core.types cimport Layer, Net, Plan, Source
 
 cdef enum:
@@ -31,6 +34,7 @@ cdef enum:
 include "layout.pxi"
 include "dataset.pxi"
 include "train.pxi"
+include "predict.pxi"
 
 
 cdef int check_call(
@@ -147,22 +151,28 @@ def loss_and_gradient(
 
 def predict(
     Layout layout not None, Dataset data not None, const floating[::1] params, floating[::1] work,
-    floating[:, ::1] out,
+    floating[:, ::1] out, int n_threads=1,
 ):
-    """out (n_samples, n_outputs) = the output activations, a block of rows at a time."""
+    """out (n_samples, n_outputs) = the output activations, a block of rows at a time.
+
+    The numbers of a row do not depend on the other rows, nor on n_threads.
+    """
     cdef Net* net = &layout.net
     cdef Source* source = &data.source
+    cdef Prediction run
+    n_threads = max(1, n_threads)
     cdef Plan plan = plan_workspace(
         net, max(1, min(source.n_samples, <Py_ssize_t>PREDICT_ROWS)), 1, sizeof(floating))
-    cdef Py_ssize_t start, rows, last
+    plan.size *= n_threads                    # a workspace each
     check_call(layout, data, np.asarray(params), np.asarray(work), &plan, False)
     if out.shape[0] != source.n_samples or out.shape[1] != net.n_outputs:
         raise ValueError("out must be of shape (n_samples, n_outputs).")
-    last = output_offset(net, &plan, net.n_layers - 1, 0)
+    if n_threads == 1:
+        with nogil:
+            predict_rows(net, source, &plan, 0, source.n_samples, params, work, 0, out)
+        return
+    run = Prediction(layout, data)
+    run.plan = plan
+    run.hold(params, work, out)
     with nogil:
-        start = 0
-        while start < source.n_samples:
-            rows = min(plan.block, source.n_samples - start)
-            forward(net, &plan, source, NULL, start, 0, rows, params, work, plan.own)
-            memcpy(&out[start, 0], &work[last], rows * net.n_outputs * sizeof(floating))
-            start += rows
+        pool_run(prediction_part, <void*>run, n_threads)

@@ -109,8 +109,10 @@ cdef class Layout:
     def __dealloc__(self):
         free(self.net.layers)
 
-    def workspace(self, Py_ssize_t batch_size, dtype, int n_threads=1):
+    def workspace(self, Py_ssize_t batch_size, dtype, int n_threads=1, bint each=False):
         """An uninitialised workspace, large enough for batches of the given size.
+
+        Training shares the batch between threads; a predict gives `each` thread a workspace.
 
         Returns
         -------
@@ -118,7 +120,10 @@ cdef class Layout:
         """
         cdef Py_ssize_t rows = max(1, min(batch_size, <Py_ssize_t>CHUNK_ROWS))
         dtype = np.dtype(dtype)
-        size = plan_workspace(&self.net, rows, max(1, n_threads), dtype.itemsize).size
+        n_threads = max(1, n_threads)
+        size = plan_workspace(&self.net, rows, 1 if each else n_threads, dtype.itemsize).size
+        if each:
+            size *= n_threads
         raw = np.empty(size * dtype.itemsize + 64, dtype=np.uint8)
         skip = -raw.ctypes.data % 64
         return raw[skip:skip + size * dtype.itemsize].view(dtype)

@@ -116,6 +116,15 @@ cdef inline Plan plan_workspace(
     return plan
 
 
+cdef inline void shift(Plan* plan, Py_ssize_t by) noexcept nogil:
+    """Move the whole workspace of a forward pass, to give each thread its own."""
+    plan.x += by
+    plan.a += by
+    if plan.z >= 0:
+        plan.z += by
+    plan.own += by
+
+
 cdef inline Py_ssize_t output_offset(
     const Net* net, const Plan* plan, Py_ssize_t l, Py_ssize_t row,
 ) noexcept nogil:

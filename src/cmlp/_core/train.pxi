@@ -50,7 +50,7 @@ cdef class Training:
     cdef start(self):
         """Run all threads. Raises what a signal handler raised."""
         with nogil:
-            training_part(<void*>self, 0, 1)
+            pool_run(training_part, <void*>self, self.n_threads)
         if self.error is not None:
             raise self.error
 
@@ -64,12 +64,14 @@ cdef class Training:
 
 cdef void training_part(void* run, int rank, int n_threads) noexcept nogil:
     """What one thread does."""
+    cdef fp_state before = flush_denormals()
     if (<Training>run).single:
         train(<Training>run, (<Training>run).params32, (<Training>run).grads32,
               (<Training>run).state32, (<Training>run).work32, rank, n_threads)
     else:
         train(<Training>run, (<Training>run).params64, (<Training>run).grads64,
               (<Training>run).state64, (<Training>run).work64, rank, n_threads)
+    fp_restore(before)
 
 
 cdef void train(
@@ -107,7 +109,7 @@ cdef void train(
             first = rows * rank // n_threads // ROWS * ROWS
             last = rows * (rank + 1) // n_threads // ROWS * ROWS if rank < n_threads - 1 else rows
             rows_phase(net, plan, source, run.order, at, first, last, params, work, own)
-            # (barrier)
+            pool_barrier(n_threads)
             slabs_phase(
                 net, plan, source, run.order, at, rows, run.alpha, 1 / weight,
                 &step if is_last and run.hyper is not NULL else NULL, params, grads, state, work,
@@ -119,7 +121,7 @@ cdef void train(
                 if since_check > FLOPS_PER_SIGNAL_CHECK:
                     since_check = 0
                     run.look_at_signals()
-            # (barrier)
+            pool_barrier(n_threads)
             at += rows
         n_steps += 1
         if rank == 0 and not run.stop:

@@ -1,0 +1,62 @@
+# Prediction: blocks of rows, by one thread or by several. Included by engine.pxi, which imports
+# and checks.
+
+cdef class Prediction:
+    """What the threads of one predict share; both dtypes, as in Training."""
+
+    cdef Layout layout
+    cdef Dataset data
+    cdef Plan plan
+    cdef bint single
+    cdef const float[::1] params32
+    cdef float[::1] work32
+    cdef float[:, ::1] out32
+    cdef const double[::1] params64
+    cdef double[::1] work64
+    cdef double[:, ::1] out64
+
+    def __cinit__(self, Layout layout, Dataset data):
+        self.layout = layout
+        self.data = data
+
+    cdef hold(self, params, work, out):
+        self.single = out.itemsize == sizeof(float)
+        if self.single:
+            self.params32, self.work32, self.out32 = params, work, out
+        else:
+            self.params64, self.work64, self.out64 = params, work, out
+
+
+cdef void prediction_part(void* run, int rank, int n_threads) noexcept nogil:
+    """The rows of one thread."""
+    cdef Net* net = &(<Prediction>run).layout.net
+    cdef Source* source = &(<Prediction>run).data.source
+    cdef Plan* plan = &(<Prediction>run).plan
+    cdef Py_ssize_t first = source.n_samples * rank // n_threads // ROWS * ROWS
+    cdef Py_ssize_t last = source.n_samples * (rank + 1) // n_threads // ROWS * ROWS
+    if rank == n_threads - 1:
+        last = source.n_samples
+    if (<Prediction>run).single:
+        predict_rows(net, source, plan, first, last, (<Prediction>run).params32,
+                     (<Prediction>run).work32, rank, (<Prediction>run).out32)
+    else:
+        predict_rows(net, source, plan, first, last, (<Prediction>run).params64,
+                     (<Prediction>run).work64, rank, (<Prediction>run).out64)
+
+
+cdef void predict_rows(
+    const Net* net, const Source* source, const Plan* whole, Py_ssize_t first, Py_ssize_t last,
+    const floating[::1] params, floating[::1] work, int rank, floating[:, ::1] out,
+) noexcept nogil:
+    """Rows first..last, in the workspace of this rank: the rank-th of equal parts."""
+    cdef Plan plan = whole[0]
+    cdef Py_ssize_t rows, top
+    cdef fp_state before = flush_denormals()
+    shift(&plan, rank * (plan.own + plan.own_size))
+    top = output_offset(net, &plan, net.n_layers - 1, 0)
+    while first < last:
+        rows = min(plan.block, last - first)
+        forward(net, &plan, source, NULL, first, 0, rows, params, work, plan.own)
+        memcpy(&out[first, 0], &work[top], rows * net.n_outputs * sizeof(floating))
+        first += rows
+    fp_restore(before)
