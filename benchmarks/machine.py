@@ -16,15 +16,26 @@ THREAD_VARIABLES = (
 )
 
 
-def pin_to_one_core():
-    """Hold this process to one CPU, and all thread pools, loaded now or later, to one thread.
+_n_threads = 1
 
-    The affinity is what also holds systems that ignore the variables.
+
+def pin(n_cores=1, cpus=None):
+    """Hold this process to so many CPUs, and all thread pools, loaded now or later, to as many.
+
+    Must come before NumPy, torch or JAX is imported: the affinity is what holds systems that
+    ignore the variables, and some read it once. ``cpus`` are those to choose from, the last first.
     """
+    global _n_threads
+    _n_threads = n_cores
     if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
-    os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))
-    threadpool_limits(1)
+        os.sched_setaffinity(0, sorted(cpus or os.sched_getaffinity(0))[-n_cores:])
+    os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(n_cores)))
+    threadpool_limits(n_cores)
+
+
+def n_threads():
+    """The number of threads that every system is given in this process."""
+    return _n_threads
 
 
 def cpu_model():

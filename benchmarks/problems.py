@@ -14,6 +14,7 @@ import scipy.sparse as sp
 from sklearn.datasets import load_digits
 
 SEED = 0
+ALPHA = 1e-4  # scikit-learn's default penalty
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,17 @@ class Problem:
     @property
     def solver(self):
         return self.parameters.get("solver", "adam")
+
+    @property
+    def is_sparse(self):
+        return sp.issparse(self.X)
+
+    @property
+    def output(self):
+        """The activation of the output layer: two classes are one logistic unit."""
+        if self.kind == "regressor":
+            return "identity"
+        return "logistic" if self.y.max() == 1 else "softmax"
 
     @property
     def units(self):

@@ -10,12 +10,14 @@ Every module of this package is the adapter of one system:
 A module that cannot be imported is a system that is not installed: it is left out.
 """
 
+import math
 import time
 import warnings
 from importlib import import_module
 from pkgutil import iter_modules
 
 import numpy as np
+from scipy.optimize import minimize
 from sklearn.exceptions import ConvergenceWarning
 
 from benchmarks.problems import SEED
@@ -32,6 +34,53 @@ def installed(report=print):
             continue
         adapters[adapter.DISTRIBUTION] = adapter
     return adapters
+
+
+def padded_rows(X):
+    """CSR rows as two dense arrays, places and values of the non-zeros, zeros at the end.
+
+    The form in which PyTorch and JAX are fastest on very sparse data: a weighted sum of rows of
+    the weights, an embedding. Neither multiplies CSR minibatches well.
+    """
+    lengths = np.diff(X.indptr)
+    filled = np.arange(lengths.max()) < lengths[:, None]
+    places = np.zeros(filled.shape, np.int32)
+    values = np.zeros(filled.shape, X.dtype)
+    places[filled], values[filled] = X.indices, X.data
+    return places, values
+
+
+def lbfgs(problem, value_and_grad, n_iterations):
+    """(seconds, loss) of SciPy's L-BFGS-B, called as scikit-learn calls it.
+
+    ``value_and_grad`` takes and returns a list of (weights, biases) of the problem's dtype.
+    """
+    start = time.perf_counter()
+    pairs = zip(*problem.initial_weights(np.random.RandomState(SEED)), strict=True)
+    shapes = [array.shape for pair in pairs for array in pair]
+    ends = np.cumsum([math.prod(shape) for shape in shapes])
+    pairs = zip(*problem.initial_weights(np.random.RandomState(SEED)), strict=True)
+
+    def unpack(flat):
+        flat = flat.astype(problem.dtype)
+        arrays = [a.reshape(s) for a, s in zip(np.split(flat, ends[:-1]), shapes, strict=True)]
+        return list(zip(arrays[::2], arrays[1::2], strict=True))
+
+    def pack(pairs):
+        return np.concatenate([np.ravel(array) for pair in pairs for array in pair])
+
+    def objective(flat):
+        value, grads = value_and_grad(unpack(flat))
+        return float(value), pack(grads).astype(np.float64)
+
+    result = minimize(
+        objective,
+        pack(pairs).astype(np.float64),
+        method="L-BFGS-B",
+        jac=True,
+        options={"maxfun": 15000, "maxiter": n_iterations, "gtol": 0},
+    )
+    return time.perf_counter() - start, float(result.fun)
 
 
 class EstimatorRun:

@@ -5,5 +5,5 @@ from functools import partial
 import cmlp
 from benchmarks.runners import EstimatorRun
 
-DISTRIBUTION = "cmlp"
+SYSTEM = DISTRIBUTION = "cmlp"
 prepare = partial(EstimatorRun, cmlp)

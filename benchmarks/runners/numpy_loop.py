@@ -8,10 +8,9 @@ import time
 import numpy as np
 from scipy.special import expit
 
-from benchmarks.problems import SEED
+from benchmarks.problems import ALPHA, SEED
 
-DISTRIBUTION = "numpy"
-ALPHA = 1e-4  # scikit-learn's default penalty
+SYSTEM = DISTRIBUTION = "numpy"
 
 
 def relu(Z):

@@ -6,5 +6,5 @@ from sklearn import neural_network
 
 from benchmarks.runners import EstimatorRun
 
-DISTRIBUTION = "scikit-learn"
+SYSTEM = DISTRIBUTION = "scikit-learn"
 prepare = partial(EstimatorRun, neural_network)
