@@ -33,6 +33,11 @@ def pin(n_cores=1, cpus=None):
     threadpool_limits(n_cores)
 
 
+def available_cpus():
+    """Those that this process may run on, or None where the system does not tell."""
+    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
+
+
 def n_threads():
     """The number of threads that every system is given in this process."""
     return _n_threads
@@ -87,7 +92,7 @@ def describe(distributions):
         "python": platform.python_version(),
         "blas": blas(),
         "cmlp_simd": simd(),
-        "versions": versions(["numpy", "scipy", *distributions]),
+        "versions": versions(dict.fromkeys(["numpy", "scipy", *distributions])),
     }
 
 

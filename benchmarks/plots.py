@@ -1,6 +1,19 @@
 """The plots of the results. No timing here; matplotlib is optional."""
 
+from benchmarks import report, work
+from benchmarks.cases import CMLP
+
 COLORS = {"float32": "#1b9e77", "float64": "#7570b3"}
+SYSTEM_COLORS = {
+    "cmlp": "#1b9e77",
+    "scikit-learn": "#e6862a",
+    "JAX": "#7570b3",
+    "numpy": "#999999",
+    "PyTorch": "#d95f5f",
+    "torch.compile": "#a6761d",
+    "ONNX Runtime": "#4a7fb5",
+}
+MARKERS = {"cmlp": "o", "scikit-learn": "s", "JAX": "^"}
 BAR_HEIGHT = 0.38
 LEFT = {"x": 0.01, "ha": "left", "fontsize": 12}
 EMPTY = {"va": "center", "fontsize": 8, "color": "0.5"}
@@ -19,8 +32,27 @@ def pyplot():
     return pyplot
 
 
-def speedup_bars(results, speedups, cpu, folder):
-    """One panel per rival: how many times cmlp's time per step it takes, on a log axis.
+def of_results(record, folder):
+    """All plots of one run; returns the paths of the files written."""
+    paths = []
+    for results, file, unit in (
+        (record["training"], "speedup.png", "training step"),
+        (record["calls"], "calls.png", "call"),
+    ):
+        rivals = [name for name in report.systems_of(results) if name != CMLP]
+        speedups = {
+            rival: [report.speedup(result, rival) for result in results] for rival in rivals
+        }
+        if speedups:
+            cpu = record["machine"]["cpu"]
+            paths += speedup_bars(results, speedups, cpu, folder / file, unit)
+    if record["training"] and record["limits"]:
+        paths += roofline(record["training"], record["limits"], folder / "roofline.png")
+    return paths
+
+
+def speedup_bars(results, speedups, cpu, path, unit="training step"):
+    """One panel per rival: how many times cmlp's time it takes, on a log axis.
 
     Parameters
     ----------
@@ -30,12 +62,15 @@ def speedup_bars(results, speedups, cpu, folder):
         Rival -> list of ratios as long as ``results``; None where there is no number.
     cpu : str
         Its name goes into the title.
-    folder : Path
+    path : Path
+        Of the file to write.
+    unit : str
+        What is timed.
 
     Returns
     -------
     paths : list of Path
-        Of the files written: speedup.png, or nothing without matplotlib.
+        Of the files written: none without matplotlib.
     """
     plt = pyplot()
     if plt is None:
@@ -48,7 +83,7 @@ def speedup_bars(results, speedups, cpu, folder):
         sharex=True,
         sharey=True,
         squeeze=False,
-        figsize=(3.4 + 3.8 * len(speedups), 1.4 + 0.62 * len(problems)),
+        figsize=(3.4 + 2.6 * len(speedups), 1.4 + 0.62 * len(problems)),
         layout="constrained",
     )
     for axis, (rival, ratios) in zip(axes[0], speedups.items(), strict=True):
@@ -59,8 +94,7 @@ def speedup_bars(results, speedups, cpu, folder):
     )
     axes[0, 0].invert_yaxis()
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper right", ncols=2)
-    figure.suptitle(f"How many times faster is cmlp per training step?\n{cpu}, one thread", **LEFT)
-    path = folder / "speedup.png"
+    figure.suptitle(f"How many times faster is cmlp per {unit}?\n{cpu}, one thread", **LEFT)
     figure.savefig(path, dpi=150)
     plt.close(figure)
     return [path]
@@ -100,3 +134,109 @@ def draw_panel(axis, problems, results, ratios):
     axis.set_axisbelow(True)
     axis.spines[["top", "right", "left"]].set_visible(False)
     axis.tick_params(axis="y", length=0)
+
+
+def roofline(results, limits, path):
+    """What each training case reaches, under the limits of the core: a panel per dtype.
+
+    Below the slopes a case that streams its weights from that level of memory cannot be; cases to
+    the left of a slope's bend are bound by memory, those to the right by arithmetic.
+    """
+    plt = pyplot()
+    if plt is None:
+        return []
+    dtypes = list(limits["gflops"])
+    figure, axes = plt.subplots(
+        1, len(dtypes), sharey=True, squeeze=False, figsize=(13, 5.6), layout="constrained"
+    )
+    for axis, dtype in zip(axes[0], dtypes, strict=True):
+        draw_roofline(axis, report.of_dtype(results, dtype), limits, dtype)
+    axes[0, 0].set_ylabel("GFLOP/s of the products alone")
+    axes[0, 0].legend(loc="lower right", fontsize=8, frameon=False)
+    figure.suptitle("What a training step reaches of the core's limits", **LEFT)
+    figure.savefig(path, dpi=150)
+    plt.close(figure)
+    return [path]
+
+
+def draw_roofline(axis, results, limits, dtype):
+    peak_gflops = limits["gflops"][dtype]
+    span = [result["flop_per_byte"] for result in results] or [1.0]
+    left, right = min(span) / 4, max(span) * 4
+    for level, gb_s in limits["read_gb_s"].items():
+        bend = peak_gflops / gb_s
+        ends = [left, min(max(bend, left), right)]
+        axis.plot(ends, [min(gb_s * x, peak_gflops) for x in ends], color="0.6", linewidth=0.9)
+        axis.annotate(
+            f"{level} {gb_s:.0f} GB/s",
+            (left * 1.1, min(gb_s * left * 1.1, peak_gflops)),
+            fontsize=7,
+            color="0.4",
+            va="bottom",
+        )
+    axis.axhline(peak_gflops, color="black", linewidth=1)
+    axis.annotate(
+        f"multiply-add peak, {peak_gflops:.0f} GFLOP/s ({limits['simd']})",
+        (right, peak_gflops),
+        fontsize=8,
+        ha="right",
+        va="bottom",
+    )
+    for name in MARKERS:
+        points = [
+            (result["flop_per_byte"], work.gflops(result, name), result["problem"])
+            for result in results
+            if work.gflops(result, name)
+        ]
+        for x, y, problem in points if name == CMLP else ():
+            axis.annotate(
+                problem, (x, y), xytext=(4, 4), textcoords="offset points", fontsize=7
+            )
+        axis.scatter(
+            [x for x, *_ in points],
+            [y for _, y, _ in points],
+            marker=MARKERS[name],
+            color=SYSTEM_COLORS[name],
+            s=26,
+            label=name,
+            zorder=3,
+        )
+    axis.set(xscale="log", yscale="log", title=dtype, xlim=(left, right))
+    axis.set_xlabel("FLOP per byte of data, weights and optimizer state")
+    axis.grid(color="0.93")
+    axis.set_axisbelow(True)
+
+
+def growth(sweeps, path, machine_name):
+    """Time per step against a size: a panel per sweep, a line per system, both axes log.
+
+    Parameters
+    ----------
+    sweeps : dict
+        Title -> (label of the axis, list of results with ``size`` and ``us``).
+    """
+    plt = pyplot()
+    if plt is None:
+        return []
+    figure, axes = plt.subplots(
+        1, len(sweeps), squeeze=False, figsize=(6.3 * len(sweeps), 4.8), layout="constrained"
+    )
+    for axis, (title, (label, results)) in zip(axes[0], sweeps.items(), strict=True):
+        for name in report.systems_of(results):
+            points = [(r["size"], r["us"][name]) for r in results if r["us"].get(name)]
+            axis.plot(
+                *zip(*points, strict=True),
+                marker=MARKERS.get(name, "."),
+                color=SYSTEM_COLORS.get(name),
+                label=name,
+            )
+        axis.set_xscale("log", base=2)
+        axis.set(yscale="log", xlabel=label, ylabel="µs per training step", title=title)
+        axis.xaxis.set_major_formatter("{x:g}")
+        axis.grid(color="0.9")
+        axis.spines[["top", "right"]].set_visible(False)
+    axes[0, 0].legend(frameon=False)
+    figure.suptitle(f"How a training step grows: {machine_name}, one core", **LEFT)
+    figure.savefig(path, dpi=150)
+    plt.close(figure)
+    return [path]

@@ -1,171 +1,215 @@
-"""Times whole fits of all systems side by side: ``python benchmarks/run.py [--quick]``.
+"""Times all systems side by side: ``python benchmarks/run.py [--quick]``.
 
-Prints a Markdown table and writes JSON and a plot. Exit status 1 if the final losses differ: times
-of systems that do not do the same work say nothing.
+Prints Markdown tables of training, calls and threads; writes JSON and plots. Exit status 1 if the
+final losses differ: times of systems that do not do the same work say nothing.
 """
 
 import argparse
 import json
+import os
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import numpy as np
+from benchmarks import machine
 
-from benchmarks import machine, plots, runners
-from benchmarks.problems import PROBLEMS
+CPUS = machine.available_cpus()
+if __name__ == "__main__":
+    machine.pin()  # before any library counts the cores
 
-CMLP, REFERENCE = "cmlp", "scikit-learn"
+from benchmarks import cases, peak, plots, problems, report, runners, threads, timing, work
+from benchmarks.cases import CMLP, REFERENCE
+
 DTYPES = ("float32", "float64")
-#: largest relative difference of the final loss from the reference's
-LOSS_TOLERANCE = {"float32": 1e-2, "float64": 1e-6}
-REPEATS, QUICK_REPEATS = 7, 3
+#: turns, and seconds of each turn of a system
+TURNS, QUICK_TURNS, SLOW_TURNS, SECONDS, QUICK_SECONDS = 7, 2, 3, 0.1, 0.05
+QUICK_SYSTEMS = (CMLP, REFERENCE, "numpy", "JAX", "ONNX Runtime")
+QUICK_THREADS = ("mnist-shape", "predict-784-4096", "predict-wide-4096")
+PARTS = ("training", "calls", "threads")
 
 
-def seconds_and_losses(runs, n_epochs, repeats):
-    """The least seconds of each system for each number of epochs, and its loss after the most.
-
-    The systems take turns, so that a disturbance of the machine hits them all.
-    """
-    seconds = {name: dict.fromkeys(n_epochs, np.inf) for name in runs}
-    losses = {}
-    for _ in range(repeats):
-        for name, run in runs.items():
-            for n in n_epochs:
-                elapsed, losses[name] = run.fit(n)
-                seconds[name][n] = min(seconds[name][n], elapsed)
-    return seconds, losses
+def say(text):
+    print(text, file=sys.stderr, flush=True)
 
 
-def measure(problem, adapters, repeats):
-    """Time one loaded problem on all systems.
+def measure(name, dtype, adapters, turns, seconds):
+    """Time one case on all systems, in this process.
 
     Returns
     -------
     result : dict
-        With the microseconds per step, the final loss and whether it is the reference's, each by
-        system. A time lost in noise is None.
+        The record of the case with ``us`` and ``noise`` by system, and for training ``loss``
+        and ``same_loss``. A time lost in noise is None.
     """
-    runs = {name: adapter.prepare(problem) for name, adapter in adapters.items()}
-    runs = {name: run for name, run in runs.items() if run is not None}
-    few, many = problem.epochs
-    seconds, losses = seconds_and_losses(runs, (few, many), repeats)
-    n_steps = problem.steps(many) - problem.steps(few)
-    us = {name: 1e6 * (of[many] - of[few]) / n_steps for name, of in seconds.items()}
-    dtype = str(problem.dtype)
-    return {
-        "problem": problem.name,
-        "description": problem.description,
-        "dtype": dtype,
-        "steps": n_steps,
-        "us_per_step": {name: value if value > 0 else None for name, value in us.items()},
-        "loss": losses,
-        "same_loss": {
-            name: bool(np.isclose(loss, losses[REFERENCE], rtol=LOSS_TOLERANCE[dtype], atol=0))
-            for name, loss in losses.items()
-        },
-    }
+    case = cases.make(name, dtype, adapters)
+    pairs = timing.take_turns(case.actions, turns, seconds)
+    result = {**case.record(), **timing.summary(pairs, case.n_units)}
+    if case.kind == "training":
+        result |= cases.losses(case, problems.PROBLEMS[name], dtype, adapters)
+    return result
 
 
-def speedup(result, system):
-    """Time of a system over time of cmlp, or None."""
-    theirs, ours = (result["us_per_step"].get(name) for name in (system, CMLP))
-    return theirs / ours if theirs and ours else None
-
-
-def number(value, form):
-    return "" if value is None else format(value, form)
-
-
-def table_header(systems):
+def header(systems, with_losses):
     rivals = [name for name in systems if name != CMLP]
     columns = [
-        "problem",
-        "network",
+        "case",
+        "what",
         "dtype",
-        *(f"{name} us/step" for name in systems),
+        *(f"{name} us" for name in systems),
         *(f"{name} / {CMLP}" for name in rivals),
-        *(f"loss {name}" for name in systems),
+        "noise",
     ]
-    rules = ["---"] * 3 + ["---:"] * (len(columns) - 3)
-    return f"{table_row(columns)}\n{table_row(rules)}"
+    if with_losses:
+        columns += ["MFLOP", "of peak", *(f"loss {name}" for name in systems)]
+    return report.table(columns, [], 3)
 
 
-def table_row(cells):
-    return f"| {' | '.join(cells)} |"
-
-
-def result_row(result, systems):
-    rivals = [name for name in systems if name != CMLP]
-    loss, same = result["loss"], result["same_loss"]
-    return table_row(
-        [
-            result["problem"],
-            result["description"],
-            result["dtype"],
-            *(number(result["us_per_step"].get(name), ".1f") for name in systems),
-            *(number(speedup(result, name), ".1f") for name in rivals),
-            *(
-                number(loss.get(name), ".7g") + ("" if same.get(name, True) else " **differs**")
-                for name in systems
-            ),
+def line(result, systems, limits):
+    """One row of the table that is printed while the benchmark runs."""
+    cells = [
+        result["problem"],
+        result["description"],
+        result["dtype"],
+        *(report.number(result["us"].get(name)) for name in systems),
+        *(report.number(report.speedup(result, name), 2) for name in systems if name != CMLP),
+        report.percent(result["noise"].get(CMLP)),
+    ]
+    if "loss" in result:
+        cells += [
+            report.number(result["mflop"]),
+            report.percent(work.peak_fraction(result, CMLP, limits)),
+            *(loss_cell(result, name) for name in systems),
         ]
-    )
+    return report.row(cells)
+
+
+def loss_cell(result, system):
+    if system not in result["loss"]:
+        return ""
+    mark = "" if result["same_loss"][system] else " **differs**"
+    return f"{result['loss'][system]:.7g}{mark}"
+
+
+def print_cases(names, dtypes, adapters, arguments, limits):
+    """Time the cases and print a row for each; returns their results."""
+    systems = list(adapters)
+    results = []
+    for name in names:
+        slow = name in problems.PROBLEMS and problems.PROBLEMS[name].slow
+        turns = min(arguments.turns, SLOW_TURNS) if slow else arguments.turns
+        for dtype in dtypes:
+            chosen = dict(adapters)
+            if arguments.quick and dtype == "float64":
+                chosen.pop("JAX", None)  # compiles for a second or two
+            try:
+                results.append(measure(name, dtype, chosen, turns, arguments.seconds))
+            except problems.DataMissing as missing:
+                say(f"{name} is left out: {missing}")
+                break
+            if len(results) == 1:
+                print(f"\n{header(systems, 'loss' in results[0])}")
+            print(line(results[-1], systems, limits), flush=True)
+    return results
 
 
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="fewer repeats: under two minutes")
+    parser.add_argument("--quick", action="store_true", help="less of all: under two minutes")
+    parser.add_argument(
+        "--parts",
+        type=lambda names: names.split(","),
+        default=PARTS,
+        help=f"separated by commas, of: {', '.join(PARTS)}; default: all",
+    )
     parser.add_argument(
         "--problems",
         type=lambda names: names.split(","),
-        help=f"names, separated by commas, of: {', '.join(PROBLEMS)}; default: all",
+        help=f"names, separated by commas, of: {', '.join(cases.NAMES)}; default: all",
+    )
+    parser.add_argument(
+        "--systems",
+        type=lambda names: names.split(","),
+        help="names as in the table, separated by commas; default: all that are installed",
     )
     parser.add_argument("--dtype", choices=DTYPES, action="append", help="default: both")
-    parser.add_argument("--repeats", type=int, help=f"default: {REPEATS}")
+    parser.add_argument("--turns", type=int, help=f"of each system; default: {TURNS}")
+    parser.add_argument(
+        "--data",
+        metavar="DIR",
+        help=f"holds mnist/mnist.npz; default: the environment's {problems.DATA_VARIABLE}",
+    )
     parser.add_argument(
         "--output",
         type=Path,
-        default=Path(__file__).parent / "results",
+        default=report.RESULTS,
         metavar="DIR",
-        help="where results.json and speedup.png go; default: benchmarks/results",
+        help="where results.json and the plots go; default: benchmarks/results",
     )
     arguments = parser.parse_args()
-    if arguments.problems is None:
-        arguments.problems = [n for n, p in PROBLEMS.items() if not (arguments.quick and p.slow)]
-    unknown = set(arguments.problems) - set(PROBLEMS)
+    if arguments.data:
+        os.environ[problems.DATA_VARIABLE] = arguments.data
+    unknown = set(arguments.problems or ()) - set(cases.NAMES)
+    unknown |= set(arguments.parts) - set(PARTS)
     if unknown:
-        parser.error(f"unknown problems: {', '.join(sorted(unknown))}")
-    arguments.repeats = arguments.repeats or (QUICK_REPEATS if arguments.quick else REPEATS)
+        parser.error(f"unknown: {', '.join(sorted(unknown))}")
+    if arguments.systems is None and arguments.quick:
+        arguments.systems = QUICK_SYSTEMS
+    arguments.seconds = QUICK_SECONDS if arguments.quick else SECONDS
+    arguments.turns = arguments.turns or (QUICK_TURNS if arguments.quick else TURNS)
     return arguments
+
+
+def chosen_names(arguments):
+    """Part -> names of its cases."""
+    training = [n for n, p in problems.PROBLEMS.items() if not (arguments.quick and p.slow)]
+    names = {
+        "training": training,
+        "calls": cases.CALLS,
+        "threads": QUICK_THREADS if arguments.quick else threads.NAMES,
+    }
+    named = arguments.problems
+    return {
+        part: [n for n in of if named is None or n in named] if part in arguments.parts else []
+        for part, of in names.items()
+    }
 
 
 def main():
     arguments = parse_arguments()
-    machine.pin_to_one_core()
-    adapters = runners.installed(report=lambda text: print(text, file=sys.stderr))
-    systems = list(adapters)
-    description = machine.describe(systems)
-    print(f"{machine.as_text(description)}\n\n{table_header(systems)}", flush=True)
-    results = []
-    for name in arguments.problems:
-        for dtype in arguments.dtype or DTYPES:
-            problem = PROBLEMS[name].load(dtype)
-            repeats = min(arguments.repeats, QUICK_REPEATS) if problem.slow else arguments.repeats
-            results.append(measure(problem, adapters, repeats))
-            print(result_row(results[-1], systems), flush=True)
+    adapters = runners.installed(say, arguments.systems)
+    dtypes = arguments.dtype or DTYPES
+    limits = peak.measure(say)
+    record = {
+        "machine": machine.describe(adapter.DISTRIBUTION for adapter in adapters.values()),
+        "limits": limits,
+        "turns": arguments.turns,
+    }
+    print(report.machine_block(record), flush=True)
+    names = chosen_names(arguments)
+    for part in ("training", "calls"):
+        record[part] = print_cases(names[part], dtypes, adapters, arguments, limits)
+    record["threads"] = list(
+        threads.measure_all(
+            names["threads"],
+            dtypes[:1] if arguments.quick else dtypes,
+            CPUS,
+            arguments.turns,
+            arguments.seconds,
+            arguments.systems,
+            say,
+        )
+    )
+    if record["threads"]:
+        print(f"\nOn one core and on two:\n\n{report.threads_block(record)}")
 
     arguments.output.mkdir(parents=True, exist_ok=True)
-    record = {"machine": description, "repeats": arguments.repeats, "results": results}
     json_path = arguments.output / "results.json"
     json_path.write_text(json.dumps(record, indent=1) + "\n")
-    rivals = [system for system in systems if system != CMLP]
-    speedups = {rival: [speedup(result, rival) for result in results] for rival in rivals}
-    plotted = plots.speedup_bars(results, speedups, description["cpu"], arguments.output)
-    written = [json_path, *plotted]
+    written = [json_path, *plots.of_results(record, arguments.output)]
     print(f"\nWritten: {', '.join(map(str, written))}")
-    return 0 if all(all(result["same_loss"].values()) for result in results) else 1
+    same = [all(result["same_loss"].values()) for result in record["training"]]
+    return 0 if all(same) else 1
 
 
 if __name__ == "__main__":

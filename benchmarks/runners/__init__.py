@@ -2,14 +2,20 @@
 
 Every module of this package is the adapter of one system:
 
-- ``DISTRIBUTION``: the name of the package that is measured, as ``pip`` knows it;
+- ``SYSTEM``: its name in the tables; ``DISTRIBUTION``: the package that is measured, as ``pip``
+  knows it;
 - ``prepare(problem)``: an object whose ``fit(n_epochs)`` trains from the problem's initial weights
   and returns ``(seconds, final loss)``, or None if the system cannot do this problem. What is
-  paid once whatever the data (compiling) belongs in ``prepare``.
+  paid once whatever the data (compiling) belongs in ``prepare``;
+- ``predictor(problem)``: a function of X, class probabilities by the problem's initial weights;
+- ``estimators``: a module with ``MLPClassifier`` and ``MLPRegressor``;
+- ``LOSS_TOLERANCE``: how far its loss may be from the reference's, if its arithmetic differs.
 
-A module that cannot be imported is a system that is not installed: it is left out.
+What a system does not have is left out; a module that cannot be imported is a system that is not
+installed. Every system may use `machine.n_threads` threads.
 """
 
+import inspect
 import math
 import time
 import warnings
@@ -20,11 +26,12 @@ import numpy as np
 from scipy.optimize import minimize
 from sklearn.exceptions import ConvergenceWarning
 
+from benchmarks import machine
 from benchmarks.problems import SEED
 
 
-def installed(report=print):
-    """Distribution name -> adapter module, of every system that can be imported here."""
+def installed(report=print, systems=None):
+    """System's name -> adapter module, of every system, or of those named, that is installed."""
     adapters = {}
     for module in iter_modules(__path__):
         try:
@@ -32,7 +39,8 @@ def installed(report=print):
         except ImportError as error:
             report(f"{module.name} is left out: {error}")
             continue
-        adapters[adapter.DISTRIBUTION] = adapter
+        if systems is None or adapter.SYSTEM in systems:
+            adapters[adapter.SYSTEM] = adapter
     return adapters
 
 
@@ -83,34 +91,50 @@ def lbfgs(problem, value_and_grad, n_iterations):
     return time.perf_counter() - start, float(result.fun)
 
 
+def estimator(module, problem, **parameters):
+    """An estimator for the problem, with as many threads as everybody if it can be told."""
+    estimator_class = {"classifier": module.MLPClassifier, "regressor": module.MLPRegressor}
+    found = estimator_class[problem.kind](
+        **problem.parameters,
+        batch_size=problem.batch_size or "auto",
+        tol=0,
+        n_iter_no_change=np.inf,
+        random_state=SEED,
+    ).set_params(**parameters)
+    if "n_jobs" in inspect.signature(type(found)).parameters:
+        found.set_params(n_jobs=machine.n_threads())
+    return found
+
+
+def fit_quietly(found, X, y):
+    """Fit; max_iter is reached on purpose: every system runs the same number of epochs."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return found.fit(X, y)
+
+
 class EstimatorRun:
     """Trains the estimators of a module that names them as scikit-learn does."""
 
     def __init__(self, module, problem):
-        self.problem = problem
-        self.estimator_class = {
-            "classifier": module.MLPClassifier,
-            "regressor": module.MLPRegressor,
-        }[problem.kind]
+        self.module, self.problem = module, problem
 
     def fit(self, n_epochs):
-        estimator = self.estimator_class(
-            **self.problem.parameters,
-            batch_size=self.problem.batch_size or "auto",
-            max_iter=n_epochs,
-            tol=0,
-            n_iter_no_change=np.inf,
-            random_state=SEED,
-        )
-        with warnings.catch_warnings():
-            # max_iter is reached on purpose: every system runs the same number of epochs
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            start = time.perf_counter()
-            estimator.fit(self.problem.X, self.problem.y)
-            seconds = time.perf_counter() - start
-        if estimator.n_iter_ != n_epochs:
+        problem = self.problem
+        found = estimator(self.module, problem, max_iter=n_epochs)
+        start = time.perf_counter()
+        fit_quietly(found, problem.X, problem.y)
+        seconds = time.perf_counter() - start
+        if found.n_iter_ != n_epochs:
             raise RuntimeError(
-                f"{self.problem.name}: {self.estimator_class.__module__} stopped after"
-                f" {estimator.n_iter_} of {n_epochs} epochs"
+                f"{problem.name}: {type(found).__module__} stopped after"
+                f" {found.n_iter_} of {n_epochs} epochs"
             )
-        return seconds, float(estimator.loss_)
+        return seconds, float(found.loss_)
+
+
+def estimator_predictor(module, problem):
+    """predict_proba of an estimator that keeps its initial weights: the learning rate is 0."""
+    found = estimator(module, problem, max_iter=1, solver="sgd", learning_rate_init=1e-300)
+    rows = slice(0, problem.batch_size)
+    return fit_quietly(found, problem.X[rows], problem.y[rows]).predict_proba

@@ -169,13 +169,15 @@ def prepare(problem):
     return (FullBatch if problem.solver == "lbfgs" else Scan)(problem)
 
 
-def predictor(network):
-    """predict_proba of a trained network, compiled with the weights as constants."""
-    params = jax.device_put(list(zip(network.coefs, network.intercepts, strict=True)))
+def predictor(problem):
+    """predict_proba, compiled with the weights as constants."""
+    coefs, intercepts = problem.initial_weights(np.random.RandomState(SEED))
+    params = jax.device_put(list(zip(coefs, intercepts, strict=True)))
+    activation, output = problem.activation, problem.output
 
     def probabilities(X):
-        Z = scores(network.activation, params, X)
-        if network.output == "softmax":
+        Z = scores(activation, params, X)
+        if output == "softmax":
             return jax.nn.softmax(Z)
         P = jax.nn.sigmoid(Z)
         return jnp.concatenate([1 - P, P], axis=1)

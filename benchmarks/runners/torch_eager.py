@@ -146,16 +146,15 @@ def prepare(problem):
     return (FullBatch if problem.solver == "lbfgs" else Loop)(problem)
 
 
-def predictor(network):
-    """predict_proba of a trained network."""
+def predictor(problem):
     torch.set_num_threads(machine.n_threads())
-    weights = [torch.from_numpy(np.ascontiguousarray(W.T)) for W in network.coefs]
-    biases = [torch.from_numpy(b) for b in network.intercepts]
+    params = initial_params(problem, np.random.RandomState(SEED))
+    activation, output = problem.activation, problem.output
 
     @torch.inference_mode()
     def probabilities(X):
-        Z = scores(network.activation, (weights, biases), torch.from_numpy(X))
-        if network.output == "softmax":
+        Z = scores(activation, params, torch.from_numpy(X))
+        if output == "softmax":
             return torch.softmax(Z, dim=1).numpy()
         P = torch.sigmoid(Z)
         return torch.cat([1 - P, P], dim=1).numpy()

@@ -1,0 +1,151 @@
+"""How the time of a training step grows with the width and with the batch:
+``python benchmarks/growth.py`` prints tables, marks where cmlp is slower than another system or
+falls off a cliff, and writes growth.json and growth.png. Exit status 1 if it is slower anywhere.
+"""
+
+import argparse
+import json
+import sys
+from functools import partial
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks import machine
+
+if __name__ == "__main__":
+    machine.pin()
+
+from benchmarks import cases, plots, report, runners, timing, work
+from benchmarks.cases import CMLP, REFERENCE
+from benchmarks.problems import Problem, synthetic_classes
+
+SYSTEMS = (CMLP, REFERENCE, "JAX")
+WIDTHS = tuple(2**i for i in range(4, 12))
+BATCHES = tuple(2**i for i in range(13))
+N_FEATURES, N_CLASSES, BATCH, WIDTH = 64, 10, 200, 100
+TURNS, SECONDS = 5, 0.1
+#: of the rate at the next smaller size: less is a cliff
+CLIFF = 0.75
+#: of another system's time: less than that much longer is noise
+SLOWER = 1.02
+
+
+def problem(width, batch_size):
+    """One hidden layer on enough rows for some steps, and enough steps for the clock."""
+    n_steps = max(2, min(1000, 20000 // batch_size))
+    if width > 256:
+        n_steps = min(n_steps, 10)
+    data = partial(synthetic_classes, n_steps * batch_size, N_FEATURES, N_CLASSES)
+    parameters = {"hidden_layer_sizes": (width,)}
+    name = f"width-{width}-batch-{batch_size}"
+    return Problem(name, data, "classifier", batch_size, (1, 3), parameters)
+
+
+#: title -> (what grows, sizes, problem of a size)
+SWEEPS = {
+    f"width, batch {BATCH}": ("width", WIDTHS, lambda size: problem(size, BATCH)),
+    f"batch, width {WIDTH}": ("batch", BATCHES, lambda size: problem(WIDTH, size)),
+}
+
+
+def measure(size, sized_problem, dtype, adapters, turns, seconds):
+    case = cases.training_case(sized_problem.load(dtype), adapters)
+    pairs = timing.take_turns(case.actions, turns, seconds)
+    return {"size": size, **case.record(), **timing.summary(pairs, case.n_units)}
+
+
+def verdicts(results):
+    """One text per result: where cmlp is slower, and where its rate drops; or nothing."""
+    texts, before = [], None
+    for result in results:
+        rate = work.gflops(result, CMLP)
+        ours = result["us"].get(CMLP)
+        slower = [
+            name
+            for name, theirs in result["us"].items()
+            if name != CMLP and ours and theirs and ours > SLOWER * theirs
+        ]
+        text = f"**slower than {', '.join(slower)}**" if slower else ""
+        if before and rate and rate < CLIFF * before:
+            text = f"{text} cliff: {rate / before:.0%} of the rate before".strip()
+        texts.append(text)
+        before = rate
+    return texts
+
+
+def sweep_table(label, results):
+    systems = report.systems_of(results)
+    rows = [
+        [
+            str(result["size"]),
+            *(report.number(result["us"].get(name)) for name in systems),
+            *(report.number(report.speedup(result, name), 2) for name in systems[1:]),
+            report.number(work.gflops(result, CMLP)),
+            verdict,
+        ]
+        for result, verdict in zip(results, verdicts(results), strict=True)
+    ]
+    columns = [
+        label,
+        *(f"{name}, µs" for name in systems),
+        *(f"vs {name}" for name in systems[1:]),
+        f"{CMLP}, GFLOP/s",
+        "",
+    ]
+    return report.table(columns, rows, 0)
+
+
+def tables(record):
+    """All sweeps as Markdown."""
+    return "\n\n".join(
+        f"{N_FEATURES}-width-{N_CLASSES} relu, Adam, {sweep['dtype']}; time of a step by"
+        f" {sweep['title']}:\n\n{sweep_table(sweep['label'], sweep['results'])}"
+        for sweep in record["sweeps"]
+    )
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--dtype", choices=("float32", "float64"), default="float32")
+    parser.add_argument("--turns", type=int, default=TURNS)
+    parser.add_argument("--output", type=Path, default=report.RESULTS, metavar="DIR")
+    parser.add_argument(
+        "--systems", type=lambda names: names.split(","), default=SYSTEMS, metavar="NAMES"
+    )
+    arguments = parser.parse_args()
+    adapters = runners.installed(
+        lambda text: print(text, file=sys.stderr), tuple(arguments.systems)
+    )
+    description = machine.describe(adapter.DISTRIBUTION for adapter in adapters.values())
+    print(machine.as_text(description), flush=True)
+    sweeps = []
+    for title, (label, sizes, sized_problem) in SWEEPS.items():
+        results = []
+        for size in sizes:
+            results.append(
+                measure(
+                    size, sized_problem(size), arguments.dtype, adapters, arguments.turns, SECONDS
+                )
+            )
+            print(f"{label} {size} is done", file=sys.stderr, flush=True)
+        sweeps.append(
+            {"title": title, "label": label, "dtype": arguments.dtype, "results": results}
+        )
+    record = {"machine": description, "sweeps": sweeps}
+    print(f"\n{tables(record)}")
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    json_path = arguments.output / "growth.json"
+    json_path.write_text(json.dumps(record, indent=1) + "\n")
+    written = plots.growth(
+        {sweep["title"]: (sweep["label"], sweep["results"]) for sweep in sweeps},
+        arguments.output / "growth.png",
+        description["cpu"],
+    )
+    print(f"\nWritten: {', '.join(map(str, [json_path, *written]))}")
+    found = [verdict for sweep in sweeps for verdict in verdicts(sweep["results"])]
+    return 1 if any("slower" in verdict for verdict in found) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,86 @@
+"""Two threads against one: the same cases in a process on two cores and in one on one core.
+
+``python benchmarks/threads.py`` prints the table; ``run.py`` includes it.
+"""
+
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks import timing
+from benchmarks.worker import Worker
+
+N_CORES = 2
+NAMES = [
+    "wide",
+    "mnist-shape",
+    "default-shape",
+    "predict-4096",
+    "predict-784-4096",
+    "predict-wide-4096",
+    "grid-search",
+]
+
+
+def measure(name, dtype, workers, turns, seconds):
+    """Time one case in all workers, which take turns.
+
+    Parameters
+    ----------
+    workers : dict
+        Number of cores, as a string, -> `Worker`.
+
+    Returns
+    -------
+    result : dict
+        The record of the case, and ``us``: number of cores -> system -> microseconds.
+    """
+    prepared = {cores: worker.prepare(name, dtype) for cores, worker in workers.items()}
+    first = next(iter(prepared.values()))
+    pairs = {cores: {system: [] for system in first["systems"]} for cores in workers}
+    for _ in range(turns):
+        for system in first["systems"]:
+            for cores, worker in workers.items():
+                pairs[cores][system] += worker.turn(system, seconds)
+    return {
+        **first["record"],
+        "us": {
+            cores: timing.summary(of, first["n_units"])["us"] for cores, of in pairs.items()
+        },
+    }
+
+
+def measure_all(names, dtypes, cpus, turns, seconds, systems=None, report=print):
+    """The results of `measure` for all names and dtypes; none where there are no two cores."""
+    if cpus is not None and len(cpus) < N_CORES:
+        report(f"two threads are left out: {len(cpus)} core")
+        return
+    with ExitStack() as stack:
+        workers = {
+            str(n): stack.enter_context(Worker(n, cpus, systems=systems)) for n in (1, N_CORES)
+        }
+        for name in names:
+            for dtype in dtypes:
+                yield measure(name, dtype, workers, turns, seconds)
+
+
+def gain(result, system):
+    """Time on one core over time on two, or None."""
+    one, two = (result["us"][cores].get(system) for cores in ("1", str(N_CORES)))
+    return one / two if one and two else None
+
+
+def main():
+    from benchmarks import report
+    from benchmarks.machine import available_cpus
+
+    results = list(
+        measure_all(NAMES, ("float32", "float64"), available_cpus(), turns=5, seconds=0.2)
+    )
+    print(report.threads_table(results))
+
+
+if __name__ == "__main__":
+    main()
