@@ -4,6 +4,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
+BENCH ?= bench
 
 .PHONY: quickstart test lint bench debug clean
 
@@ -18,8 +19,9 @@ lint: $(VENV)/.linted
 	$(BIN)/ruff format --check .
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/cython-lint src
 
+# `make bench BENCH=bench,rivals` measures PyTorch, JAX and ONNX Runtime too
 bench: $(VENV)/.installed
-	$(BIN)/pip install --quiet ".[bench]"
+	$(BIN)/pip install --quiet ".[$(BENCH)]"
 	$(BIN)/python benchmarks/run.py
 
 # every check of Cython on, no optimisation; in an environment of its own

@@ -115,7 +115,8 @@ def losses(case, problem, dtype, adapters):
         "loss": loss,
         "same_loss": {
             name: expected is None
-            or abs(value - expected) <= loss_tolerance(problem, dtype, adapters[name]) * abs(expected)
+            or abs(value - expected)
+            <= loss_tolerance(problem, dtype, adapters[name]) * abs(expected)
             for name, value in loss.items()
         },
     }

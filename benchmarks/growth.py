@@ -11,12 +11,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks import machine
-
-if __name__ == "__main__":
-    machine.pin()
-
-from benchmarks import cases, plots, report, runners, timing, work
+from benchmarks import cases, machine, plots, report, runners, timing, work
 from benchmarks.cases import CMLP, REFERENCE
 from benchmarks.problems import Problem, synthetic_classes
 
@@ -96,13 +91,34 @@ def sweep_table(label, results):
     return report.table(columns, rows, 0)
 
 
-def tables(record):
+def measure_all(adapters, dtype, turns, seconds, report=print):
+    """All sweeps: a list of dicts with title, label, dtype and results."""
+    sweeps = []
+    for title, (label, sizes, sized_problem) in SWEEPS.items():
+        results = []
+        for size in sizes:
+            report(f"{label} {size}")
+            results.append(measure(size, sized_problem(size), dtype, adapters, turns, seconds))
+        sweeps.append({"title": title, "label": label, "dtype": dtype, "results": results})
+    return sweeps
+
+
+def slower_anywhere(sweeps):
+    found = [verdict for sweep in sweeps for verdict in verdicts(sweep["results"])]
+    return any("slower" in verdict for verdict in found)
+
+
+def tables(sweeps):
     """All sweeps as Markdown."""
     return "\n\n".join(
         f"{N_FEATURES}-width-{N_CLASSES} relu, Adam, {sweep['dtype']}; time of a step by"
         f" {sweep['title']}:\n\n{sweep_table(sweep['label'], sweep['results'])}"
-        for sweep in record["sweeps"]
+        for sweep in sweeps
     )
+
+
+def say(text):
+    print(text, file=sys.stderr, flush=True)
 
 
 def main():
@@ -114,37 +130,19 @@ def main():
         "--systems", type=lambda names: names.split(","), default=SYSTEMS, metavar="NAMES"
     )
     arguments = parser.parse_args()
-    adapters = runners.installed(
-        lambda text: print(text, file=sys.stderr), tuple(arguments.systems)
-    )
+    machine.pin()
+    adapters = runners.installed(say, tuple(arguments.systems))
     description = machine.describe(adapter.DISTRIBUTION for adapter in adapters.values())
     print(machine.as_text(description), flush=True)
-    sweeps = []
-    for title, (label, sizes, sized_problem) in SWEEPS.items():
-        results = []
-        for size in sizes:
-            results.append(
-                measure(
-                    size, sized_problem(size), arguments.dtype, adapters, arguments.turns, SECONDS
-                )
-            )
-            print(f"{label} {size} is done", file=sys.stderr, flush=True)
-        sweeps.append(
-            {"title": title, "label": label, "dtype": arguments.dtype, "results": results}
-        )
-    record = {"machine": description, "sweeps": sweeps}
-    print(f"\n{tables(record)}")
+    sweeps = measure_all(adapters, arguments.dtype, arguments.turns, SECONDS, say)
+    print(f"\n{tables(sweeps)}")
     arguments.output.mkdir(parents=True, exist_ok=True)
     json_path = arguments.output / "growth.json"
-    json_path.write_text(json.dumps(record, indent=1) + "\n")
-    written = plots.growth(
-        {sweep["title"]: (sweep["label"], sweep["results"]) for sweep in sweeps},
-        arguments.output / "growth.png",
-        description["cpu"],
-    )
-    print(f"\nWritten: {', '.join(map(str, [json_path, *written]))}")
-    found = [verdict for sweep in sweeps for verdict in verdicts(sweep["results"])]
-    return 1 if any("slower" in verdict for verdict in found) else 0
+    json_path.write_text(json.dumps({"machine": description, "growth": sweeps}, indent=1) + "\n")
+    plot_path = arguments.output / "growth.png"
+    written = [json_path, *plots.growth(sweeps, plot_path, description["cpu"])]
+    print(f"\nWritten: {', '.join(map(str, written))}")
+    return 1 if slower_anywhere(sweeps) else 0
 
 
 if __name__ == "__main__":

@@ -86,7 +86,7 @@ def print_row(cells):
 
 
 def main():
-    machine.pin_to_one_core()
+    machine.pin()
     rng = np.random.default_rng(0)
     print(f"{machine.as_text(machine.describe([]))}\n\nGFLOP/s, a call from Python included:\n")
     columns = [f"{name} {whose}" for name in PRODUCTS for whose in ("cmlp", "NumPy")]

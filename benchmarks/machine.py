@@ -22,8 +22,8 @@ _n_threads = 1
 def pin(n_cores=1, cpus=None):
     """Hold this process to so many CPUs, and all thread pools, loaded now or later, to as many.
 
-    Must come before NumPy, torch or JAX is imported: the affinity is what holds systems that
-    ignore the variables, and some read it once. ``cpus`` are those to choose from, the last first.
+    Must come before torch or JAX is imported: the affinity is what holds systems that ignore the
+    variables, and XLA reads it once. ``cpus`` are those to choose from, the last first.
     """
     global _n_threads
     _n_threads = n_cores

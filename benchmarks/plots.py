@@ -48,6 +48,8 @@ def of_results(record, folder):
             paths += speedup_bars(results, speedups, cpu, folder / file, unit)
     if record["training"] and record["limits"]:
         paths += roofline(record["training"], record["limits"], folder / "roofline.png")
+    if record["growth"]:
+        paths += growth(record["growth"], folder / "growth.png", record["machine"]["cpu"])
     return paths
 
 
@@ -93,7 +95,12 @@ def speedup_bars(results, speedups, cpu, path, unit="training step"):
         range(len(problems)), [f"{name}\n{descriptions[name]}" for name in problems], fontsize=8
     )
     axes[0, 0].invert_yaxis()
-    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper right", ncols=2)
+    handles = {
+        label: handle
+        for axis in axes[0]
+        for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)
+    }
+    figure.legend(handles.values(), handles.keys(), loc="outside upper right", ncols=2)
     figure.suptitle(f"How many times faster is cmlp per {unit}?\n{cpu}, one thread", **LEFT)
     figure.savefig(path, dpi=150)
     plt.close(figure)
@@ -151,6 +158,9 @@ def roofline(results, limits, path):
     )
     for axis, dtype in zip(axes[0], dtypes, strict=True):
         draw_roofline(axis, report.of_dtype(results, dtype), limits, dtype)
+    figure.canvas.draw()  # the labels need to know where the points are
+    for axis, dtype in zip(axes[0], dtypes, strict=True):
+        label_points(axis, report.of_dtype(results, dtype))
     axes[0, 0].set_ylabel("GFLOP/s of the products alone")
     axes[0, 0].legend(loc="lower right", fontsize=8, frameon=False)
     figure.suptitle("What a training step reaches of the core's limits", **LEFT)
@@ -182,29 +192,63 @@ def draw_roofline(axis, results, limits, dtype):
         ha="right",
         va="bottom",
     )
+    axis.set(xscale="log", yscale="log", title=dtype, xlim=(left, right))
     for name in MARKERS:
         points = [
-            (result["flop_per_byte"], work.gflops(result, name), result["problem"])
+            (result["flop_per_byte"], work.gflops(result, name))
             for result in results
             if work.gflops(result, name)
         ]
-        for x, y, problem in points if name == CMLP else ():
-            axis.annotate(
-                problem, (x, y), xytext=(4, 4), textcoords="offset points", fontsize=7
-            )
         axis.scatter(
-            [x for x, *_ in points],
-            [y for _, y, _ in points],
+            *(zip(*points, strict=True) if points else ([], [])),
             marker=MARKERS[name],
             color=SYSTEM_COLORS[name],
             s=26,
             label=name,
             zorder=3,
         )
-    axis.set(xscale="log", yscale="log", title=dtype, xlim=(left, right))
     axis.set_xlabel("FLOP per byte of data, weights and optimizer state")
     axis.grid(color="0.93")
     axis.set_axisbelow(True)
+
+
+def label_points(axis, results):
+    """Name each point of cmlp, where no earlier name is; the figure must be laid out already."""
+    points = [
+        (result["flop_per_byte"], work.gflops(result, CMLP), result["problem"])
+        for result in results
+        if work.gflops(result, CMLP)
+    ]
+    height, width, taken = 10, 4.6, []
+    for x, y, name in sorted(points):
+        at_x, at_y = axis.transData.transform((x, y)) * 72 / axis.figure.dpi
+        places = [(dx, dy) for dy in (0, 9, -9, 18, -18, 27, -27, 36) for dx in (6, -6)]
+        boxes = [
+            (at_x + dx - (width * len(name) if dx < 0 else 0), at_y + dy) for dx, dy in places
+        ]
+        free = [
+            i
+            for i, (left, bottom) in enumerate(boxes)
+            if not any(
+                left < other_left + other_width
+                and other_left < left + width * len(name)
+                and abs(bottom - other_bottom) < height - 1
+                for other_left, other_bottom, other_width in taken
+            )
+        ]
+        chosen = free[0] if free else 0
+        taken.append((*boxes[chosen], width * len(name)))
+        dx, dy = places[chosen]
+        axis.annotate(
+            name,
+            (x, y),
+            xytext=(dx, dy),
+            textcoords="offset points",
+            fontsize=7,
+            ha="left" if dx > 0 else "right",
+            va="center",
+            arrowprops={"arrowstyle": "-", "color": "0.7", "linewidth": 0.5} if dy else None,
+        )
 
 
 def growth(sweeps, path, machine_name):
@@ -212,8 +256,8 @@ def growth(sweeps, path, machine_name):
 
     Parameters
     ----------
-    sweeps : dict
-        Title -> (label of the axis, list of results with ``size`` and ``us``).
+    sweeps : list of dict
+        Of `growth.measure_all`.
     """
     plt = pyplot()
     if plt is None:
@@ -221,9 +265,12 @@ def growth(sweeps, path, machine_name):
     figure, axes = plt.subplots(
         1, len(sweeps), squeeze=False, figsize=(6.3 * len(sweeps), 4.8), layout="constrained"
     )
-    for axis, (title, (label, results)) in zip(axes[0], sweeps.items(), strict=True):
+    for axis, sweep in zip(axes[0], sweeps, strict=True):
+        results = sweep["results"]
         for name in report.systems_of(results):
             points = [(r["size"], r["us"][name]) for r in results if r["us"].get(name)]
+            if not points:
+                continue
             axis.plot(
                 *zip(*points, strict=True),
                 marker=MARKERS.get(name, "."),
@@ -231,7 +278,9 @@ def growth(sweeps, path, machine_name):
                 label=name,
             )
         axis.set_xscale("log", base=2)
-        axis.set(yscale="log", xlabel=label, ylabel="µs per training step", title=title)
+        axis.set(yscale="log", xlabel=sweep["label"], ylabel="µs per training step")
+        axis.set_title(f"{sweep['title']}, {sweep['dtype']}")
+        axis.set_xticks([result["size"] for result in results])
         axis.xaxis.set_major_formatter("{x:g}")
         axis.grid(color="0.9")
         axis.spines[["top", "right"]].set_visible(False)

@@ -89,10 +89,10 @@ def training_block(record):
         for dtype in dtypes:
             result = by_dtype.get(dtype, {"us": {}})
             cells.append(number(result["us"].get(CMLP)))
-            cells += [number(speedup(result, other), 2) or "–" for other in others]
+            cells += [number(speedup(result, other), 2) or "-" for other in others]
             if dtype == "float32":
                 best = best_rival(result)
-                cells.append(f"{number(best[0], 2)} ({best[1]})" if best else "–")
+                cells.append(f"{number(best[0], 2)} ({best[1]})" if best else "-")
         rows.append(cells)
     return table(columns, rows, 2)
 
@@ -105,7 +105,7 @@ def rivals_block(record):
         [
             result["problem"],
             number(result["mflop"]),
-            *(number(result["us"].get(name)) or "–" for name in systems),
+            *(number(result["us"].get(name)) or "-" for name in systems),
         ]
         for result in results
     ]
@@ -147,8 +147,8 @@ def calls_block(record):
         [
             result["description"],
             result["dtype"],
-            *(number(result["us"].get(name)) or "–" for name in systems),
-            *(number(speedup(result, name), 2) or "–" for name in systems[1:]),
+            *(number(result["us"].get(name)) or "-" for name in systems),
+            *(number(speedup(result, name), 2) or "-" for name in systems[1:]),
         ]
         for result in results
     ]
@@ -172,7 +172,7 @@ def threads_table(results):
             if one and two:
                 cells.append(f"{number(one / 1e3)} / {number(two / 1e3)} = {one / two:.2f}")
             else:
-                cells.append("–")
+                cells.append("-")
         rows.append(cells)
     return table(["case", "work", "dtype", *(f"{name}, ms" for name in systems)], rows, 3)
 
@@ -198,19 +198,19 @@ def noise_block(record):
 def growth_block(record):
     from benchmarks import growth
 
-    return growth.tables(record)
+    return growth.tables(record["growth"])
 
 
-#: name -> (file of the results, the text of the block)
+#: name -> the text of the block, made of what run.py recorded
 BLOCKS = {
-    "machine": ("results.json", machine_block),
-    "training": ("results.json", training_block),
-    "rivals": ("results.json", rivals_block),
-    "limits": ("results.json", limits_block),
-    "calls": ("results.json", calls_block),
-    "threads": ("results.json", threads_block),
-    "noise": ("results.json", noise_block),
-    "growth": ("growth.json", growth_block),
+    "machine": machine_block,
+    "training": training_block,
+    "rivals": rivals_block,
+    "limits": limits_block,
+    "calls": calls_block,
+    "threads": threads_block,
+    "noise": noise_block,
+    "growth": growth_block,
 }
 
 
@@ -230,15 +230,15 @@ def fill(text, blocks):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("files", nargs="+", type=Path, help="Markdown files with marked blocks")
-    parser.add_argument("--results", type=Path, default=RESULTS, metavar="DIR")
+    parser.add_argument("--results", type=Path, default=RESULTS / "results.json", metavar="FILE")
     parser.add_argument("--check", action="store_true", help="only say what would change")
     arguments = parser.parse_args()
+    record = json.loads(arguments.results.read_text())
 
     def block(name):
         if name not in BLOCKS:
             parser.error(f"unknown block {name!r}; there are: {', '.join(BLOCKS)}")
-        file, text = BLOCKS[name]
-        return text(json.loads((arguments.results / file).read_text()))
+        return BLOCKS[name](record)
 
     stale = False
     for path in arguments.files:

@@ -1,7 +1,7 @@
 """Times all systems side by side: ``python benchmarks/run.py [--quick]``.
 
-Prints Markdown tables of training, calls and threads; writes JSON and plots. Exit status 1 if the
-final losses differ: times of systems that do not do the same work say nothing.
+Prints Markdown tables of training, calls, threads and growth; writes JSON and plots. Exit status 1
+if the final losses differ: times of systems that do not do the same work say nothing.
 """
 
 import argparse
@@ -12,13 +12,19 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks import machine
-
-CPUS = machine.available_cpus()
-if __name__ == "__main__":
-    machine.pin()  # before any library counts the cores
-
-from benchmarks import cases, peak, plots, problems, report, runners, threads, timing, work
+from benchmarks import (
+    cases,
+    growth,
+    machine,
+    peak,
+    plots,
+    problems,
+    report,
+    runners,
+    threads,
+    timing,
+    work,
+)
 from benchmarks.cases import CMLP, REFERENCE
 
 DTYPES = ("float32", "float64")
@@ -26,7 +32,7 @@ DTYPES = ("float32", "float64")
 TURNS, QUICK_TURNS, SLOW_TURNS, SECONDS, QUICK_SECONDS = 7, 2, 3, 0.1, 0.05
 QUICK_SYSTEMS = (CMLP, REFERENCE, "numpy", "JAX", "ONNX Runtime")
 QUICK_THREADS = ("mnist-shape", "predict-784-4096", "predict-wide-4096")
-PARTS = ("training", "calls", "threads")
+PARTS = ("training", "calls", "threads", "growth")
 
 
 def say(text):
@@ -91,9 +97,15 @@ def loss_cell(result, system):
     return f"{result['loss'][system]:.7g}{mark}"
 
 
-def print_cases(names, dtypes, adapters, arguments, limits):
+def taking_part(adapters, part):
+    """The systems that have cases in this part, as columns of its table."""
+    wanted = {"training": ("prepare",), "calls": ("predictor", "estimators")}[part]
+    return [name for name, of in adapters.items() if any(hasattr(of, what) for what in wanted)]
+
+
+def print_cases(part, names, dtypes, adapters, arguments, limits):
     """Time the cases and print a row for each; returns their results."""
-    systems = list(adapters)
+    systems = taking_part(adapters, part)
     results = []
     for name in names:
         slow = name in problems.PROBLEMS and problems.PROBLEMS[name].slow
@@ -175,8 +187,18 @@ def chosen_names(arguments):
     }
 
 
+def measure_growth(adapters, arguments):
+    """The sweeps of `growth`, in the dtype in which they have rivals; none if quick."""
+    if arguments.quick or arguments.problems or "growth" not in arguments.parts:
+        return []
+    chosen = {name: of for name, of in adapters.items() if name in growth.SYSTEMS}
+    return growth.measure_all(chosen, DTYPES[0], growth.TURNS, arguments.seconds, say)
+
+
 def main():
     arguments = parse_arguments()
+    cpus = machine.available_cpus()
+    machine.pin()
     adapters = runners.installed(say, arguments.systems)
     dtypes = arguments.dtype or DTYPES
     limits = peak.measure(say)
@@ -188,12 +210,12 @@ def main():
     print(report.machine_block(record), flush=True)
     names = chosen_names(arguments)
     for part in ("training", "calls"):
-        record[part] = print_cases(names[part], dtypes, adapters, arguments, limits)
+        record[part] = print_cases(part, names[part], dtypes, adapters, arguments, limits)
     record["threads"] = list(
         threads.measure_all(
             names["threads"],
             dtypes[:1] if arguments.quick else dtypes,
-            CPUS,
+            cpus,
             arguments.turns,
             arguments.seconds,
             arguments.systems,
@@ -201,7 +223,10 @@ def main():
         )
     )
     if record["threads"]:
-        print(f"\nOn one core and on two:\n\n{report.threads_block(record)}")
+        print(f"\nOn one core and on two:\n\n{report.threads_block(record)}", flush=True)
+    record["growth"] = measure_growth(adapters, arguments)
+    if record["growth"]:
+        print(f"\n{report.growth_block(record)}", flush=True)
 
     arguments.output.mkdir(parents=True, exist_ok=True)
     json_path = arguments.output / "results.json"

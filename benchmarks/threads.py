@@ -46,9 +46,7 @@ def measure(name, dtype, workers, turns, seconds):
                 pairs[cores][system] += worker.turn(system, seconds)
     return {
         **first["record"],
-        "us": {
-            cores: timing.summary(of, first["n_units"])["us"] for cores, of in pairs.items()
-        },
+        "us": {cores: timing.summary(of, first["n_units"])["us"] for cores, of in pairs.items()},
     }
 
 

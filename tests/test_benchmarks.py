@@ -20,11 +20,20 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import quickstart
 
-from benchmarks import compare, plots, run
-from benchmarks.problems import PROBLEMS, synthetic_classes, synthetic_sparse, synthetic_values
-from benchmarks.runners import cmlp, numpy_loop, sklearn
+from benchmarks import cases, compare, growth, plots, report, run, runners, timing, work
+from benchmarks.problems import (
+    PROBLEMS,
+    DataMissing,
+    synthetic_classes,
+    synthetic_sparse,
+    synthetic_values,
+)
+from benchmarks.worker import Worker
 
-ADAPTERS = {adapter.DISTRIBUTION: adapter for adapter in (cmlp, numpy_loop, sklearn)}
+ADAPTERS = runners.installed(report=lambda text: None)
+OWN_ARITHMETIC = {"cmlp", "scikit-learn", "numpy"}
+RIVALS = {"JAX", "PyTorch"} & ADAPTERS.keys()  # torch.compile takes tens of seconds per problem
+CHEAP = {name: ADAPTERS[name] for name in OWN_ARITHMETIC | RIVALS}
 SMALL_DATA = {
     "two classes": partial(synthetic_classes, 65, 5, 2),
     "three classes": partial(synthetic_classes, 65, 5, 3),
@@ -48,6 +57,17 @@ def small(name, data):
     )
 
 
+def measure_small(problem, adapters):
+    """The record of one turn of an already loaded problem."""
+    case = cases.training_case(problem, adapters)
+    pairs = timing.take_turns(case.actions, 1, 0)
+    return {
+        **case.record(),
+        **timing.summary(pairs, case.n_units),
+        **cases.losses(case, problem, str(problem.dtype), adapters),
+    }
+
+
 @pytest.mark.parametrize("dtype", run.DTYPES)
 @pytest.mark.parametrize(
     ("name", "data"),
@@ -66,11 +86,11 @@ def small(name, data):
 )
 def test_all_systems_end_at_the_same_loss(name, data, dtype):
     problem = small(name, data).load(dtype)
-    result = run.measure(problem, ADAPTERS, repeats=1)
-    expected = {"cmlp", "scikit-learn"} | ({"numpy"} if problem.solver != "lbfgs" else set())
-    assert result["loss"].keys() == result["us_per_step"].keys() == expected
-    losses = np.array(list(result["loss"].values()))
-    assert np.ptp(losses) <= {"float32": 1e-5, "float64": 1e-9}[dtype] * losses.max()
+    result = measure_small(problem, CHEAP)
+    expected = OWN_ARITHMETIC | RIVALS
+    assert result["loss"].keys() == expected - ({"numpy"} if problem.solver == "lbfgs" else set())
+    own = np.array([loss for of, loss in result["loss"].items() if of in OWN_ARITHMETIC])
+    assert np.ptp(own) <= {"float32": 1e-5, "float64": 1e-9}[dtype] * own.max()
     assert all(result["same_loss"].values())
 
 
@@ -102,33 +122,161 @@ def test_a_different_loss_is_marked():
 
     problem = small("default-shape", "two classes").load("float64")
     systems = {"lazy": Lazy(), "scikit-learn": ADAPTERS["scikit-learn"]}
-    result = run.measure(problem, systems, repeats=1)
+    result = measure_small(problem, systems)
     assert result["same_loss"] == {"lazy": False, "scikit-learn": True}
-    assert result["us_per_step"]["lazy"] is None
-    assert "**differs**" in run.result_row(result, list(systems))
+    assert result["us"]["lazy"] is None
+    assert "**differs**" in run.line(result, list(systems), None)
+
+
+def test_times_are_least_differences():
+    pairs = [(1e-6, 9e-6), (2e-6, 5e-6)]
+    assert timing.microseconds(pairs, 2) == pytest.approx(2.0)
+    assert timing.noise(pairs) == pytest.approx(0.4)
+    assert timing.microseconds([(2e-6, 1e-6)], 1) is None
+
+
+def test_counts_of_work():
+    dense = replace(PROBLEMS["default-shape"], data=SMALL_DATA["three classes"], batch_size=13)
+    problem = dense.load("float32")
+    # 5-100-3 on 13 rows: forward and gradient of both layers, delta of the hidden one
+    assert work.flops(problem) == 2 * 13 * (2 * 5 * 100 + 3 * 100 * 3)
+    n_parameters = 5 * 100 + 100 + 100 * 3 + 3
+    assert work.least_bytes(problem) == 4 * (13 * 5 + 6 * n_parameters)
+    sparse = replace(PROBLEMS["sparse"], data=SMALL_DATA["sparse"], batch_size=13).load("float64")
+    n_non_zeros = sparse.X.nnz / 65 * 13
+    assert work.flops(sparse) == pytest.approx(2 * (2 * n_non_zeros * 50 + 13 * 3 * 50))
+    result = {"us": {"cmlp": 10.0}, "dtype": "float32", "mflop": 0.5}
+    assert work.peak_fraction(result, "cmlp", {"gflops": {"float32": 100.0}}) == 0.5
+    assert work.peak_fraction(result, "other", {"gflops": {"float32": 100.0}}) is None
+
+
+@pytest.mark.parametrize("dtype", run.DTYPES)
+@pytest.mark.parametrize("name", ["predict-1", "predict-4096", "fit-iris", "partial-fit"])
+def test_calls(name, dtype):
+    case = cases.make(name, dtype, ADAPTERS)  # compares the probabilities
+    assert case.actions.keys() >= {"cmlp", "scikit-learn"}
+    short, long = case.actions["cmlp"]()
+    assert short == 0 < long
+
+
+def test_grid_search_in_threads():
+    _, seconds = cases.make("grid-search", "float32", {"cmlp": ADAPTERS["cmlp"]}).actions["cmlp"]()
+    assert seconds > 0
+
+
+def test_worker_times_another_process():
+    with Worker(systems=["cmlp"]) as worker:
+        assert worker.where().name == "__init__.py"
+        prepared = worker.prepare("online", "float32")
+        assert prepared["systems"] == ["cmlp"]
+        assert prepared["record"]["problem"] == "online"
+        ((short, long),) = worker.turn("cmlp", 0)
+        assert 0 < short < long
+
+
+def test_real_data_are_left_out_if_they_are_missing(monkeypatch, tmp_path):
+    monkeypatch.delenv("CMLP_DATA", raising=False)
+    with pytest.raises(DataMissing, match="CMLP_DATA"):
+        PROBLEMS["mnist"].load("float32")
+    monkeypatch.setenv("CMLP_DATA", str(tmp_path))
+    with pytest.raises(DataMissing, match=r"mnist\.npz"):
+        PROBLEMS["mnist"].load("float32")
 
 
 def test_run_writes_table_and_results(tmp_path):
-    command = [sys.executable, run.__file__, "--problems", "online"]
-    options = ["--dtype", "float64", "--repeats", "1", "--output", tmp_path]
-    done = subprocess.run(command + options, capture_output=True, text=True, check=False)
+    command = [sys.executable, run.__file__, "--problems", "online", "--parts", "training"]
+    options = ["--systems", "cmlp,scikit-learn", "--dtype", "float64", "--turns", "1"]
+    done = subprocess.run(
+        [*command, *options, "--output", tmp_path], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
-    assert "| online | 20-100-1 relu, sgd, batch 1 | float64 |" in done.stdout
+    assert "| online | 20-100-2 relu, sgd, batch 1 | float64 |" in done.stdout
     record = json.loads((tmp_path / "results.json").read_text())
-    assert [result["problem"] for result in record["results"]] == ["online"]
+    assert [result["problem"] for result in record["training"]] == ["online"]
     assert record["machine"]["versions"].keys() >= {"cmlp", "numpy", "scikit-learn"}
 
 
-def test_plot_with_missing_numbers(tmp_path):
+def training_result(name, dtype="float32", **us):
+    return {
+        "problem": name,
+        "description": "network",
+        "dtype": dtype,
+        "mflop": 2.0,
+        "flop_per_byte": 3.0,
+        "us": us,
+        "noise": dict.fromkeys(us, 0.1),
+    }
+
+
+RECORD = {
+    "machine": {"cpu": "some CPU"},
+    "limits": {
+        "simd": "X",
+        "gflops": {"float32": 100.0, "float64": 50.0},
+        "read_gb_s": {"L1": 200.0, "DRAM": 10.0},
+    },
+    "training": [
+        training_result(
+            "a", **{"cmlp": 40.0, "scikit-learn": 400.0, "JAX": 60.0, "PyTorch": 90.0}
+        ),
+        training_result("a", "float64", **{"cmlp": 80.0, "scikit-learn": 560.0}),
+        training_result("b", **{"cmlp": 1234.0, "scikit-learn": None}),
+    ],
+    "calls": [training_result("c", **{"cmlp": 2.0, "ONNX Runtime": 7.0})],
+    "threads": [
+        {**training_result("d"), "us": {"1": {"cmlp": 3000.0}, "2": {"cmlp": 2000.0}}},
+    ],
+    "growth": [
+        {
+            "title": "width",
+            "label": "width",
+            "dtype": "float32",
+            "results": [
+                {**training_result("e", **{"cmlp": 10.0, "JAX": 15.0}), "size": 1},
+                {**training_result("e", **{"cmlp": 20.0, "JAX": 15.0}), "size": 2},
+            ],
+        }
+    ],
+}
+
+
+def test_blocks_of_the_report():
+    training = report.training_block(RECORD)
+    assert "| a | network | 40.0 | 10 | 1.5 (JAX) | 80.0 | 7.0 |" in training
+    assert "| b | network | 1,234 | - | - |  | - |" in training
+    assert "| a | float32 | 2.00 | 3.00 | 50.0 | 50% | 5% |" in report.limits_block(RECORD)
+    assert "| a | 2.00 | 40.0 | 400 | 60.0 | 90.0 |" in report.rivals_block(RECORD)
+    assert "| network | float32 | 2.00 | 7.00 | 3.5 |" in report.calls_block(RECORD)
+    assert "3.00 / 2.00 = 1.50" in report.threads_block(RECORD)
+    assert "10%" in report.noise_block(RECORD)
+    assert "**slower than JAX** cliff: 50%" in report.growth_block(RECORD)
+    assert growth.slower_anywhere(RECORD["growth"])
+
+
+def test_report_fills_what_is_marked(tmp_path):
+    results = tmp_path / "results.json"
+    results.write_text(json.dumps(RECORD))
+    begin, end = "<!-- benchmark:rivals -->\n", "<!-- /benchmark:rivals -->"
+    page = tmp_path / "page.md"
+    page.write_text(f"before\n{begin}old\n{end}\nafter")
+    command = [sys.executable, report.__file__, page, "--results", results]
+    assert subprocess.run([*command, "--check"], check=False).returncode == 1
+    assert subprocess.run(command, check=False).returncode == 0
+    expected = f"before\n{begin}{report.rivals_block(RECORD)}\n{end}\nafter"
+    assert page.read_text() == expected
+    assert subprocess.run([*command, "--check"], check=False).returncode == 0
+
+
+def test_plots(tmp_path):
     pytest.importorskip("matplotlib")
-    results = [
-        {"problem": name, "description": "network", "dtype": dtype}
-        for name in ("a", "b")
-        for dtype in run.DTYPES
+    paths = plots.of_results(RECORD, tmp_path)
+    assert [path.name for path in paths] == [
+        "speedup.png",
+        "calls.png",
+        "roofline.png",
+        "growth.png",
     ]
-    ratios = {"numpy": [2.0, None, None, None], "scikit-learn": [0.5, 2.0, 30.0, 400.0]}
-    (path,) = plots.speedup_bars(results, ratios, "some CPU", tmp_path)
-    assert path.stat().st_size > 0
+    assert all(path.stat().st_size > 0 for path in paths)
 
 
 @pytest.mark.parametrize(
@@ -136,9 +284,30 @@ def test_plot_with_missing_numbers(tmp_path):
     [(100, 120, True), (100, 114, False), (1, 1.17, False), (1, 1.5, True), (100, 50, False)],
 )
 def test_compare_needs_both_limits(before, after, expected, capsys):
-    base, head = ({("a", "float64"): {"cmlp": us}} for us in (before, after))
+    base, head = ({("a", "float64"): {"cmlp": float(us)}} for us in (before, after))
     assert compare.compare(base, head) == (["a float64"] if expected else [])
     assert "| a | float64 |" in capsys.readouterr().out
+
+
+class Slow:
+    """A worker whose every turn takes so long."""
+
+    def __init__(self, *seconds):
+        self.seconds = iter(seconds)
+
+    def prepare(self, name, dtype):
+        self.now = next(self.seconds)
+        return {"n_units": 1}
+
+    def turn(self, system, seconds):
+        return [(0.0, self.now)]
+
+
+def test_compare_looks_again_before_it_fails():
+    us = compare.look("a", "float64", [Slow(1e-3, 1e-3), Slow(2e-3, 1e-3)], 2, 0)
+    assert us == pytest.approx([1e3, 1e3])
+    workers = [Slow(1e-3, 1e-3, 1e-3), Slow(2e-3, 2e-3, 2e-3)]
+    assert compare.slower(*compare.look("a", "float64", workers, 2, 0))
 
 
 @pytest.mark.parametrize("problem", quickstart.PROBLEMS)

@@ -70,9 +70,7 @@ def adam(params, grads, state):
 
 def nesterov(params, grads, velocities):
     velocities = jax.tree.map(lambda v, g: 0.9 * v - 0.001 * g, velocities, grads)
-    params = jax.tree.map(
-        lambda p, v, g: p + 0.9 * v - 0.001 * g, params, velocities, grads
-    )
+    params = jax.tree.map(lambda p, v, g: p + 0.9 * v - 0.001 * g, params, velocities, grads)
     return params, velocities
 
 
@@ -99,8 +97,7 @@ def train_epoch(activation, output, solver, batch_size, carry, X, Y, order):
             lambda params: LOSSES[output](scores(activation, params, x), y)
         )(params)
         grads = [
-            ((dW + ALPHA * W) / n, db / n)
-            for (dW, db), (W, _) in zip(grads, params, strict=True)
+            ((dW + ALPHA * W) / n, db / n) for (dW, db), (W, _) in zip(grads, params, strict=True)
         ]
         return STEPS[solver](params, grads, state), loss
 

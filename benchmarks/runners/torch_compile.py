@@ -70,7 +70,7 @@ class CompiledLoop:
 
     def __init__(self, problem):
         torch.set_num_threads(machine.n_threads())
-        torch.compiler.reset()  # graphs of other problems count against a limit, and slow the guards
+        torch.compiler.reset()  # graphs of other problems count against a limit
         self.problem = problem
         self.data = torch_eager.tensors(problem)
         self.step = compiled_step(problem)

@@ -56,7 +56,7 @@ def tensors(problem):
 
 
 def initial_params(problem, random_state):
-    """As torch lays them out: (fan_out, fan_in), but the table of an embedding (fan_in, fan_out)."""
+    """Weights (fan_out, fan_in), but those of sparse rows, an embedding, (fan_in, fan_out)."""
     coefs, intercepts = problem.initial_weights(random_state)
     weights = [
         torch.from_numpy(W if i == 0 and problem.is_sparse else np.ascontiguousarray(W.T))
