@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import quickstart
 
-from benchmarks import cases, compare, growth, plots, report, run, runners, timing, work
+from benchmarks import cases, compare, growth, peak, plots, report, run, runners, timing, work
 from benchmarks.problems import (
     PROBLEMS,
     DataMissing,
@@ -148,6 +148,18 @@ def test_counts_of_work():
     result = {"us": {"cmlp": 10.0}, "dtype": "float32", "mflop": 0.5}
     assert work.peak_fraction(result, "cmlp", {"gflops": {"float32": 100.0}}) == 0.5
     assert work.peak_fraction(result, "other", {"gflops": {"float32": 100.0}}) is None
+
+
+def test_limits_of_the_machine(monkeypatch):
+    monkeypatch.setattr(peak, "SECONDS", 1e-4)
+    monkeypatch.setattr(peak, "LARGEST", 1 << 20)
+    limits = peak.measure(report=pytest.skip)
+    assert limits["gflops"]["float32"] > limits["gflops"]["float64"] > 0
+    assert all(rate > 0 for rate in limits["read_gb_s"].values())
+    monkeypatch.setenv("CC", "no-such-compiler")
+    said = []
+    assert peak.measure(report=said.append) is None
+    assert "no-such-compiler" in said[0]
 
 
 @pytest.mark.parametrize("dtype", run.DTYPES)
