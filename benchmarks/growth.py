@@ -22,8 +22,6 @@ N_FEATURES, N_CLASSES, BATCH, WIDTH = 64, 10, 200, 100
 TURNS, SECONDS = 5, 0.1
 #: of the rate at the next smaller size: less is a cliff
 CLIFF = 0.75
-#: of another system's time: less than that much longer is noise
-SLOWER = 1.02
 
 
 def problem(width, batch_size):
@@ -59,7 +57,7 @@ def verdicts(results):
         slower = [
             name
             for name, theirs in result["us"].items()
-            if name != CMLP and ours and theirs and ours > SLOWER * theirs
+            if name != CMLP and ours and theirs and ours > report.SLOWER * theirs
         ]
         text = f"**slower than {', '.join(slower)}**" if slower else ""
         if before and rate and rate < CLIFF * before:

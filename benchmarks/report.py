@@ -22,6 +22,8 @@ BLOCK = re.compile(
 )
 #: of an own arithmetic, and faster than scikit-learn's: cmlp has to beat the best of them
 RIVALS = ("PyTorch", "torch.compile", "JAX")
+#: of another time: less than that much longer is noise
+SLOWER = 1.02
 RESULTS = Path(__file__).parent / "results"
 
 
@@ -161,19 +163,27 @@ def calls_block(record):
     return table(columns, rows, 2)
 
 
+def threads_cell(result, system):
+    """Milliseconds on one core, on two, and the gain; marked where cmlp loses by the second."""
+    one, two = (result["us"][cores].get(system) for cores in ("1", "2"))
+    if not one or not two:
+        return "-"
+    mark = " **slower**" if system == CMLP and two > SLOWER * one else ""
+    return f"{number(one / 1e3)} / {number(two / 1e3)} = {one / two:.2f}{mark}"
+
+
 def threads_table(results):
     """Milliseconds on one core and on two, of every system, and the gain."""
     systems = systems_of([{"us": result["us"]["1"]} for result in results])
-    rows = []
-    for result in results:
-        cells = [result["problem"], result["description"], result["dtype"]]
-        for name in systems:
-            one, two = (result["us"][cores].get(name) for cores in ("1", "2"))
-            if one and two:
-                cells.append(f"{number(one / 1e3)} / {number(two / 1e3)} = {one / two:.2f}")
-            else:
-                cells.append("-")
-        rows.append(cells)
+    rows = [
+        [
+            result["problem"],
+            result["description"],
+            result["dtype"],
+            *(threads_cell(result, name) for name in systems),
+        ]
+        for result in results
+    ]
     return table(["case", "work", "dtype", *(f"{name}, ms" for name in systems)], rows, 3)
 
 

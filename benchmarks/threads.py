@@ -61,13 +61,8 @@ def measure_all(names, dtypes, cpus, turns, seconds, systems=None, report=print)
         }
         for name in names:
             for dtype in dtypes:
+                report(f"{name} {dtype} on one core and on {N_CORES}")
                 yield measure(name, dtype, workers, turns, seconds)
-
-
-def gain(result, system):
-    """Time on one core over time on two, or None."""
-    one, two = (result["us"][cores].get(system) for cores in ("1", str(N_CORES)))
-    return one / two if one and two else None
 
 
 def main():

@@ -20,7 +20,19 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import quickstart
 
-from benchmarks import cases, compare, growth, peak, plots, report, run, runners, timing, work
+from benchmarks import (
+    cases,
+    compare,
+    growth,
+    peak,
+    plots,
+    report,
+    run,
+    runners,
+    threads,
+    timing,
+    work,
+)
 from benchmarks.problems import (
     PROBLEMS,
     DataMissing,
@@ -259,7 +271,9 @@ def test_blocks_of_the_report():
     assert "| a | float32 | 2.00 | 3.00 | 50.0 | 50% | 5% |" in report.limits_block(RECORD)
     assert "| a | 2.00 | 40.0 | 400 | 60.0 | 90.0 |" in report.rivals_block(RECORD)
     assert "| network | float32 | 2.00 | 7.00 | 3.5 |" in report.calls_block(RECORD)
-    assert "3.00 / 2.00 = 1.50" in report.threads_block(RECORD)
+    assert "| 3.00 / 2.00 = 1.50 |" in report.threads_block(RECORD)
+    slower = {"us": {"1": {"cmlp": 1000.0}, "2": {"cmlp": 2000.0}}}
+    assert report.threads_cell(slower, "cmlp") == "1.00 / 2.00 = 0.50 **slower**"
     assert "10%" in report.noise_block(RECORD)
     assert "**slower than JAX** cliff: 50%" in report.growth_block(RECORD)
     assert growth.slower_anywhere(RECORD["growth"])
@@ -302,17 +316,28 @@ def test_compare_needs_both_limits(before, after, expected, capsys):
 
 
 class Slow:
-    """A worker whose every turn takes so long."""
+    """A worker whose turns take so long, a number for each time the case is prepared."""
 
     def __init__(self, *seconds):
         self.seconds = iter(seconds)
 
     def prepare(self, name, dtype):
         self.now = next(self.seconds)
-        return {"n_units": 1}
+        return {"record": {"problem": name}, "n_units": 1, "systems": ["cmlp"]}
 
     def turn(self, system, seconds):
         return [(0.0, self.now)]
+
+
+def test_threads_take_turns():
+    workers = {"1": Slow(3e-3), "2": Slow(2e-3)}
+    result = threads.measure("a", "float64", workers, 2, 0)
+    assert result == {
+        "problem": "a",
+        "us": {"1": {"cmlp": pytest.approx(3e3)}, "2": {"cmlp": pytest.approx(2e3)}},
+    }
+    none = threads.measure_all(["a"], ["float64"], [0], 1, 0, report=lambda text: None)
+    assert list(none) == []
 
 
 def test_compare_looks_again_before_it_fails():
