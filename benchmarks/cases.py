@@ -24,6 +24,8 @@ LOSS_TOLERANCE = {"float32": 1e-2, "float64": 1e-6}
 #: largest difference of a probability
 PROBABILITY_TOLERANCE = {"float32": 1e-4, "float64": 1e-9}
 MANY_ROWS = 4096
+#: a case that takes seconds gets so many turns at most
+SLOW_TURNS = 3
 #: calls in one piece: enough for the clock to see them
 CALLS_OF_ONE_ROW = 100
 
@@ -223,6 +225,12 @@ CALLS = [
     "partial-fit",
 ]
 NAMES = [*PROBLEMS, *CALLS, "grid-search"]
+
+
+def turns_of(name, turns):
+    """How many turns a case gets where the others get so many."""
+    slow = name == "grid-search" or (name in PROBLEMS and PROBLEMS[name].slow)
+    return min(turns, SLOW_TURNS) if slow else turns
 
 
 def make(name, dtype, adapters):

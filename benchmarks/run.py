@@ -29,7 +29,7 @@ from benchmarks.cases import CMLP, REFERENCE
 
 DTYPES = ("float32", "float64")
 #: turns, and seconds of each turn of a system
-TURNS, QUICK_TURNS, SLOW_TURNS, SECONDS, QUICK_SECONDS = 7, 2, 3, 0.1, 0.05
+TURNS, QUICK_TURNS, SECONDS, QUICK_SECONDS = 7, 2, 0.1, 0.05
 QUICK_SYSTEMS = (CMLP, REFERENCE, "numpy", "JAX", "ONNX Runtime")
 QUICK_THREADS = ("mnist-shape", "predict-784-4096", "predict-wide-4096")
 PARTS = ("training", "calls", "threads", "growth")
@@ -108,8 +108,7 @@ def print_cases(part, names, dtypes, adapters, arguments, limits):
     systems = taking_part(adapters, part)
     results = []
     for name in names:
-        slow = name in problems.PROBLEMS and problems.PROBLEMS[name].slow
-        turns = min(arguments.turns, SLOW_TURNS) if slow else arguments.turns
+        turns = cases.turns_of(name, arguments.turns)
         for dtype in dtypes:
             chosen = dict(adapters)
             if arguments.quick and dtype == "float64":

@@ -9,7 +9,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks import timing
+from benchmarks import cases, timing
 from benchmarks.worker import Worker
 
 N_CORES = 2
@@ -62,7 +62,7 @@ def measure_all(names, dtypes, cpus, turns, seconds, systems=None, report=print)
         for name in names:
             for dtype in dtypes:
                 report(f"{name} {dtype} on one core and on {N_CORES}")
-                yield measure(name, dtype, workers, turns, seconds)
+                yield measure(name, dtype, workers, cases.turns_of(name, turns), seconds)
 
 
 def main():
