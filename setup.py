@@ -12,6 +12,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import numpy as np
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
@@ -81,7 +82,8 @@ def extensions():
         Extension(
             f"cmlp._core.{name}",
             [str(CORE / f"{name}.pyx")],
-            include_dirs=[str(CORE)],
+            include_dirs=[str(CORE), np.get_include()],
+            define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION")],
             depends=headers,
         )
         for name in names

@@ -35,6 +35,7 @@ include "layout.pxi"
 include "dataset.pxi"
 include "train.pxi"
 include "predict.pxi"
+include "predictor.pxi"
 
 
 cdef int check_call(
@@ -169,7 +170,8 @@ def predict(
         raise ValueError("out must be of shape (n_samples, n_outputs).")
     if n_threads == 1:
         with nogil:
-            predict_rows(net, source, &plan, 0, source.n_samples, params, work, 0, out)
+            predict_rows(net, source, &plan, 0, source.n_samples, params, work, 0,
+                         &out[0, 0], False)
         return
     run = Prediction(layout, data)
     run.plan = plan

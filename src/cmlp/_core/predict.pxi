@@ -38,25 +38,37 @@ cdef void prediction_part(void* run, int rank, int n_threads) noexcept nogil:
         last = source.n_samples
     if (<Prediction>run).single:
         predict_rows(net, source, plan, first, last, (<Prediction>run).params32,
-                     (<Prediction>run).work32, rank, (<Prediction>run).out32)
+                     (<Prediction>run).work32, rank, &(<Prediction>run).out32[0, 0], False)
     else:
         predict_rows(net, source, plan, first, last, (<Prediction>run).params64,
-                     (<Prediction>run).work64, rank, (<Prediction>run).out64)
+                     (<Prediction>run).work64, rank, &(<Prediction>run).out64[0, 0], False)
 
 
-cdef void predict_rows(
+cdef bint predict_rows(
     const Net* net, const Source* source, const Plan* whole, Py_ssize_t first, Py_ssize_t last,
-    const floating[::1] params, floating[::1] work, int rank, floating[:, ::1] out,
+    const floating[::1] params, floating[::1] work, int rank, floating* out, bint check_finite,
 ) noexcept nogil:
-    """Rows first..last, in the workspace of this rank: the rank-th of equal parts."""
+    """Rows first..last, in the workspace of this rank: the rank-th of equal parts.
+
+    With check_finite each block of rows, which are dense, is looked at before it is read, and
+    False says that not all are finite; out is then of no use.
+    """
     cdef Plan plan = whole[0]
+    cdef bint finite = True
     cdef Py_ssize_t rows, top
     cdef fp_state before = flush_denormals()
     shift(&plan, rank * (plan.own + plan.own_size))
     top = output_offset(net, &plan, net.n_layers - 1, 0)
     while first < last:
         rows = min(plan.block, last - first)
+        if check_finite and not finite_rows(
+                <const floating*>source.x + first * source.x_row, rows, source.n_features,
+                source.x_row, source.x_col):
+            finite = False
+            break
         forward(net, &plan, source, NULL, first, 0, rows, params, work, plan.own)
-        memcpy(&out[first, 0], &work[top], rows * net.n_outputs * sizeof(floating))
+        memcpy(out + first * net.n_outputs, &work[top],
+               rows * net.n_outputs * sizeof(floating))
         first += rows
     fp_restore(before)
+    return finite
