@@ -5,21 +5,27 @@ No loop over batches, no labels (``_classifier``), no solver (``_stochastic``, `
 
 from abc import ABC, abstractmethod
 from contextlib import suppress
+from functools import lru_cache
 from numbers import Integral, Real
 
 import numpy as np
 import scipy.sparse as sp
 from scipy.special import xlogy
-from sklearn.base import BaseEstimator, is_classifier
-from sklearn.utils import check_random_state
+from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils._param_validation import Interval, Options, StrOptions
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from cmlp._core import engine
 from cmlp._lbfgs import fit_lbfgs
 from cmlp._optimizers import OPTIMIZERS
 from cmlp._parameters import Parameters, float_type
 from cmlp._stochastic import NON_FINITE, fit_stochastic
+from cmlp._validation import (
+    borrow_random_state,
+    give_back,
+    validate_parameters,
+    validate_rows,
+)
 
 
 class BaseMultilayerPerceptron(BaseEstimator, ABC):
@@ -112,6 +118,9 @@ class BaseMultilayerPerceptron(BaseEstimator, ABC):
         self.max_fun = max_fun
         self.fit_intercept = fit_intercept
 
+    def _validate_params(self):
+        validate_parameters(self, super()._validate_params)
+
     # What the two estimators answer differently
 
     @abstractmethod
@@ -138,6 +147,8 @@ class BaseMultilayerPerceptron(BaseEstimator, ABC):
 
     def _hidden_layer_sizes(self):
         sizes = self.hidden_layer_sizes
+        if type(sizes) is tuple and all(type(n) is int and n > 0 for n in sizes):
+            return list(sizes)
         sizes = list(sizes) if hasattr(sizes, "__iter__") else [sizes]
         if np.any(np.array(sizes) <= 0):
             raise ValueError(f"hidden_layer_sizes must be > 0, got {sizes}.")
@@ -161,31 +172,40 @@ class BaseMultilayerPerceptron(BaseEstimator, ABC):
             raise ValueError("partial_fit does not support early_stopping=True")
 
         units = [X.shape[1], *hidden_layer_sizes, y.shape[1]]
-        random_state = check_random_state(self.random_state)
-        if first_pass:
-            parameters = Parameters.initialize(
-                units, X.dtype, self.activation, random_state, self.fit_intercept
+        seed = self.random_state
+        random_state = borrow_random_state(seed)
+        try:
+            if first_pass:
+                parameters = Parameters.initialize(
+                    units, X.dtype, self.activation, random_state, self.fit_intercept
+                )
+            else:
+                parameters = self._continue_from(units)
+            if coefs_init is not None:
+                parameters.set("coefs", coefs_init)
+            if intercepts_init is not None:
+                parameters.set("intercepts", intercepts_init)
+                if not self.fit_intercept and any(b.any() for b in parameters.intercepts):
+                    raise ValueError("fit_intercept=False allows no intercepts_init but zeros.")
+            return self._train(
+                parameters, X, y, sample_weight, first_pass, incremental, random_state
             )
-        else:
-            parameters = self._continue_from(units)
-        if coefs_init is not None:
-            parameters.set("coefs", coefs_init)
-        if intercepts_init is not None:
-            parameters.set("intercepts", intercepts_init)
-            if not self.fit_intercept and any(b.any() for b in parameters.intercepts):
-                raise ValueError("fit_intercept=False allows no intercepts_init but zeros.")
+        finally:
+            give_back(random_state, seed)
 
+    def _train(self, parameters, X, y, sample_weight, first_pass, incremental, random_state):
         dtype = parameters.dtype
-        loss_type = self._loss_type(np.result_type(X.dtype, dtype), y, sample_weight)
+        input_dtype = X.dtype if X.dtype == dtype else np.result_type(X.dtype, dtype)
+        loss_type = self._loss_type(input_dtype, y, sample_weight)
         # L-BFGS-B runs in float64: see fit_lbfgs
-        working_dtype = np.float64 if self.solver == "lbfgs" else np.result_type(X.dtype, dtype)
+        working_dtype = np.float64 if self.solver == "lbfgs" else input_dtype
         parameters = parameters.astype(working_dtype)
         X, targets, weights = as_training_input(X, y, sample_weight, working_dtype)
         if self.solver == "lbfgs" and weights is not None and weights.sum() == 0:
             raise ValueError("Sample weights sum to zero.")
         dataset = engine.Dataset(X, targets, weights)
 
-        self._start(units, first_pass)
+        self._start(parameters.units, first_pass)
         self._incremental = incremental
         self._publish(parameters)
         layout = self._layout(parameters, self.fit_intercept)
@@ -204,8 +224,9 @@ class BaseMultilayerPerceptron(BaseEstimator, ABC):
                     incremental,
                 )
         finally:
-            self._publish(parameters.astype(dtype))
-        if not np.isfinite(parameters.vector).all():
+            if parameters.dtype != dtype:
+                self._publish(parameters.astype(dtype))
+        if not engine.is_plain_and_finite(parameters.vector):
             raise ValueError(NON_FINITE)
         return self
 
@@ -213,18 +234,20 @@ class BaseMultilayerPerceptron(BaseEstimator, ABC):
         """What scikit-learn's arithmetic makes the loss of predictions of the given dtype."""
         if self.solver in OPTIMIZERS and self.batch_size != "auto":
             return np.float64  # the loss of a batch times its rows, which are an np.int64
-        inputs = [dtype] if sample_weight is None else [dtype, sample_weight]
-        if not is_classifier(self):
-            inputs.append(y)
-        elif self._choose_out_activation() == "softmax":
-            inputs.append(xlogy(np.ones(1, bool), np.ones(1, dtype)))  # depends on scipy
-        else:
-            inputs.append(np.float64)  # of 1 - y, an integer
-        return np.result_type(*inputs).type
+        weight_dtype = None if sample_weight is None else sample_weight.dtype
+        if not isinstance(self, ClassifierMixin):
+            return loss_type(dtype, weight_dtype, y.dtype)
+        if self._choose_out_activation() == "softmax":
+            return loss_type(dtype, weight_dtype, "of xlogy")
+        return loss_type(dtype, weight_dtype, np.float64)  # of 1 - y, an integer
 
     def _continue_from(self, units):
         """A copy of the weights of the previous fit, whoever made them."""
-        parameters = Parameters.from_lists(self.coefs_, self.intercepts_)
+        parameters = getattr(self, "_parameters", None)
+        if parameters is not None and parameters.holds(self.coefs_, self.intercepts_):
+            parameters = parameters.copy()
+        else:
+            parameters = Parameters.from_lists(self.coefs_, self.intercepts_)
         if parameters.units != tuple(units):
             raise ValueError(
                 "Training can only be continued with the same layer sizes as before. The weights"
@@ -296,15 +319,21 @@ class BaseMultilayerPerceptron(BaseEstimator, ABC):
         out : ndarray of shape (n_samples, n_outputs)
             Of the dtype that NumPy gives a product of X and the weights.
         """
-        if check_input and not self._needs_no_validation(X):
-            X = validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
-        parameters = getattr(self, "_parameters", None)
+        parameters = vars(self).get("_parameters")
+        if parameters is not None and parameters.predictor is not None:
+            out = parameters.predictor.outputs(vars(self), X)
+            if out is not None:
+                return out
+        if check_input:
+            X = validate_rows(self, X)
         if parameters is None or not parameters.holds(self.coefs_, self.intercepts_):
             parameters = Parameters.from_lists(self.coefs_, self.intercepts_)
             if parameters.units[-1] != getattr(self, "n_outputs_", parameters.units[-1]):
                 raise ValueError(
                     f"coefs_ have {parameters.units[-1]} outputs, n_outputs_ is {self.n_outputs_}."
                 )
+        else:
+            self._prepare_predictor(parameters)
         dtype = float_type(X, parameters.vector)
         X = as_engine_input(X, dtype)
         parameters = parameters.astype(dtype)
@@ -314,22 +343,26 @@ class BaseMultilayerPerceptron(BaseEstimator, ABC):
         engine.predict(layout, engine.Dataset(X), parameters.vector, work, out)
         return out
 
-    def _needs_no_validation(self, X):
-        """Whether X is an array that scikit-learn's validation would return as it is.
+    def _prepare_predictor(self, parameters):
+        """Give the parameters the short way for plain rows, or none if an attribute is missing.
 
-        For one row the validation takes several times as long as the network.
+        It is the parameters' and not an attribute, so that predict changes no attribute.
         """
-        if (
-            type(X) is not np.ndarray
-            or X.ndim != 2
-            or X.dtype not in (np.float32, np.float64)
-            or X.shape[0] < 1
-            or X.shape[1] != getattr(self, "n_features_in_", None)
-            or hasattr(self, "feature_names_in_")
-        ):
-            return False
-        with np.errstate(all="ignore"):
-            return bool(np.isfinite(X.sum()))  # an overflow is looked at again by validate_data
+        attributes = vars(self)
+        predictor = parameters.predictor
+        if predictor is not None and predictor.applies(attributes):
+            return
+        names = ("activation", "out_activation_", "n_features_in_", "n_outputs_")
+        values = {name: attributes[name] for name in names if name in attributes}
+        parameters.predictor = None
+        if len(values) == len(names) and values["n_outputs_"] == parameters.units[-1]:
+            parameters.predictor = engine.Predictor(
+                self._layout(parameters),
+                parameters.vector,
+                {"coefs_": parameters.coefs, "intercepts_": parameters.intercepts},
+                values,
+                ("feature_names_in_",),
+            )
 
     def _check_is_fitted(self):
         if not hasattr(self, "coefs_"):
@@ -393,13 +426,23 @@ def as_training_input(X, y, sample_weight, dtype):
         If y overflows the dtype, or all weights are zero in it.
     """
     if y.dtype != bool:
-        with np.errstate(over="ignore"):
-            y = y.astype(dtype, copy=False)
-        if not np.isfinite(y).all():
+        if y.dtype != dtype:
+            with np.errstate(over="ignore"):
+                y = y.astype(dtype)
+        if not engine.is_plain_and_finite(y) and not np.isfinite(y).all():
             raise ValueError(f"Input y contains infinity or a value too large for {y.dtype!r}.")
-    y = np.require(y, requirements=["C", "A"])
+    if not (y.flags.c_contiguous and y.flags.aligned):
+        y = np.require(y, requirements=["C", "A"])
     if sample_weight is not None:
         sample_weight = np.require(sample_weight, dtype, ["C", "A"])
         if not sample_weight.any():
             raise ValueError("Sample weights must contain at least one non-zero number.")
     return as_engine_input(X, dtype), y, sample_weight
+
+
+@lru_cache
+def loss_type(dtype, weight_dtype, other):
+    """The type of a loss that is computed from arrays of these dtypes, weight_dtype if any."""
+    if other == "of xlogy":
+        other = xlogy(np.ones(1, bool), np.ones(1, dtype)).dtype  # depends on scipy
+    return np.result_type(*[d for d in (dtype, weight_dtype, other) if d is not None]).type

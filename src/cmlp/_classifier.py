@@ -14,10 +14,16 @@ from sklearn.utils.multiclass import (
     type_of_target,
     unique_labels,
 )
-from sklearn.utils.validation import validate_data
 
 from cmlp._base import BaseMultilayerPerceptron
 from cmlp._typing import ArrayLike, FloatArray, Layers, MatrixLike
+from cmlp._validation import (
+    are_classes,
+    fit_label_binarizer,
+    indicator,
+    partial_fit_context,
+    validate_training_data,
+)
 
 
 class MLPClassifier(ClassifierMixin, BaseMultilayerPerceptron):
@@ -237,7 +243,7 @@ class MLPClassifier(ClassifierMixin, BaseMultilayerPerceptron):
         )
 
     @available_if(lambda est: est._check_solver())
-    @_fit_context(prefer_skip_nested_validation=True)
+    @partial_fit_context
     def partial_fit(
         self,
         X: MatrixLike,
@@ -259,12 +265,16 @@ class MLPClassifier(ClassifierMixin, BaseMultilayerPerceptron):
         -------
         self : MLPClassifier
         """
-        if _check_partial_fit_first_call(self, classes):
+        known = vars(self).get("classes_")
+        if known is not None and (classes is None or are_classes(classes, known)):
+            pass  # what a stream of calls comes with
+        elif _check_partial_fit_first_call(self, classes):
             self._label_binarizer = LabelBinarizer()
             if type_of_target(y).startswith("multilabel"):
                 self._label_binarizer.fit(y)
             else:
                 self._label_binarizer.fit(classes)
+                self.classes_ = self._label_binarizer.classes_
         return self._fit(X, y, sample_weight, incremental=True)
 
     def predict(self, X: MatrixLike) -> np.ndarray | sp.csr_matrix:
@@ -278,6 +288,13 @@ class MLPClassifier(ClassifierMixin, BaseMultilayerPerceptron):
         -------
         y : ndarray of shape (n_samples,) or (n_samples, n_labels)
         """
+        parameters = vars(self).get("_parameters")
+        if parameters is not None and parameters.predictor is not None:
+            binarizer = self._label_binarizer
+            if binarizer.y_type_ == ("binary" if self.n_outputs_ == 1 else "multiclass"):
+                labels = parameters.predictor.labels(vars(self), X, binarizer.classes_)
+                if labels is not None:
+                    return labels
         self._check_is_fitted()
         return self._predict(X)
 
@@ -293,6 +310,11 @@ class MLPClassifier(ClassifierMixin, BaseMultilayerPerceptron):
         p : ndarray of shape (n_samples, n_classes)
             In the order of ``classes_``; rows sum to 1, except for multilabel problems.
         """
+        parameters = vars(self).get("_parameters")
+        if parameters is not None and parameters.predictor is not None:
+            p = parameters.predictor.probabilities(vars(self), X)
+            if p is not None:
+                return p
         self._check_is_fitted()
         p = self._forward(X)
         if p.shape[1] == 1:
@@ -324,24 +346,22 @@ class MLPClassifier(ClassifierMixin, BaseMultilayerPerceptron):
         return self._score_with(accuracy_score, X, y, sample_weight)
 
     def _validate_input(self, X, y, incremental, reset):
-        X, y = validate_data(
-            self,
-            X,
-            y,
-            accept_sparse=["csr", "csc"],
-            multi_output=True,
-            dtype=(np.float64, np.float32),
-            reset=reset,
-        )
+        X, y = validate_training_data(self, X, y, reset)
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
+        binarizer = getattr(self, "_label_binarizer", None)
         if not hasattr(self, "classes_") or not (self.warm_start or incremental):
-            self._label_binarizer = LabelBinarizer().fit(y)
-            self.classes_ = self._label_binarizer.classes_
-        else:
+            binarizer = self._label_binarizer = fit_label_binarizer(y)
+            self.classes_ = binarizer.classes_
+        elif self.warm_start or self.classes_ is not binarizer.classes_:
             self._check_classes(unique_labels(y))
-        # bool: a sixty-fourth of a float64 matrix of indicators, and no upcast of float32
-        return X, self._label_binarizer.transform(y).astype(bool)
+        targets = indicator(binarizer, y)
+        if targets is None:
+            if incremental:
+                self._check_classes(unique_labels(y))
+            # bool: a sixty-fourth of a float64 matrix of indicators, and no upcast of float32
+            targets = binarizer.transform(y).astype(bool)
+        return X, targets
 
     def _check_classes(self, classes):
         """Whether y may follow the y of the previous call."""

@@ -5,7 +5,7 @@ that the penalty is one dot product and L-BFGS-B sees the same vector). No train
 """
 
 from itertools import accumulate, pairwise
-from operator import index
+from operator import index, is_
 
 import numpy as np
 
@@ -27,6 +27,8 @@ class Parameters:
     coefs : list of ndarray of shape (fan_in, fan_out)
         Views on the vector, as are the intercepts.
     intercepts : list of ndarray of shape (fan_out,)
+    predictor : engine.Predictor or None
+        The short way to predictions from these very parameters, once there is one.
     """
 
     def __init__(self, units, dtype):
@@ -36,15 +38,37 @@ class Parameters:
         starts = list(accumulate(sizes, initial=0))  # Python integers: they do not overflow
         self.coef_starts = starts[: len(shapes)]
         self.intercept_starts = starts[len(shapes) : -1]
-        self.vector = np.zeros(starts[-1], dtype=dtype)
+        self._view(np.zeros(starts[-1], dtype=dtype))
+        self._layouts = {}
+
+    def _view(self, vector):
+        """Make the vector that of these parameters."""
+        self.vector = vector
         self.coefs = [
-            self.vector[at : at + fan_in * fan_out].reshape(fan_in, fan_out)
-            for at, (fan_in, fan_out) in zip(self.coef_starts, shapes, strict=True)
+            vector[at : at + fan_in * fan_out].reshape(fan_in, fan_out)
+            for at, fan_in, fan_out in zip(
+                self.coef_starts, self.units, self.units[1:], strict=False
+            )
         ]
         self.intercepts = [
-            self.vector[at : at + n]
+            vector[at : at + n]
             for at, n in zip(self.intercept_starts, self.units[1:], strict=True)
         ]
+        self.predictor = None
+
+    def copy(self):
+        """The same parameters in a vector of their own."""
+        copied = object.__new__(Parameters)
+        copied.units = self.units
+        copied.coef_starts = self.coef_starts
+        copied.intercept_starts = self.intercept_starts
+        copied._layouts = self._layouts
+        copied._view(self.vector.copy())
+        return copied
+
+    def __reduce__(self):
+        """Without what is compiled, and with views that are views again."""
+        return Parameters.from_lists, (self.coefs, self.intercepts, self.dtype)
 
     @property
     def dtype(self):
@@ -114,8 +138,8 @@ class Parameters:
         return (
             len(coefs) == len(self.coefs)
             and len(intercepts) == len(self.intercepts)
-            and all(a is b for a, b in zip(coefs, self.coefs, strict=True))
-            and all(a is b for a, b in zip(intercepts, self.intercepts, strict=True))
+            and all(map(is_, coefs, self.coefs))
+            and all(map(is_, intercepts, self.intercepts))
         )
 
     def astype(self, dtype):
@@ -132,9 +156,18 @@ class Parameters:
         activations : sequence of str
             One per layer, the output activation last.
         """
-        return engine.Layout(
-            self.units, self.coef_starts, self.intercept_starts, activations, loss, fit_intercept
-        )
+        key = (*activations, loss, fit_intercept)
+        layout = self._layouts.get(key)
+        if layout is None:
+            layout = self._layouts[key] = engine.Layout(
+                self.units,
+                self.coef_starts,
+                self.intercept_starts,
+                activations,
+                loss,
+                fit_intercept,
+            )
+        return layout
 
 
 def real_arrays(name, arrays):

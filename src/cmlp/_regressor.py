@@ -8,11 +8,11 @@ from sklearn.metrics import r2_score
 from sklearn.utils import column_or_1d
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import validate_data
 
 from cmlp._base import BaseMultilayerPerceptron
 from cmlp._core import engine
 from cmlp._typing import ArrayLike, FloatArray, Layers, MatrixLike
+from cmlp._validation import partial_fit_context, validate_training_data
 
 #: Losses and output activations that a regressor may have.
 LOSSES = {name: row for name, row in engine.LOSSES.items() if row["regressor"]}
@@ -252,7 +252,7 @@ class MLPRegressor(RegressorMixin, BaseMultilayerPerceptron):
         )
 
     @available_if(lambda est: est._check_solver())
-    @_fit_context(prefer_skip_nested_validation=True)
+    @partial_fit_context
     def partial_fit(
         self, X: MatrixLike, y: MatrixLike, sample_weight: ArrayLike | None = None
     ) -> Self:
@@ -281,6 +281,11 @@ class MLPRegressor(RegressorMixin, BaseMultilayerPerceptron):
         -------
         y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
         """
+        parameters = vars(self).get("_parameters")
+        if parameters is not None and parameters.predictor is not None:
+            y = parameters.predictor.values_(vars(self), X)
+            if y is not None:
+                return y
         self._check_is_fitted()
         return self._predict(X)
 
@@ -292,16 +297,7 @@ class MLPRegressor(RegressorMixin, BaseMultilayerPerceptron):
         return self._score_with(r2_score, X, y, sample_weight)
 
     def _validate_input(self, X, y, incremental, reset):
-        X, y = validate_data(
-            self,
-            X,
-            y,
-            accept_sparse=["csr", "csc"],
-            multi_output=True,
-            y_numeric=True,
-            dtype=(np.float64, np.float32),
-            reset=reset,
-        )
+        X, y = validate_training_data(self, X, y, reset, y_numeric=True)
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
         if LOSSES[self.loss]["domain"] == "non-negative":

@@ -5,6 +5,7 @@ layer and no formula.
 """
 
 import warnings
+from math import isinf, isnan
 
 import numpy as np
 from sklearn.base import is_classifier
@@ -98,7 +99,7 @@ def count_improvement(est):
 
 def diverged(loss, vector):
     """Whether there is nothing left to train: a NaN loss, or an infinite one of such weights."""
-    return np.isnan(loss) or (np.isinf(loss) and not np.isfinite(vector).all())
+    return isnan(loss) or (isinf(loss) and not np.isfinite(vector).all())
 
 
 def out_of_patience(est):
@@ -138,7 +139,9 @@ def fit_stochastic(est, parameters, layout, dataset, arrays, random_state, loss_
     optimizer = getattr(est, "_optimizer", None)
     if not incremental or optimizer is None or optimizer.state.shape[1] != len(vector):
         optimizer = OPTIMIZERS[est.solver](est, len(vector), vector.dtype)
-    optimizer.state = np.ascontiguousarray(optimizer.state, dtype=vector.dtype)
+    state = optimizer.state
+    if state.dtype != vector.dtype or not state.flags.c_contiguous:
+        optimizer.state = np.ascontiguousarray(state, dtype=vector.dtype)
     est._optimizer = optimizer
 
     order, validation = None, None
@@ -147,7 +150,7 @@ def fit_stochastic(est, parameters, layout, dataset, arrays, random_state, loss_
         order, held_out = split(est, arrays[1], random_state)
         validation = Validation(est, arrays, held_out, vector)
         n_samples = len(order)
-    elif est.shuffle:
+    elif est.shuffle and n_samples > 1:
         order = np.arange(n_samples)
     batch_size = clip_batch_size(est, n_samples)
     grads = np.empty_like(vector)
@@ -156,10 +159,8 @@ def fit_stochastic(est, parameters, layout, dataset, arrays, random_state, loss_
     try:
         est.n_iter_ = 0
         while est.n_iter_ < est.max_iter:
-            if est.shuffle:
-                permutation = np.arange(n_samples)
-                random_state.shuffle(permutation)
-                order = order[permutation]  # the permutations compose over the epochs
+            if est.shuffle and order is not None:
+                random_state.shuffle(order)  # the permutations compose over the epochs
             hyper = optimizer.hyper
             try:
                 loss = engine.train_epoch(

@@ -1,0 +1,244 @@
+"""Short ways through scikit-learn's validation, for the plain cases that cost it most.
+
+Each returns what scikit-learn would, or says that the case is not plain; scikit-learn's own
+functions then do the work and find the words. No network, no training.
+"""
+
+from functools import wraps
+
+import numpy as np
+from sklearn.base import BaseEstimator, _fit_context
+from sklearn.preprocessing import LabelBinarizer
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import validate_data
+
+from cmlp._core import engine
+
+try:
+    from sklearn._config import _get_threadlocal_config
+except ImportError:  # then every call takes scikit-learn's way
+    _get_threadlocal_config = None
+
+# Parameters
+
+#: Types of which equal values are equally valid.
+IMMUTABLE = frozenset(
+    {
+        int,
+        float,
+        bool,
+        str,
+        tuple,
+        type(None),
+        np.float64,
+        np.float32,
+        np.int64,
+        np.int32,
+        np.bool_,
+    }
+)
+MAX_REMEMBERED = 1024
+_valid_parameters = set()
+
+
+def parameters_key(estimator):
+    """What the validity of the parameters depends on; None if it cannot be told by a key."""
+    cls = type(estimator)
+    if cls.get_params is not BaseEstimator.get_params:
+        return None
+    names = _parameter_names.get(cls)
+    if names is None:
+        names = _parameter_names[cls] = tuple(cls._get_param_names())
+    attributes = vars(estimator)
+    try:
+        values = [attributes[name] for name in names]
+    except KeyError:
+        return None
+    types = tuple(map(type, values))
+    if not IMMUTABLE.issuperset(types):
+        for i, kind in enumerate(types):
+            if kind is np.random.RandomState:
+                values[i] = None  # any is valid, and its type is part of the key
+            elif kind not in IMMUTABLE:
+                return None
+    return cls, id(cls._parameter_constraints), types, tuple(values)
+
+
+_parameter_names = {}
+
+
+def validate_parameters(estimator, validate):
+    """Call ``validate()``, unless it has passed with parameters like these before."""
+    key = parameters_key(estimator)
+    try:
+        if key in _valid_parameters:
+            return
+    except TypeError:  # an unhashable item of a tuple
+        key = None
+    validate()
+    if key is not None:
+        if len(_valid_parameters) >= MAX_REMEMBERED:
+            _valid_parameters.clear()
+        _valid_parameters.add(key)
+
+
+def partial_fit_context(method):
+    """``sklearn.base._fit_context`` for partial_fit, shorter once the estimator is fitted.
+
+    Then the parameters are not validated; what remains is the configuration of the call.
+    """
+    checked = _fit_context(prefer_skip_nested_validation=True)(method)
+    if _get_threadlocal_config is None:
+        return checked
+
+    @wraps(method)
+    def wrapper(self, *args, **kwargs):
+        if "coefs_" not in vars(self) or hasattr(self, "_skl_callbacks"):
+            return checked(self, *args, **kwargs)
+        config = _get_threadlocal_config()
+        skip = config["skip_parameter_validation"]
+        config["skip_parameter_validation"] = True
+        try:
+            return method(self, *args, **kwargs)
+        finally:
+            config["skip_parameter_validation"] = skip
+
+    return wrapper
+
+
+# Arrays
+
+
+def validate_training_data(estimator, X, y, reset, **kwargs):
+    """``validate_data`` for X of float32 or float64, dense or CSR or CSC, and y.
+
+    A plain X and a plain y are handed back as they are, as validate_data would.
+    """
+    if (
+        engine.is_plain_and_finite(X)
+        and X.ndim == 2
+        and is_plain_target(y)
+        and len(X) == len(y)
+        and (reset or expects(estimator, X))
+    ):
+        if reset:
+            estimator.n_features_in_ = X.shape[1]
+            if hasattr(estimator, "feature_names_in_"):
+                del estimator.feature_names_in_
+        return X, y
+    return validate_data(
+        estimator,
+        X,
+        y,
+        accept_sparse=["csr", "csc"],
+        multi_output=True,
+        dtype=(np.float64, np.float32),
+        reset=reset,
+        **kwargs,
+    )
+
+
+def validate_rows(estimator, X):
+    """``validate_data`` for the X of predict."""
+    if engine.is_plain_and_finite(X) and X.ndim == 2 and expects(estimator, X):
+        return X
+    return validate_data(estimator, X, accept_sparse=["csr", "csc"], reset=False)
+
+
+def expects(estimator, X):
+    """Whether an array without names, as wide as X, is what the estimator was fitted to."""
+    return getattr(estimator, "n_features_in_", None) == X.shape[1] and not hasattr(
+        estimator, "feature_names_in_"
+    )
+
+
+def is_plain_target(y):
+    """Whether validate_data hands back this y as it is: native, finite, no objects."""
+    if type(y) is not np.ndarray or y.ndim not in (1, 2) or not y.size or not y.dtype.isnative:
+        return False
+    return y.dtype.kind in "biuU" or engine.is_plain_and_finite(y)
+
+
+# Labels
+
+_fitted_binarizer = None
+
+
+def fit_label_binarizer(y):
+    """``LabelBinarizer().fit(y)``"""
+    global _fitted_binarizer
+    if not (type(y) is np.ndarray and y.ndim == 1 and y.size and y.dtype.kind in "biuU"):
+        return LabelBinarizer().fit(y)
+    classes = np.unique(y)
+    if y.dtype.kind == "U":
+        classes = np.array(classes.tolist())  # as short as the longest label
+    if _fitted_binarizer is None:
+        _fitted_binarizer = LabelBinarizer().fit(np.arange(2))
+    binarizer = LabelBinarizer()
+    vars(binarizer).update(vars(_fitted_binarizer))
+    binarizer.y_type_ = "multiclass" if len(classes) > 2 else "binary"
+    binarizer.classes_ = classes
+    return binarizer
+
+
+def indicator(binarizer, y):
+    """``binarizer.transform(y)`` as a bool matrix; None if y is not plain or has other labels."""
+    classes = binarizer.classes_
+    if (
+        type(y) is not np.ndarray
+        or y.ndim != 1
+        or y.dtype.kind not in "biufU"
+        or (y.dtype != classes.dtype and not y.dtype.kind == classes.dtype.kind == "U")
+        or binarizer.y_type_ not in ("binary", "multiclass")
+    ):
+        return None
+    position = classes.searchsorted(y)
+    if (classes.take(position, mode="clip") != y).any():
+        return None
+    if len(classes) <= 2:
+        return (position == 1).reshape(-1, 1)
+    matrix = np.zeros((len(y), len(classes)), dtype=bool)
+    matrix.ravel()[np.arange(0, matrix.size, len(classes)) + position] = True
+    return matrix
+
+
+def are_classes(classes, fitted):
+    """Whether ``unique_labels(classes)`` surely equals the fitted classes."""
+    if type(classes) in (list, tuple):
+        kinds = set(map(type, classes))
+        if len(kinds) != 1 or not kinds <= {int, bool, str}:
+            return False
+        classes = np.array(classes)
+    return (
+        type(classes) is np.ndarray
+        and classes.dtype == fitted.dtype
+        and classes.dtype.kind in "biuU"
+        and np.array_equal(classes, fitted)
+    )
+
+
+# Random states
+
+_random_states = []
+
+
+def borrow_random_state(seed):
+    """``check_random_state(seed)``, for one fit; to be given back after it.
+
+    A new RandomState asks the system for entropy before it is seeded, which takes longer than a
+    small fit; one that is seeded again draws the same numbers.
+    """
+    if type(seed) is not int or not 0 <= seed < 2**32:
+        return check_random_state(seed)
+    try:
+        random_state = _random_states.pop()
+    except IndexError:
+        return np.random.RandomState(seed)
+    random_state.seed(seed)
+    return random_state
+
+
+def give_back(random_state, seed):
+    """Keep what ``borrow_random_state(seed)`` has made for the next fit."""
+    if type(seed) is int:
+        _random_states.append(random_state)
