@@ -23,19 +23,8 @@ except ImportError:  # then every call takes scikit-learn's way
 
 #: Types of which equal values are equally valid.
 IMMUTABLE = frozenset(
-    {
-        int,
-        float,
-        bool,
-        str,
-        tuple,
-        type(None),
-        np.float64,
-        np.float32,
-        np.int64,
-        np.int32,
-        np.bool_,
-    }
+    {int, float, bool, str, tuple, type(None)}
+    | {np.float64, np.float32, np.int64, np.int32, np.bool_}
 )
 MAX_REMEMBERED = 1024
 _valid_parameters = set()

@@ -18,18 +18,9 @@ cdef class Dataset:
 
     def __cinit__(self, X, y=None, sample_weight=None):
         self.dtype = X.dtype
-        if X.dtype not in (np.float32, np.float64):
-            raise TypeError(f"X must be float32 or float64, got {X.dtype}.")
-        if X.ndim != 2 or min(X.shape) < 1:
-            raise ValueError(f"X must have rows and columns, got the shape {X.shape}.")
-        self.source.n_samples, self.source.n_features = X.shape
         self.owners = (X, y, sample_weight)
-        if hasattr(X, "indptr"):
-            if X.format != "csr":
-                raise TypeError(f"X must be dense or CSR, got {X.format}.")
-            self.set_csr(X)
-        else:
-            self.set_dense(X)
+        if not plain_source(X, &self.source):
+            self.set_source(X)
         if y is not None:
             self.set_targets(y)
         if sample_weight is not None:
@@ -40,19 +31,19 @@ cdef class Dataset:
     def __len__(self):
         return self.source.n_samples
 
-    cdef set_dense(self, X):
-        cdef const float[:, :] x32
-        cdef const double[:, :] x64
-        if X.dtype == np.float32:
-            x32 = X
-            self.source.x = &x32[0, 0]
-        else:
-            x64 = X
-            self.source.x = &x64[0, 0]
-        if X.strides[0] % X.itemsize or X.strides[1] % X.itemsize or not X.flags.aligned:
+    cdef set_source(self, X):
+        """What is not a plain array, or an error that says what X is instead."""
+        if X.dtype not in (np.float32, np.float64):
+            raise TypeError(f"X must be float32 or float64, got {X.dtype}.")
+        if X.ndim != 2 or min(X.shape) < 1:
+            raise ValueError(f"X must have rows and columns, got the shape {X.shape}.")
+        if hasattr(X, "indptr"):
+            if X.format != "csr":
+                raise TypeError(f"X must be dense or CSR, got {X.format}.")
+            self.source.n_samples, self.source.n_features = X.shape
+            self.set_csr(X)
+        elif not plain_source(np.asarray(X), &self.source):
             raise ValueError("X must be aligned, its strides multiples of its itemsize.")
-        self.source.x_row = X.strides[0] // X.itemsize
-        self.source.x_col = X.strides[1] // X.itemsize
 
     cdef set_csr(self, X):
         cdef const int32_t[::1] short_indices, short_indptr
@@ -75,19 +66,17 @@ cdef class Dataset:
             self.source.indptr = &short_indptr[0]
 
     cdef set_targets(self, y):
-        cdef const uint8_t[::1] indicator
-        if y.ndim != 2 or y.shape[0] != self.source.n_samples or y.shape[1] < 1 \
-                or not y.flags.c_contiguous:
+        cdef cnp.ndarray targets = np.asarray(y)
+        if targets.ndim != 2 or targets.shape[0] != self.source.n_samples \
+                or targets.shape[1] < 1 or not cnp.PyArray_IS_C_CONTIGUOUS(targets):
             raise ValueError("y must be C-contiguous and of shape (n_samples, n_outputs).")
-        self.source.n_outputs = y.shape[1]
-        self.source.y_is_indicator = y.dtype == np.bool_
-        if self.source.y_is_indicator:
-            indicator = y.view(np.uint8).reshape(-1)
-            self.source.y = &indicator[0]
-        elif y.dtype == self.dtype:
-            self.source.y = vector_address(y.reshape(-1))
-        else:
+        self.source.n_outputs = targets.shape[1]
+        self.source.y_is_indicator = cnp.PyArray_TYPE(targets) == cnp.NPY_BOOL
+        if not self.source.y_is_indicator and targets.dtype != self.dtype:
             raise TypeError("y must be bool or have the dtype of X.")
+        if not cnp.PyArray_ISALIGNED(targets):
+            raise ValueError("Arrays must be aligned.")
+        self.source.y = cnp.PyArray_DATA(targets)
 
 
 def check_compressed(n_rows, n_columns, data, indices, indptr):

@@ -5,12 +5,18 @@ from operator import index
 
 import numpy as np
 
+cimport numpy as cnp
 from cython cimport floating
 from cpython.exc cimport PyErr_CheckSignals
+from cpython.object cimport PyObject
 from cpython.pyport cimport PY_SSIZE_T_MAX
+from cpython.pythread cimport (
+    NOWAIT_LOCK, PyThread_acquire_lock, PyThread_allocate_lock, PyThread_free_lock,
+    PyThread_release_lock, PyThread_type_lock)
+from libc.float cimport DBL_MAX, FLT_MAX
 from libc.stdint cimport int32_t, int64_t, uint8_t
 from libc.stdlib cimport calloc, free
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset
 
 from cmlp._core.activations cimport (
     N_ACTIVATIONS, ON_HIDDEN, ON_OUTPUT, activation_table)
@@ -25,6 +31,8 @@ from cmlp._core.optimizers cimport ADAM, SGD, Step, begin_step, end_steps, optim
 from cmlp._core.fpenv cimport flush_denormals, fp_restore, fp_state
 from cmlp._core.pool cimport pool_barrier, pool_run
 from cmlp._core.types cimport Layer, Net, Plan, Source
+
+cnp.import_array()
 
 cdef enum:
     CHUNK_ROWS = 1024            # samples whose activations are held at once at most

@@ -119,11 +119,17 @@ cdef class Layout:
         work : ndarray of shape (size,) and the given dtype, aligned to 64 bytes
         """
         cdef Py_ssize_t rows = max(1, min(batch_size, <Py_ssize_t>CHUNK_ROWS))
-        dtype = np.dtype(dtype)
+        cdef cnp.dtype wanted = np.dtype(dtype)
+        cdef Py_ssize_t itemsize = cnp.PyDataType_ELSIZE(wanted)
+        cdef cnp.npy_intp size, with_margin
+        cdef cnp.ndarray raw
+        cdef Py_ssize_t skip
         n_threads = max(1, n_threads)
-        size = plan_workspace(&self.net, rows, 1 if each else n_threads, dtype.itemsize).size
+        size = plan_workspace(&self.net, rows, 1 if each else n_threads, itemsize).size
         if each:
             size *= n_threads
-        raw = np.empty(size * dtype.itemsize + 64, dtype=np.uint8)
-        skip = -raw.ctypes.data % 64
-        return raw[skip:skip + size * dtype.itemsize].view(dtype)
+        with_margin = size + 64 // itemsize
+        raw = cnp.PyArray_EMPTY(1, &with_margin, wanted.type_num, 0)
+        skip = -<Py_ssize_t>cnp.PyArray_DATA(raw) % 64
+        skip = (skip + 64) % 64 // itemsize    # C rounds towards zero
+        return raw[skip:skip + size]

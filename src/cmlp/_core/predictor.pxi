@@ -1,19 +1,9 @@
 # The shortest ways from arrays to the engine: rows to outputs or labels in one call. What a fast
 # way is not made for it answers with None, before anything was done. Included by engine.pxi.
 
-cimport numpy as cnp
-from cpython.object cimport PyObject
-from cpython.pythread cimport (
-    NOWAIT_LOCK, PyThread_acquire_lock, PyThread_allocate_lock, PyThread_free_lock,
-    PyThread_release_lock, PyThread_type_lock)
-from libc.float cimport DBL_MAX, FLT_MAX
-from libc.string cimport memset
-
 cdef extern from "numpy/arrayobject.h":
     # with pointers: the last array may be NULL
     object take "PyArray_TakeFrom"(PyObject*, PyObject*, int, PyObject*, cnp.NPY_CLIPMODE)
-
-cnp.import_array()
 
 cdef enum:
     PRODUCTS_WITH_GIL = 200_000       # about 10 us: less is not worth letting go of the GIL
@@ -234,7 +224,8 @@ cdef class Predictor:
             PyThread_release_lock(self.kept_in_use)
         else:
             work = self.layout.workspace(
-                source.n_samples, np.float32 if floating is float else np.float64)
+                min(source.n_samples, <Py_ssize_t>PREDICT_ROWS),
+                np.float32 if floating is float else np.float64)
             with nogil:
                 done = predict_rows(net, source, &plan, 0, n, params, work, 0, out, True)
         return done
@@ -267,9 +258,9 @@ cdef class Predictor:
         """
         cdef Py_ssize_t n_outputs = self.layout.net.n_outputs
         cdef cnp.ndarray out, chosen
-        cdef cnp.npy_intp n_samples
+        cdef cnp.npy_intp n_samples, n_classes = 2 if n_outputs == 1 else n_outputs
         if not cnp.PyArray_CheckExact(classes) or cnp.PyArray_NDIM(<cnp.ndarray>classes) != 1 \
-                or cnp.PyArray_DIM(<cnp.ndarray>classes, 0) != (2 if n_outputs == 1 else n_outputs):
+                or cnp.PyArray_DIM(<cnp.ndarray>classes, 0) != n_classes:
             return None
         out = self.run(attributes, X, 2, n_outputs)
         if out is None:
