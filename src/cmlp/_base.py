@@ -403,6 +403,8 @@ class BaseMultilayerPerceptron(BaseEstimator, ABC):
 
 def as_engine_input(X, dtype):
     """X as the engine reads it: the given dtype, native and aligned, dense or CSR."""
+    if type(X) is np.ndarray and X.dtype == dtype and X.flags.carray:
+        return X
     if sp.issparse(X):
         if X.format == "csc":
             # scipy converts without looking; CSC is the CSR of the transpose

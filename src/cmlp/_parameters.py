@@ -38,22 +38,18 @@ class Parameters:
         starts = list(accumulate(sizes, initial=0))  # Python integers: they do not overflow
         self.coef_starts = starts[: len(shapes)]
         self.intercept_starts = starts[len(shapes) : -1]
-        self._view(np.zeros(starts[-1], dtype=dtype))
+        places = [(start, *shape) for start, shape in zip(self.coef_starts, shapes, strict=True)]
+        places += zip(self.intercept_starts, self.units[1:], strict=True)
+        self._places = places
         self._layouts = {}
+        self._view(np.zeros(starts[-1], dtype=dtype))
 
     def _view(self, vector):
         """Make the vector that of these parameters."""
         self.vector = vector
-        self.coefs = [
-            vector[at : at + fan_in * fan_out].reshape(fan_in, fan_out)
-            for at, fan_in, fan_out in zip(
-                self.coef_starts, self.units, self.units[1:], strict=False
-            )
-        ]
-        self.intercepts = [
-            vector[at : at + n]
-            for at, n in zip(self.intercept_starts, self.units[1:], strict=True)
-        ]
+        views = engine.views(vector, self._places)
+        self.coefs = views[: len(self.coef_starts)]
+        self.intercepts = views[len(self.coef_starts) :]
         self.predictor = None
 
     def copy(self):
@@ -62,6 +58,7 @@ class Parameters:
         copied.units = self.units
         copied.coef_starts = self.coef_starts
         copied.intercept_starts = self.intercept_starts
+        copied._places = self._places
         copied._layouts = self._layouts
         copied._view(self.vector.copy())
         return copied

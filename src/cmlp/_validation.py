@@ -156,7 +156,7 @@ _fitted_binarizer = None
 def fit_label_binarizer(y):
     """``LabelBinarizer().fit(y)``"""
     global _fitted_binarizer
-    if not (type(y) is np.ndarray and y.ndim == 1 and y.size and y.dtype.kind in "biuU"):
+    if y.ndim != 1 or y.dtype.kind not in "biuU" or not is_plain_target(y):
         return LabelBinarizer().fit(y)
     classes = np.unique(y)
     if y.dtype.kind == "U":
@@ -174,8 +174,7 @@ def indicator(binarizer, y):
     """``binarizer.transform(y)`` as a bool matrix; None if y is not plain or has other labels."""
     classes = binarizer.classes_
     if (
-        type(y) is not np.ndarray
-        or y.ndim != 1
+        y.ndim != 1
         or y.dtype.kind not in "biufU"
         or (y.dtype != classes.dtype and not y.dtype.kind == classes.dtype.kind == "U")
         or binarizer.y_type_ not in ("binary", "multiclass")

@@ -64,11 +64,20 @@ cdef inline bint plain_source(array, Source* source) noexcept:
     source.n_samples = cnp.PyArray_DIM(rows, 0)
     source.n_features = cnp.PyArray_DIM(rows, 1)
     source.x = cnp.PyArray_DATA(rows)
-    source.x_row = cnp.PyArray_STRIDE(rows, 0) // itemsize
-    source.x_col = cnp.PyArray_STRIDE(rows, 1) // itemsize
-    return source.n_samples > 0 and source.n_features > 0 \
-        and cnp.PyArray_STRIDE(rows, 0) % itemsize == 0 \
-        and cnp.PyArray_STRIDE(rows, 1) % itemsize == 0
+    # the stride of a single row or column is of no use and may be anything
+    if source.n_features == 1:
+        source.x_col = 1
+    elif cnp.PyArray_STRIDE(rows, 1) % itemsize == 0:
+        source.x_col = cnp.PyArray_STRIDE(rows, 1) // itemsize
+    else:
+        return False
+    if source.n_samples == 1:
+        source.x_row = source.n_features
+    elif cnp.PyArray_STRIDE(rows, 0) % itemsize == 0:
+        source.x_row = cnp.PyArray_STRIDE(rows, 0) // itemsize
+    else:
+        return False
+    return source.n_samples > 0 and source.n_features > 0
 
 
 def is_plain_and_finite(array):
@@ -81,11 +90,13 @@ def is_plain_and_finite(array):
     cdef Source source
     cdef cnp.ndarray vector
     cdef Py_ssize_t itemsize
+    cdef int type_num
+    cdef bint finite
     if cnp.PyArray_CheckExact(array) and cnp.PyArray_NDIM(<cnp.ndarray>array) == 1:
         vector = <cnp.ndarray>array
         itemsize = cnp.PyArray_ITEMSIZE(vector)
         if not is_plain(array) or cnp.PyArray_DIM(vector, 0) < 1 \
-                or cnp.PyArray_STRIDE(vector, 0) % itemsize:
+                or cnp.PyArray_DIM(vector, 0) > 1 and cnp.PyArray_STRIDE(vector, 0) % itemsize:
             return False
         source.n_samples = 1
         source.n_features = cnp.PyArray_DIM(vector, 0)
@@ -94,11 +105,44 @@ def is_plain_and_finite(array):
         source.x_col = cnp.PyArray_STRIDE(vector, 0) // itemsize
     elif not plain_source(array, &source):
         return False
-    if cnp.PyArray_TYPE(<cnp.ndarray>array) == cnp.NPY_FLOAT32:
+    if source.n_samples * source.n_features <= PRODUCTS_WITH_GIL:
+        return finite_source(&source, cnp.PyArray_TYPE(<cnp.ndarray>array))
+    type_num = cnp.PyArray_TYPE(<cnp.ndarray>array)
+    with nogil:
+        finite = finite_source(&source, type_num)
+    return finite
+
+
+cdef bint finite_source(const Source* source, int type_num) noexcept nogil:
+    if type_num == cnp.NPY_FLOAT32:
         return finite_rows(<const float*>source.x, source.n_samples, source.n_features,
                            source.x_row, source.x_col)
     return finite_rows(<const double*>source.x, source.n_samples, source.n_features,
                        source.x_row, source.x_col)
+
+
+def views(cnp.ndarray vector not None, list places not None):
+    """Views on a contiguous vector, one for each (start, n) or (start, n_rows, n_columns)."""
+    cdef list made = []
+    cdef tuple place
+    cdef cnp.ndarray view
+    cdef cnp.npy_intp[2] shape
+    cdef Py_ssize_t start
+    if cnp.PyArray_NDIM(vector) != 1 or not cnp.PyArray_ISCARRAY(vector):
+        raise ValueError("Not a contiguous vector.")
+    for place in places:
+        start = place[0]
+        shape[0] = place[1]
+        shape[1] = place[2] if len(place) == 3 else 1
+        if start < 0 or shape[0] < 0 or shape[1] < 1 \
+                or shape[0] > (cnp.PyArray_DIM(vector, 0) - start) // shape[1]:
+            raise ValueError("A view leads out of the vector.")
+        view = cnp.PyArray_SimpleNewFromData(
+            len(place) - 1, shape, cnp.PyArray_TYPE(vector),
+            cnp.PyArray_BYTES(vector) + start * cnp.PyArray_ITEMSIZE(vector))
+        cnp.set_array_base(view, vector)
+        made.append(view)
+    return made
 
 
 cdef class Predictor:
