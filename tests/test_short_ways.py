@@ -507,7 +507,7 @@ def test_assume_finite_lets_everything_pass():
         est.predict_proba(rows)
 
 
-def test_configuration_inside_partial_fit(monkeypatch):
+def test_configuration_inside_fit(monkeypatch):
     """As in scikit-learn nested validation is off, and what was set before is back afterwards."""
     seen = []
     original = MLPRegressor._fit
@@ -519,9 +519,13 @@ def test_configuration_inside_partial_fit(monkeypatch):
     monkeypatch.setattr(MLPRegressor, "_fit", spy)
     est = MLPRegressor().partial_fit(X, TARGETS["real"])
     est.partial_fit(X, TARGETS["real"])
-    with pytest.raises(ValueError, match="NaN"):
-        est.partial_fit(with_value(X, np.nan), TARGETS["real"])
-    assert seen == [True] * 3
+    est.fit(X, TARGETS["real"])
+    for method in (est.fit, est.partial_fit):
+        with pytest.raises(ValueError, match="NaN"):
+            method(with_value(X, np.nan), TARGETS["real"])
+    assert seen == [True] * 5
+    with pytest.raises(InvalidParameterError):
+        MLPRegressor(alpha=-1).partial_fit(X, TARGETS["real"])
     assert not sklearn.get_config()["skip_parameter_validation"]
     with sklearn.config_context(skip_parameter_validation=True):
         est.partial_fit(X, TARGETS["real"])
@@ -539,7 +543,7 @@ def test_configuration_inside_partial_fit(monkeypatch):
         {"max_iter": 1.0},
         {"max_iter": 0},
         {"shuffle": "yes"},
-        {"activation": "softsign"},
+        {"tol": -1},
         {"random_state": -1},
         {"random_state": np.random.default_rng(0)},
         {"hidden_layer_sizes": 0},

@@ -4,7 +4,7 @@ from typing import Self
 
 import numpy as np
 import scipy.sparse as sp
-from sklearn.base import ClassifierMixin, _fit_context
+from sklearn.base import ClassifierMixin
 from sklearn.metrics import accuracy_score
 from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils import column_or_1d
@@ -19,9 +19,9 @@ from cmlp._base import BaseMultilayerPerceptron
 from cmlp._typing import ArrayLike, FloatArray, Layers, MatrixLike
 from cmlp._validation import (
     are_classes,
+    fit_context,
     fit_label_binarizer,
     indicator,
-    partial_fit_context,
     validate_training_data,
 )
 
@@ -206,7 +206,7 @@ class MLPClassifier(ClassifierMixin, BaseMultilayerPerceptron):
             fit_intercept=fit_intercept,
         )
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @fit_context
     def fit(
         self,
         X: MatrixLike,
@@ -243,7 +243,7 @@ class MLPClassifier(ClassifierMixin, BaseMultilayerPerceptron):
         )
 
     @available_if(lambda est: est._check_solver())
-    @partial_fit_context
+    @fit_context
     def partial_fit(
         self,
         X: MatrixLike,

@@ -3,7 +3,7 @@
 from typing import Self
 
 import numpy as np
-from sklearn.base import RegressorMixin, _fit_context
+from sklearn.base import RegressorMixin
 from sklearn.metrics import r2_score
 from sklearn.utils import column_or_1d
 from sklearn.utils._param_validation import StrOptions
@@ -12,7 +12,7 @@ from sklearn.utils.metaestimators import available_if
 from cmlp._base import BaseMultilayerPerceptron
 from cmlp._core import engine
 from cmlp._typing import ArrayLike, FloatArray, Layers, MatrixLike
-from cmlp._validation import partial_fit_context, validate_training_data
+from cmlp._validation import fit_context, validate_training_data
 
 #: Losses and output activations that a regressor may have.
 LOSSES = {name: row for name, row in engine.LOSSES.items() if row["regressor"]}
@@ -214,7 +214,7 @@ class MLPRegressor(RegressorMixin, BaseMultilayerPerceptron):
         )
         self.out_activation = out_activation
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @fit_context
     def fit(
         self,
         X: MatrixLike,
@@ -252,7 +252,7 @@ class MLPRegressor(RegressorMixin, BaseMultilayerPerceptron):
         )
 
     @available_if(lambda est: est._check_solver())
-    @partial_fit_context
+    @fit_context
     def partial_fit(
         self, X: MatrixLike, y: MatrixLike, sample_weight: ArrayLike | None = None
     ) -> Self:

@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, _fit_context
 from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import validate_data
+from sklearn.utils.validation import _is_fitted, validate_data
 
 from cmlp._core import engine
 
@@ -71,21 +71,25 @@ def validate_parameters(estimator, validate):
         _valid_parameters.add(key)
 
 
-def partial_fit_context(method):
-    """``sklearn.base._fit_context`` for partial_fit, shorter once the estimator is fitted.
+def fit_context(method):
+    """``sklearn.base._fit_context(prefer_skip_nested_validation=True)``, with less ado.
 
-    Then the parameters are not validated; what remains is the configuration of the call.
+    The parameters are validated, except in a partial_fit of what is fitted, and validation is off
+    in what the method calls.
     """
     checked = _fit_context(prefer_skip_nested_validation=True)(method)
     if _get_threadlocal_config is None:
         return checked
+    incremental = method.__name__ == "partial_fit"
 
     @wraps(method)
     def wrapper(self, *args, **kwargs):
-        if "coefs_" not in vars(self) or hasattr(self, "_skl_callbacks"):
+        if hasattr(self, "_skl_callbacks"):
             return checked(self, *args, **kwargs)
         config = _get_threadlocal_config()
         skip = config["skip_parameter_validation"]
+        if not skip and not (incremental and ("coefs_" in vars(self) or _is_fitted(self))):
+            self._validate_params()
         config["skip_parameter_validation"] = True
         try:
             return method(self, *args, **kwargs)
