@@ -636,6 +636,31 @@ def test_label_binarizer(labels):
             assert_same([matrix], [theirs.transform(part).astype(bool)])
 
 
+def test_indicator():
+    """The compiled one and the one in NumPy."""
+    for n_classes in (1, 2, 3, 4, 5, 8, 100):
+        classes = np.unique(rng.randint(-(2**62), 2**62, n_classes))
+        y = rng.choice(classes, 50)
+        expected = LabelBinarizer().fit(classes).transform(y).astype(bool)
+        for labels in (y, np.repeat(y, 2)[::2], y[::-1].copy()[::-1]):
+            assert_same([engine.indicator(labels, classes)], [expected])
+            assert_same([engine.indicator(labels.copy(), classes)], [expected])
+        for unknown in (classes[0] - 1, classes[-1] + 1, classes[n_classes // 2] + 1):
+            assert engine.indicator(np.array([*y, unknown]), classes) is None
+        for other in (
+            y.astype(np.int32),
+            y.astype(float),
+            y.astype(">i8"),
+            y[:, None],
+            y[:0],
+            y.tolist(),
+            y.astype(np.uint64),
+            y.astype(str),
+            None,
+        ):
+            assert engine.indicator(other, classes) is None
+
+
 def test_labels_that_are_unknown():
     for y, other in [([1, 2, 3], 4), ([1, 2], 0), ([1, 5], 3), ([7], 8)]:
         binarizer = _validation.fit_label_binarizer(np.array(y))

@@ -173,7 +173,8 @@ class BaseMultilayerPerceptron(BaseEstimator, ABC):
 
         units = [X.shape[1], *hidden_layer_sizes, y.shape[1]]
         seed = self.random_state
-        random_state = borrow_random_state(seed)
+        # one sample, of a network that has weights, is neither shuffled nor split
+        random_state = borrow_random_state(seed, drawn=first_pass or len(y) > 1)
         try:
             if first_pass:
                 parameters = Parameters.initialize(

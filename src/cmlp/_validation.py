@@ -176,12 +176,16 @@ def fit_label_binarizer(y):
 
 def indicator(binarizer, y):
     """``binarizer.transform(y)`` as a bool matrix; None if y is not plain or has other labels."""
+    if binarizer.y_type_ not in ("binary", "multiclass"):
+        return None
     classes = binarizer.classes_
+    matrix = engine.indicator(y, classes)
+    if matrix is not None:
+        return matrix
     if (
         y.ndim != 1
         or y.dtype.kind not in "biufU"
         or (y.dtype != classes.dtype and not y.dtype.kind == classes.dtype.kind == "U")
-        or binarizer.y_type_ not in ("binary", "multiclass")
     ):
         return None
     position = classes.searchsorted(y)
@@ -214,14 +218,18 @@ def are_classes(classes, fitted):
 _random_states = []
 
 
-def borrow_random_state(seed):
+def borrow_random_state(seed, drawn=True):
     """``check_random_state(seed)``, for one fit; to be given back after it.
+
+    None where nothing will be drawn from a valid integer seed.
 
     A new RandomState asks the system for entropy before it is seeded, which takes longer than a
     small fit; one that is seeded again draws the same numbers.
     """
     if type(seed) is not int or not 0 <= seed < 2**32:
         return check_random_state(seed)
+    if not drawn:
+        return None
     try:
         random_state = _random_states.pop()
     except IndexError:
@@ -232,5 +240,5 @@ def borrow_random_state(seed):
 
 def give_back(random_state, seed):
     """Keep what ``borrow_random_state(seed)`` has made for the next fit."""
-    if type(seed) is int:
+    if type(seed) is int and random_state is not None:
         _random_states.append(random_state)

@@ -121,6 +121,66 @@ cdef bint finite_source(const Source* source, int type_num) noexcept nogil:
                        source.x_row, source.x_col)
 
 
+def indicator(labels, classes):
+    """Which of the sorted classes each label is, as a bool matrix (n_labels, n_classes).
+
+    One column, for the second class, if there are but one or two. None if the labels are not all
+    among the classes, or if the two are not native vectors of int64.
+    """
+    cdef cnp.ndarray one, other, matrix
+    cdef cnp.npy_intp[2] shape
+    cdef Py_ssize_t stride
+    cdef bint known
+    for vector in (labels, classes):
+        if not cnp.PyArray_CheckExact(vector) \
+                or cnp.PyArray_TYPE(<cnp.ndarray>vector) != cnp.NPY_INT64 \
+                or cnp.PyArray_NDIM(<cnp.ndarray>vector) != 1 \
+                or not cnp.PyArray_ISBEHAVED_RO(<cnp.ndarray>vector) \
+                or cnp.PyArray_DIM(<cnp.ndarray>vector, 0) < 1:
+            return None
+    one, other = labels, classes
+    if not cnp.PyArray_IS_C_CONTIGUOUS(other) or cnp.PyArray_STRIDE(one, 0) % sizeof(int64_t):
+        return None
+    stride = cnp.PyArray_STRIDE(one, 0) // <Py_ssize_t>sizeof(int64_t)
+    shape[0] = cnp.PyArray_DIM(one, 0)
+    shape[1] = cnp.PyArray_DIM(other, 0)
+    if shape[1] == 2:
+        shape[1] = 1
+    matrix = cnp.PyArray_ZEROS(2, shape, cnp.NPY_BOOL, 0)
+    with nogil:
+        known = mark_labels(
+            <const int64_t*>cnp.PyArray_DATA(one), shape[0], stride,
+            <const int64_t*>cnp.PyArray_DATA(other), cnp.PyArray_DIM(other, 0),
+            <uint8_t*>cnp.PyArray_DATA(matrix))
+    return matrix if known else None
+
+
+cdef bint mark_labels(
+    const int64_t* labels, Py_ssize_t n, Py_ssize_t stride,
+    const int64_t* classes, Py_ssize_t n_classes, uint8_t* matrix,
+) noexcept nogil:
+    """Fill the zeros of an indicator matrix; False at a label that is no class."""
+    cdef Py_ssize_t i, low, high, middle
+    cdef int64_t label
+    for i in range(n):
+        label = labels[i * stride]
+        low = 0
+        high = n_classes - 1
+        while low < high:
+            middle = (low + high) // 2
+            if classes[middle] < label:
+                low = middle + 1
+            else:
+                high = middle
+        if classes[low] != label:
+            return False
+        if n_classes > 2:
+            matrix[i * n_classes + low] = 1
+        else:
+            matrix[i] = low == 1
+    return True
+
+
 def views(cnp.ndarray vector not None, list places not None):
     """Views on a contiguous vector, one for each (start, n) or (start, n_rows, n_columns)."""
     cdef list made = []
