@@ -32,6 +32,7 @@ CORE = [
     "losses",
     "optimizers",
     "batch",
+    "sparse",
     "network",
 ]
 

@@ -23,6 +23,12 @@ cdef enum:
     COLUMN_BLOCK = 512         # columns packed at once: the block stays in L2
     ROW_BLOCK = 120            # rows of the left operand per block; a multiple of 6 and 8
     PACK_WIDTH = 192           # pack B from this many columns on (measured: strided rows alias)
+    ALIGNED = 16               # elements: offsets are multiples of 64 bytes in any dtype
+
+
+cdef inline Py_ssize_t aligned(Py_ssize_t n) noexcept nogil:
+    """n elements rounded up to whole cache lines."""
+    return (n + ALIGNED - 1) // ALIGNED * ALIGNED
 
 
 cdef inline floating dot(const floating* x, const floating* y, Py_ssize_t n) noexcept nogil:

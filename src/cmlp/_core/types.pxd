@@ -1,6 +1,8 @@
 # The plain structs that describe a network, its workspace and its data: integers and addresses,
 # no arithmetic. They do not depend on the dtype; kernels are fused over cython.floating.
 
+from libc.stdint cimport int64_t
+
 cdef struct Layer:
     Py_ssize_t fan_in
     Py_ssize_t fan_out
@@ -24,6 +26,34 @@ cdef struct Net:
     bint canonical             # dL/dz of the output layer is prediction - target
     bint any_needs_z
 
+# Where rows of X without their zeros lie in the workspace: offsets in elements of its dtype, although
+# some arrays are of integers. Those of columns and pack are relative to what a thread has of its own.
+cdef struct SparsePlan:
+    bint used                  # else X is dense and stays so
+    Py_ssize_t row_pieces      # each row is summed in so many pieces
+    Py_ssize_t column_pieces
+    bint packs_b               # whether the weights are packed
+    Py_ssize_t begins          # of each piece of each row, int64
+    Py_ssize_t ends
+    Py_ssize_t values          # of dense rows; those of CSR are read in place
+    Py_ssize_t indices         # int32
+    Py_ssize_t end
+    Py_ssize_t column_starts   # int64
+    Py_ssize_t column_next     # int64
+    Py_ssize_t column_values
+    Py_ssize_t column_indices  # int32
+    Py_ssize_t pack            # the packed right operand
+    Py_ssize_t own_size
+
+# Rows, or columns, without their zeros: piece p of row i is begins[i pieces + p] to ends[same].
+cdef struct Compressed:
+    const void* values
+    const void* indices
+    bint wide                  # indices are int64, not int32
+    const int64_t* begins
+    const int64_t* ends
+    Py_ssize_t pieces
+
 # Offsets into the workspace, one flat array for `rows` samples at once. -1: not there.
 cdef struct Plan:
     Py_ssize_t rows
@@ -41,6 +71,8 @@ cdef struct Plan:
     Py_ssize_t pack            # packed panels of a matrix product, from `own` on
     Py_ssize_t transposed      # packed W.T of all layers but the first, or -1
     Py_ssize_t slab            # the gradient of one slab
+    Py_ssize_t compressed      # what sparse.pxd keeps, from `own` on
+    SparsePlan sparse
     Py_ssize_t size
 
 # The samples of one fit or predict. Addresses of arrays that the Dataset object keeps alive;
@@ -56,6 +88,9 @@ cdef struct Source:
     bint wide_indices          # CSR indices are int64, not int32
     const void* indices
     const void* indptr
+    Py_ssize_t n_entries       # stored in CSR
+    Py_ssize_t row_entries     # stored in a row of CSR, at most
+    double density             # share of non-zeros in dense X
     const void* y              # (n_samples, n_outputs) row-major, or NULL
     bint y_is_indicator        # y holds uint8 0/1
     const void* weight         # (n_samples,), or NULL

@@ -1,0 +1,401 @@
+# Rows of X without their zeros: how they are compressed, turned into columns, and multiplied.
+# CSR comes so and is read in place; dense rows with many zeros are compressed batch by batch.
+#
+# Both products of a layer with such rows are the same kernel, sums of rows of a dense matrix:
+# Z[i] = sum_j x_ij B[j] over the non-zeros of row i, G[j] = sum_i x_ij D[i] over those of column j.
+
+from cython cimport floating
+from libc.stdint cimport INT32_MAX, int32_t, int64_t
+from libc.string cimport memcpy, memset
+from cmlp._core.batch cimport sample
+from cmlp._core.linalg cimport VECTOR_BYTES, aligned
+from cmlp._core.types cimport Compressed, Source, SparsePlan
+
+cdef extern from "sparse.h" nogil:
+    int SUMS "CMLP_SUMS"
+    int SPILL "CMLP_SPILL"
+    void prefetch "CMLP_PREFETCH"(const void*)
+    void cmlp_combine_f32(
+        int, Py_ssize_t, const int64_t*, const int64_t*, Py_ssize_t, const float*,
+        const int32_t*, const float*, Py_ssize_t, float*, Py_ssize_t, const float*, int)
+    void cmlp_combine_f64(
+        int, Py_ssize_t, const int64_t*, const int64_t*, Py_ssize_t, const double*,
+        const int32_t*, const double*, Py_ssize_t, double*, Py_ssize_t, const double*, int)
+    void cmlp_combine_f32_wide(
+        int, Py_ssize_t, const int64_t*, const int64_t*, Py_ssize_t, const float*,
+        const int64_t*, const float*, Py_ssize_t, float*, Py_ssize_t, const float*, int)
+    void cmlp_combine_f64_wide(
+        int, Py_ssize_t, const int64_t*, const int64_t*, Py_ssize_t, const double*,
+        const int64_t*, const double*, Py_ssize_t, double*, Py_ssize_t, const double*, int)
+    int32_t cmlp_compress_f32(const float*, int32_t, int32_t, float*, int32_t*)
+    int32_t cmlp_compress_f64(const double*, int32_t, int32_t, double*, int32_t*)
+
+cdef enum:
+    MAX_PERCENT = 30           # of non-zeros, up to which dense rows are compressed
+    SAMPLED_ROWS = 64          # of dense X, in which zeros are counted
+    FEWEST_ROWS = 16           # of dense X, for counting to pay
+    PIECE_BYTES = 49152        # of the dense matrix that one pass reads: about L1
+    PIECE_TERMS = 8            # non-zeros of a row in a piece: with fewer, sums in memory dominate
+    PACK_WIDTH = 192           # B is packed from this many columns on: its strided rows alias
+    PACK_USES = 4              # and if each of its rows is used so many times
+    ROWS_AHEAD = 2             # dense rows asked for before they are compressed, and
+    LINES_AHEAD = 4            # cache lines of a row of X asked for before it is needed
+    LINE_BYTES = 64
+
+
+cdef inline Py_ssize_t index_at(
+    const void* indices, bint wide, Py_ssize_t i,
+) noexcept nogil:
+    return (<const int64_t*>indices)[i] if wide else (<const int32_t*>indices)[i]
+
+
+cdef inline Py_ssize_t lanes(size_t itemsize) noexcept nogil:
+    return <Py_ssize_t>(VECTOR_BYTES // itemsize)
+
+
+cdef inline Py_ssize_t padded(Py_ssize_t n, size_t itemsize) noexcept nogil:
+    """n rounded up to whole vectors."""
+    return (n + lanes(itemsize) - 1) // lanes(itemsize) * lanes(itemsize)
+
+
+cdef inline Py_ssize_t block_width(Py_ssize_t n, size_t itemsize) noexcept nogil:
+    """Columns that are summed at once: n in blocks of about the same number of vectors."""
+    cdef Py_ssize_t vectors = padded(n, itemsize) // lanes(itemsize)
+    cdef Py_ssize_t blocks = (vectors + SUMS - 1) // SUMS
+    return (vectors + blocks - 1) // blocks * lanes(itemsize)
+
+
+cdef inline double density(const Source* source, floating* tag) noexcept nogil:
+    """The share of non-zeros in dense X, by a sample of its rows; 1 if there are few.
+
+    tag is never read: no other argument tells the compiler the dtype.
+    """
+    cdef Py_ssize_t i, j, count = 0, rows = min(source.n_samples // 4, <Py_ssize_t>SAMPLED_ROWS)
+    cdef const floating* row
+    if source.n_samples < FEWEST_ROWS:
+        return 1
+    for i in range(rows):
+        row = <const floating*>source.x + i * (source.n_samples // rows) * source.x_row
+        for j in range(source.n_features):
+            count += row[j * source.x_col] != 0
+    return <double>count / <double>(rows * source.n_features)
+
+
+cdef inline bint drops_zeros(
+    const Source* source, Py_ssize_t rows, Py_ssize_t n,
+) noexcept nogil:
+    """Whether batches of so many rows are compressed for a first layer of n units."""
+    if source.sparse:
+        return True
+    return (rows > 1 and 100 * source.density <= MAX_PERCENT
+            and source.n_features <= INT32_MAX - SPILL)
+
+
+cdef inline Py_ssize_t entries(const Source* source, Py_ssize_t rows) noexcept nogil:
+    """At most so many in a batch of so many rows, none of them twice."""
+    if source.sparse:
+        return min(source.n_entries, rows * source.row_entries)
+    return rows * (source.n_features + SPILL)
+
+
+cdef inline Py_ssize_t most_entries(
+    const Source* source, const Py_ssize_t* order, Py_ssize_t n, Py_ssize_t batch_size,
+    Py_ssize_t rows,
+) noexcept nogil:
+    """Of CSR, in the batches of the order or in so many rows of one."""
+    cdef Py_ssize_t i, row, total = 0, most = 0
+    cdef bint wide = source.wide_indices
+    for i in range(n):
+        if i % batch_size % rows == 0:
+            total = 0
+        row = sample(order, i)
+        total += index_at(source.indptr, wide, row + 1) - index_at(source.indptr, wide, row)
+        most = max(most, total)
+    return most
+
+
+cdef inline Py_ssize_t pieces(
+    Py_ssize_t k, Py_ssize_t n, double terms, size_t itemsize,
+) noexcept nogil:
+    """Into how many pieces of rows B (k, n) is cut, so that each stays in L1.
+
+    terms: rows of B in one sum of the result, on average.
+    """
+    cdef Py_ssize_t bytes = k * block_width(n, itemsize) * <Py_ssize_t>itemsize
+    cdef Py_ssize_t wanted = (bytes + PIECE_BYTES - 1) // PIECE_BYTES
+    return max(1, min(wanted, <Py_ssize_t>(terms / PIECE_TERMS)))
+
+
+cdef inline SparsePlan plan_sparse(
+    const Source* source, Py_ssize_t rows, Py_ssize_t n, size_t itemsize, Py_ssize_t at,
+) noexcept nogil:
+    """Where compressed rows lie in the workspace, from `at` on, and what each thread has.
+
+    rows: of a batch at most; n: units of the first layer.
+    """
+    cdef SparsePlan plan
+    cdef Py_ssize_t k = source.n_features, width = block_width(n, itemsize)
+    # elements of the workspace that n int32 and n int64 take
+    cdef Py_ssize_t shorts = <Py_ssize_t>itemsize // 4, room, mean
+    cdef double longs = 8.0 / <double>itemsize
+    memset(&plan, 0, sizeof(plan))
+    plan.end = at
+    if not drops_zeros(source, rows, n):
+        return plan
+    plan.used = True
+    room = entries(source, rows)
+    if source.sparse:
+        mean = <Py_ssize_t>(<double>source.n_entries / <double>source.n_samples * <double>rows)
+        plan.row_pieces = 1              # its rows need not be sorted by columns
+    else:
+        mean = <Py_ssize_t>(source.density * <double>(rows * k))
+        plan.row_pieces = pieces(k, n, source.density * <double>k, itemsize)
+    plan.column_pieces = pieces(rows, n, <double>mean / <double>k, itemsize)
+    plan.packs_b = n >= PACK_WIDTH and mean >= PACK_USES * k
+
+    plan.begins = at
+    plan.ends = plan.begins + aligned(<Py_ssize_t>(longs * rows * plan.row_pieces) + 1)
+    plan.values = plan.ends + aligned(<Py_ssize_t>(longs * rows * plan.row_pieces) + 1)
+    plan.end = plan.values
+    if not source.sparse:
+        plan.indices = plan.values + aligned(room)
+        plan.end = plan.indices + aligned(room // shorts + 1)
+
+    plan.column_starts = 0
+    plan.column_next = aligned(<Py_ssize_t>(longs * (k * plan.column_pieces + 1)) + 1)
+    plan.column_values = plan.column_next + aligned(<Py_ssize_t>(longs * k) + 1)
+    plan.column_indices = plan.column_values + aligned(room)
+    plan.pack = plan.column_indices + aligned(room // shorts + 1)
+    plan.own_size = plan.pack + aligned(max(
+        rows * width * ((n + width - 1) // width), k * width if plan.packs_b else 0))
+    return plan
+
+
+cdef inline Compressed compressed_rows(
+    const SparsePlan* plan, const Source* source, floating[::1] work,
+) noexcept nogil:
+    """The rows that `compress` has found: in the workspace, or in CSR itself."""
+    cdef Compressed x
+    x.pieces = plan.row_pieces
+    x.begins = <const int64_t*>&work[plan.begins]
+    x.ends = <const int64_t*>&work[plan.ends]
+    x.wide = source.sparse and source.wide_indices
+    if source.sparse:
+        x.values = source.x
+        x.indices = source.indices
+    else:
+        x.values = &work[plan.values]
+        x.indices = &work[plan.indices]
+    return x
+
+
+cdef inline void compress(
+    const SparsePlan* plan, const Source* source, const Py_ssize_t* order, Py_ssize_t start,
+    Py_ssize_t first, Py_ssize_t last, floating[::1] work,
+) noexcept nogil:
+    """Find the entries of rows first..last of the samples that begin at start."""
+    if source.sparse:
+        locate(plan, source, order, start, first, last, work)
+    else:
+        drop_zeros(plan, source, order, start, first, last, work)
+
+
+cdef inline void locate(
+    const SparsePlan* plan, const Source* source, const Py_ssize_t* order, Py_ssize_t start,
+    Py_ssize_t first, Py_ssize_t last, floating[::1] work,
+) noexcept nogil:
+    """Where rows begin and end in CSR; they are asked for at once."""
+    cdef int64_t* begins = <int64_t*>&work[plan.begins]
+    cdef int64_t* ends = <int64_t*>&work[plan.ends]
+    cdef bint wide = source.wide_indices
+    cdef Py_ssize_t i, row, index_bytes = 8 if wide else 4
+    for i in range(first, last):
+        row = sample(order, start + i)
+        begins[i] = index_at(source.indptr, wide, row)
+        ends[i] = index_at(source.indptr, wide, row + 1)
+        if order is not NULL:
+            ask_for(<const char*>source.x + begins[i] * <Py_ssize_t>sizeof(floating),
+                    (ends[i] - begins[i]) * <Py_ssize_t>sizeof(floating))
+            ask_for(<const char*>source.indices + begins[i] * index_bytes,
+                    (ends[i] - begins[i]) * index_bytes)
+
+
+cdef inline void ask_for(const char* at, Py_ssize_t n_bytes) noexcept nogil:
+    """Prefetch the beginning of an array: the hardware follows on by itself."""
+    cdef Py_ssize_t i
+    for i in range(min(<Py_ssize_t>LINES_AHEAD, n_bytes // LINE_BYTES + 1)):
+        prefetch(at + i * LINE_BYTES)
+
+
+cdef inline void drop_zeros(
+    const SparsePlan* plan, const Source* source, const Py_ssize_t* order, Py_ssize_t start,
+    Py_ssize_t first, Py_ssize_t last, floating[::1] work,
+) noexcept nogil:
+    """Copy what is not zero. Each row has its place, so that threads can share the rows."""
+    cdef floating* values = &work[plan.values]
+    cdef int32_t* indices = <int32_t*>&work[plan.indices]
+    cdef int64_t* begins = <int64_t*>&work[plan.begins]
+    cdef int64_t* ends = <int64_t*>&work[plan.ends]
+    cdef int32_t n = <int32_t>source.n_features, n_pieces = <int32_t>plan.row_pieces
+    cdef int32_t width = (n + n_pieces - 1) // n_pieces
+    cdef int32_t j, stop
+    cdef Py_ssize_t i, at, piece, stride = source.x_col
+    cdef const floating* row
+    for i in range(first, last):
+        if i + ROWS_AHEAD < last:
+            ask_for(<const char*>(<const floating*>source.x
+                                  + sample(order, start + i + ROWS_AHEAD) * source.x_row),
+                    LINES_AHEAD * LINE_BYTES)
+        row = <const floating*>source.x + sample(order, start + i) * source.x_row
+        at = i * (source.n_features + SPILL)
+        for piece in range(i * n_pieces, (i + 1) * n_pieces):
+            begins[piece] = at
+            j = <int32_t>(piece - i * n_pieces) * width
+            stop = min(n, j + width)
+            if stride == 1:
+                if floating is float:
+                    at += cmlp_compress_f32(row + j, stop - j, j, values + at, indices + at)
+                else:
+                    at += cmlp_compress_f64(row + j, stop - j, j, values + at, indices + at)
+            else:
+                while j < stop:
+                    values[at] = row[j * stride]
+                    indices[at] = j
+                    at += row[j * stride] != 0
+                    j += 1
+            ends[piece] = at
+
+
+cdef inline Compressed transpose(
+    const SparsePlan* plan, const Compressed* x, Py_ssize_t rows, Py_ssize_t first,
+    Py_ssize_t last, floating[::1] work, Py_ssize_t own,
+) noexcept nogil:
+    """The entries of all rows by columns, first..last of them: a counting sort, which keeps the
+    order of the rows."""
+    cdef Compressed columns
+    cdef floating* values = &work[own + plan.column_values]
+    cdef int32_t* indices = <int32_t*>&work[own + plan.column_indices]
+    cdef int64_t* starts = <int64_t*>&work[own + plan.column_starts]
+    cdef int64_t* next = <int64_t*>&work[own + plan.column_next]
+    cdef const floating* from_values = <const floating*>x.values
+    cdef int64_t t, at, count, total = 0
+    cdef Py_ssize_t i, j, piece, n_pieces = plan.column_pieces, n = last - first
+    cdef Py_ssize_t height = (rows + n_pieces - 1) // n_pieces
+    columns.values = values
+    columns.indices = indices
+    columns.wide = False
+    columns.begins = starts
+    columns.ends = starts + 1
+    columns.pieces = n_pieces
+    memset(next, 0, n * sizeof(int64_t))
+    for i in range(rows * x.pieces):
+        for t in range(x.begins[i], x.ends[i]):
+            j = index_at(x.indices, x.wide, t) - first
+            if 0 <= j < n:
+                next[j] += 1
+    for j in range(n):
+        count = next[j]
+        next[j] = total
+        total += count
+    for piece in range(n_pieces):
+        for j in range(n):
+            starts[j * n_pieces + piece] = next[j]
+        for i in range(min(rows, piece * height) * x.pieces,
+                       min(rows, (piece + 1) * height) * x.pieces):
+            for t in range(x.begins[i], x.ends[i]):
+                j = index_at(x.indices, x.wide, t) - first
+                if 0 <= j < n:
+                    at = next[j]
+                    next[j] = at + 1
+                    values[at] = from_values[t]
+                    indices[at] = <int32_t>(i // x.pieces)
+    starts[n * n_pieces] = total
+    return columns
+
+
+cdef inline void combine(
+    const Compressed* x, Py_ssize_t first, Py_ssize_t rows, Py_ssize_t n,
+    const floating* b, Py_ssize_t ldb, floating* out, Py_ssize_t ldout, const floating* start,
+    bint accumulate,
+) noexcept nogil:
+    """out (rows, n) = X B [+ start, a row] [+ out] for rows first.. of X; n fits in registers."""
+    cdef Py_ssize_t piece, at = first * x.pieces
+    cdef bint add
+    for piece in range(x.pieces):
+        add = accumulate or piece > 0
+        if floating is float:
+            if x.wide:
+                cmlp_combine_f32_wide(
+                    <int>n, rows, x.begins + at, x.ends + at, x.pieces, <const float*>x.values,
+                    <const int64_t*>x.indices, b, ldb, out, ldout, start, add)
+            else:
+                cmlp_combine_f32(
+                    <int>n, rows, x.begins + at, x.ends + at, x.pieces, <const float*>x.values,
+                    <const int32_t*>x.indices, b, ldb, out, ldout, start, add)
+        else:
+            if x.wide:
+                cmlp_combine_f64_wide(
+                    <int>n, rows, x.begins + at, x.ends + at, x.pieces, <const double*>x.values,
+                    <const int64_t*>x.indices, b, ldb, out, ldout, start, add)
+            else:
+                cmlp_combine_f64(
+                    <int>n, rows, x.begins + at, x.ends + at, x.pieces, <const double*>x.values,
+                    <const int32_t*>x.indices, b, ldb, out, ldout, start, add)
+        at += 1
+
+
+cdef inline void pack_block(
+    const floating[::1] b, Py_ssize_t b0, Py_ssize_t ldb, Py_ssize_t k, Py_ssize_t n,
+    floating[::1] pack, Py_ssize_t at, Py_ssize_t width,
+) noexcept nogil:
+    """pack (k, width) = the block B (k, n) of a wider matrix; what is beyond n is not read."""
+    cdef Py_ssize_t i
+    for i in range(k):
+        memcpy(&pack[at + i * width], &b[b0 + i * ldb], n * sizeof(floating))
+
+
+cdef inline void sparse_affine(
+    const SparsePlan* plan, const Compressed* x, Py_ssize_t first, Py_ssize_t rows,
+    Py_ssize_t k, Py_ssize_t n, const floating[::1] b, Py_ssize_t b0,
+    const floating[::1] bias, Py_ssize_t bias0, floating[::1] z, Py_ssize_t z0,
+    floating[::1] work, Py_ssize_t own,
+) noexcept nogil:
+    """Z (rows, n) = X B [+ bias] for rows first.. of X and B (k, n). bias0 < 0: no bias."""
+    cdef Py_ssize_t width = block_width(n, sizeof(floating)), j = 0, cols, ldb = n
+    cdef const floating* block
+    while j < n:
+        cols = min(width, n - j)
+        block = &b[b0 + j]
+        if plan.packs_b:
+            pack_block(b, b0 + j, n, k, cols, work, own + plan.pack, width)
+            block = &work[own + plan.pack]
+            ldb = width
+        combine(x, first, rows, cols, block, ldb, &z[z0 + j], n,
+                &bias[bias0 + j] if bias0 >= 0 else NULL, False)
+        j += width
+
+
+cdef inline void pack_delta(
+    const SparsePlan* plan, Py_ssize_t rows, Py_ssize_t n,
+    const floating[::1] delta, Py_ssize_t d0, floating[::1] work, Py_ssize_t own,
+) noexcept nogil:
+    """D (rows, n) in blocks of columns with aligned rows, for the gradients of several slabs."""
+    cdef Py_ssize_t width = block_width(n, sizeof(floating)), j = 0
+    while j < n:
+        pack_block(delta, d0 + j, n, rows, min(width, n - j), work, own + plan.pack + j * rows,
+                   width)
+        j += width
+
+
+cdef inline void sparse_coef_gradient(
+    const SparsePlan* plan, const Compressed* columns, Py_ssize_t first, Py_ssize_t count,
+    Py_ssize_t rows, Py_ssize_t n, floating[::1] grad, Py_ssize_t g0, bint accumulate,
+    floating[::1] work, Py_ssize_t own,
+) noexcept nogil:
+    """G (count, n) = X.T D [+ G] for columns first.. of those transposed, and D (rows, n) packed
+    by pack_delta."""
+    cdef Py_ssize_t width = block_width(n, sizeof(floating)), j = 0
+    while j < n:
+        combine(columns, first, count, min(width, n - j), &work[own + plan.pack + j * rows],
+                width, &grad[g0 + j], n, <const floating*>NULL, accumulate)
+        j += width
