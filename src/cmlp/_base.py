@@ -340,8 +340,9 @@ class BaseMultilayerPerceptron(BaseEstimator, ABC):
         parameters = parameters.astype(dtype)
         out = np.empty((X.shape[0], parameters.units[-1]), dtype=dtype)
         layout = self._layout(parameters)
-        work = layout.workspace(X.shape[0], dtype)
-        engine.predict(layout, engine.Dataset(X), parameters.vector, work, out)
+        dataset = engine.Dataset(X)
+        work = layout.workspace(X.shape[0], dtype, data=dataset)
+        engine.predict(layout, dataset, parameters.vector, work, out)
         return out
 
     def _prepare_predictor(self, parameters):

@@ -25,7 +25,7 @@ def fit_lbfgs(est, parameters, layout, dataset, loss_type):
         If ``max_iter`` or ``max_fun`` is reached, or the line search fails.
     """
     grads = np.empty_like(parameters.vector)
-    work = layout.workspace(len(dataset), np.float64)
+    work = layout.workspace(len(dataset), np.float64, data=dataset)
     last_loss = np.nan
     n_iter = 0
 

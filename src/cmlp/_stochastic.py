@@ -154,7 +154,7 @@ def fit_stochastic(est, parameters, layout, dataset, arrays, random_state, loss_
         order = np.arange(n_samples)
     batch_size = clip_batch_size(est, n_samples)
     grads = np.empty_like(vector)
-    work = layout.workspace(batch_size, vector.dtype)
+    work = layout.workspace(batch_size, vector.dtype, data=dataset)
 
     try:
         est.n_iter_ = 0

@@ -1,10 +1,9 @@
-# From samples to a minibatch: rows gathered by index, and the two products with sparse rows.
-# The only file that knows how X, y and the weights are stored.
+# From samples to a minibatch: rows gathered by index. This file and sparse.pxd alone know how X, y
+# and the weights are stored.
 
 from cython cimport floating
-from libc.stdint cimport int32_t, int64_t, uint8_t
+from libc.stdint cimport uint8_t
 from libc.string cimport memcpy
-from cmlp._core.linalg cimport axpy
 from cmlp._core.types cimport Source
 
 cdef extern from "tile.h" nogil:
@@ -85,40 +84,3 @@ cdef inline double total_weight(
     for i in range(start, start + count):
         total += (<const floating*>source.weight)[sample(order, i)]
     return total
-
-
-cdef inline Py_ssize_t index_at(
-    const void* indices, bint wide, Py_ssize_t i,
-) noexcept nogil:
-    return (<const int64_t*>indices)[i] if wide else (<const int32_t*>indices)[i]
-
-
-cdef inline void sparse_affine(
-    const Source* source, const Py_ssize_t* order, Py_ssize_t start, Py_ssize_t rows,
-    Py_ssize_t n, const floating[::1] b, Py_ssize_t b0,
-    const floating[::1] bias, Py_ssize_t bias0, floating[::1] z, Py_ssize_t z0,
-) noexcept nogil:
-    """Z (rows, n) = X B [+ bias] for CSR rows: one axpy for each stored value."""
-    cdef Py_ssize_t i, j, k, row
-    cdef bint wide = source.wide_indices
-    for i in range(rows):
-        row = sample(order, start + i)
-        for j in range(n):
-            z[z0 + i * n + j] = bias[bias0 + j] if bias0 >= 0 else 0
-        for k in range(index_at(source.indptr, wide, row), index_at(source.indptr, wide, row + 1)):
-            j = index_at(source.indices, wide, k)
-            axpy(n, (<const floating*>source.x)[k], b, b0 + j * n, z, z0 + i * n)
-
-
-cdef inline void sparse_coef_gradient(
-    const Source* source, const Py_ssize_t* order, Py_ssize_t start, Py_ssize_t rows,
-    Py_ssize_t n, const floating[::1] delta, Py_ssize_t d0, floating[::1] grad, Py_ssize_t g0,
-) noexcept nogil:
-    """G (n_features, n) += X.T D for CSR rows."""
-    cdef Py_ssize_t i, j, k, row
-    cdef bint wide = source.wide_indices
-    for i in range(rows):
-        row = sample(order, start + i)
-        for k in range(index_at(source.indptr, wide, row), index_at(source.indptr, wide, row + 1)):
-            j = index_at(source.indices, wide, k)
-            axpy(n, (<const floating*>source.x)[k], delta, d0 + i * n, grad, g0 + j * n)

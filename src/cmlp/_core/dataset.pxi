@@ -21,6 +21,8 @@ cdef class Dataset:
         self.owners = (X, y, sample_weight)
         if not plain_source(X, &self.source):
             self.set_source(X)
+        if not self.source.sparse:
+            count_zeros(&self.source, self.dtype.itemsize)
         if y is not None:
             self.set_targets(y)
         if sample_weight is not None:
@@ -54,6 +56,8 @@ cdef class Dataset:
         check_compressed(X.shape[0], X.shape[1], data, indices, indptr)
         self.owners += (data, indices, indptr)
         self.source.sparse = True
+        self.source.n_entries = indptr[X.shape[0]] - indptr[0]
+        self.source.row_entries = np.diff(indptr).max()
         self.source.wide_indices = indices.dtype == np.int64
         self.source.x = vector_address(data)
         if self.source.wide_indices:
@@ -101,3 +105,13 @@ cdef const void* vector_address(array) except? NULL:
         return &x32[0]
     x64 = array
     return &x64[0]
+
+
+cdef inline void count_zeros(Source* source, size_t itemsize) noexcept nogil:
+    """Note how many numbers of dense X are zero, which decides how its rows are multiplied."""
+    if source.n_samples == 1:
+        source.density = 1       # one row is multiplied as it is
+    elif itemsize == sizeof(float):
+        source.density = density(source, <float*>NULL)
+    else:
+        source.density = density(source, <double*>NULL)

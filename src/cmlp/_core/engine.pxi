@@ -30,6 +30,7 @@ from cmlp._core.network cimport (
 from cmlp._core.optimizers cimport ADAM, SGD, Step, begin_step, end_steps, optimizer_step
 from cmlp._core.fpenv cimport flush_denormals, fp_restore, fp_state
 from cmlp._core.pool cimport pool_barrier, pool_run
+from cmlp._core.sparse cimport density, entries, most_entries
 from cmlp._core.types cimport Layer, Net, Plan, Source
 
 cnp.import_array()
@@ -78,7 +79,7 @@ def train_epoch(
     hyper : array
         The optimizer's hyper-parameters as OPTIMIZERS names them; adam's t is advanced.
     grads : array of shape (n_params,) or None
-        Scratch, needed for sparse X and for batches of more than CHUNK_ROWS samples.
+        Scratch, needed for batches of more than CHUNK_ROWS samples.
     n_threads : int
         How many threads share the work; the numbers do not depend on it.
 
@@ -108,6 +109,11 @@ def train_epoch(
         if np.min(order) < 0 or np.max(order) >= data.source.n_samples:
             raise ValueError("order has indices out of bounds.")
         run.order = &order[0]
+        if data.source.sparse \
+                and run.plan.rows * data.source.row_entries > data.source.n_entries \
+                and most_entries(&data.source, run.order, n, batch_size, run.plan.rows) \
+                > entries(&data.source, run.plan.rows):
+            raise ValueError("order has indices twice in a batch.")
     run.n = n
     run.batch_size = batch_size
     run.alpha = alpha
@@ -171,7 +177,7 @@ def predict(
     cdef Prediction run
     n_threads = max(1, n_threads)
     cdef Plan plan = plan_workspace(
-        net, max(1, min(source.n_samples, <Py_ssize_t>PREDICT_ROWS)), 1, sizeof(floating))
+        net, source, max(1, min(source.n_samples, <Py_ssize_t>PREDICT_ROWS)), 1, sizeof(floating))
     plan.size *= n_threads                    # a workspace each
     check_call(layout, data, np.asarray(params), np.asarray(work), &plan, False)
     if out.shape[0] != source.n_samples or out.shape[1] != net.n_outputs:

@@ -8,6 +8,8 @@ from cmlp._core cimport losses as _losses
 from cmlp._core cimport network as _network
 from cmlp._core cimport fpenv as _fpenv
 from cmlp._core cimport pool as _pool
+from cmlp._core cimport sparse as _sparse
+from cmlp._core.types cimport Compressed, SparsePlan
 
 
 def dot(const floating[::1] x, const floating[::1] y):
@@ -85,7 +87,7 @@ def column_sums(const floating[:, ::1] a, floating[::1] out, bint accumulate=Fal
 
 def affine(
     Dataset data not None, const floating[:, ::1] coef, const floating[::1] intercept,
-    floating[:, ::1] out, const Py_ssize_t[::1] order=None,
+    floating[:, ::1] out, const Py_ssize_t[::1] order=None, bint skip_zeros=False,
 ):
     """out = X[order] @ coef [+ intercept], X dense or sparse."""
     cdef Py_ssize_t rows = data.source.n_samples if order is None else order.shape[0]
@@ -100,47 +102,78 @@ def affine(
     cdef floating[::1] flat_out = np.asarray(out).reshape(-1)
     cdef Py_ssize_t bias0 = -1 if intercept is None else 0
     cdef Py_ssize_t pack = _linalg.gemm_pack_size(n, k, sizeof(floating))
-    cdef floating[::1] work
-    if data.source.sparse:
-        with nogil:
-            _batch.sparse_affine(&data.source, order_at, 0, rows, n, flat_coef, 0,
-                                 intercept, bias0, flat_out, 0)
-        return
-    work = np.empty(pack + rows * k, dtype=data.dtype)
+    cdef Source source = source_of(data, order, skip_zeros)
+    cdef SparsePlan plan = _sparse.plan_sparse(&source, rows, n, sizeof(floating), 0)
+    cdef Compressed x
+    cdef floating[::1] work = np.empty(
+        plan.end + plan.own_size if plan.used else pack + rows * k, dtype=data.dtype)
     with nogil:
-        _batch.gather_x(&data.source, order_at, 0, rows, work, pack)
-        _linalg.gemm(rows, n, k, &work[pack], k, 1, flat_coef, 0, n, False, flat_out, 0, False,
-                     intercept, bias0, work, 0)
+        if plan.used:
+            _sparse.compress(&plan, &source, order_at, 0, 0, rows, work)
+            x = _sparse.compressed_rows(&plan, &source, work)
+            _sparse.sparse_affine(&plan, &x, 0, rows, k, n, flat_coef, 0, intercept, bias0,
+                                  flat_out, 0, work, plan.end)
+        else:
+            _batch.gather_x(&source, order_at, 0, rows, work, pack)
+            _linalg.gemm(rows, n, k, &work[pack], k, 1, flat_coef, 0, n, False, flat_out, 0,
+                         False, intercept, bias0, work, 0)
 
 
 def coef_gradient(
     Dataset data not None, const floating[:, ::1] delta, floating[:, ::1] grad,
-    const Py_ssize_t[::1] order=None,
+    const Py_ssize_t[::1] order=None, bint skip_zeros=False, bint accumulate=False,
+    Py_ssize_t slab=0, Py_ssize_t share=0,
 ):
-    """grad = X[order].T @ delta, X dense or sparse: the outer products summed over samples."""
+    """grad = X[order].T @ delta [+ grad], X dense or sparse: outer products summed over samples.
+
+    slab, share: where X is sparse or its zeros are skipped, so many rows of grad are computed at
+    once, and so many columns of X found at once, a multiple of slab.
+    """
     cdef Py_ssize_t rows = data.source.n_samples if order is None else order.shape[0]
-    cdef Py_ssize_t n = delta.shape[1], k = data.source.n_features
+    cdef Py_ssize_t n = delta.shape[1], k = data.source.n_features, first = 0
     check_shapes(rows > 0 and delta.shape[0] == rows and grad.shape[0] == k
-                 and grad.shape[1] == n > 0)
+                 and grad.shape[1] == n > 0 and slab >= 0)
     check_dtype(data, np.asarray(grad).dtype)
     check_order(data, order)
     cdef const Py_ssize_t* order_at = NULL if order is None else &order[0]
     cdef const floating[::1] flat_delta = np.asarray(delta).reshape(-1)
     cdef floating[::1] flat_grad = np.asarray(grad).reshape(-1)
     cdef Py_ssize_t pack = _linalg.gemm_pack_size(n, rows, sizeof(floating))
-    cdef floating[::1] work
-    if data.source.sparse:
-        flat_grad[:] = 0
-        with nogil:
-            _batch.sparse_coef_gradient(&data.source, order_at, 0, rows, n, flat_delta, 0,
-                                        flat_grad, 0)
-        return
-    work = np.empty(pack + rows * k, dtype=data.dtype)
+    cdef Source source = source_of(data, order, skip_zeros)
+    cdef SparsePlan plan = _sparse.plan_sparse(&source, rows, n, sizeof(floating), 0)
+    cdef Compressed x, columns
+    cdef floating[::1] work = np.empty(
+        plan.end + plan.own_size if plan.used else pack + rows * k, dtype=data.dtype)
+    slab = slab or k
+    share = share or (k + slab - 1) // slab * slab
+    check_shapes(share % slab == 0)
     with nogil:
-        _batch.gather_x(&data.source, order_at, 0, rows, work, pack)
-        _linalg.gemm(k, n, rows, &work[pack], 1, k, flat_delta, 0, n, False, flat_grad, 0,
-                     False,
-                     flat_grad, -1, work, 0)
+        if plan.used:
+            _sparse.compress(&plan, &source, order_at, 0, 0, rows, work)
+            x = _sparse.compressed_rows(&plan, &source, work)
+            _sparse.pack_delta(&plan, rows, n, flat_delta, 0, work, plan.end)
+            while first < k:
+                if first % share == 0:
+                    columns = _sparse.transpose(
+                        &plan, &x, rows, first, min(k, first + share), work, plan.end)
+                _sparse.sparse_coef_gradient(
+                    &plan, &columns, first % share, min(slab, k - first), rows, n,
+                    flat_grad, first * n, accumulate, work, plan.end)
+                first += slab
+        else:
+            _batch.gather_x(&source, order_at, 0, rows, work, pack)
+            _linalg.gemm(k, n, rows, &work[pack], 1, k, flat_delta, 0, n, False, flat_grad, 0,
+                         accumulate, flat_grad, -1, work, 0)
+
+
+cdef Source source_of(Dataset data, const Py_ssize_t[::1] order, bint skip_zeros):
+    """What the dataset reads, with room for rows that occur more than once in the order."""
+    cdef Source source = data.source
+    if not source.sparse:
+        source.density = 0 if skip_zeros else 1
+    elif order is not None:
+        source.n_entries = max(source.n_entries, order.shape[0] * source.row_entries)
+    return source
 
 
 def activate(str activation, floating[:, ::1] z):

@@ -109,10 +109,13 @@ cdef class Layout:
     def __dealloc__(self):
         free(self.net.layers)
 
-    def workspace(self, Py_ssize_t batch_size, dtype, int n_threads=1, bint each=False):
+    def workspace(
+        self, Py_ssize_t batch_size, dtype, int n_threads=1, bint each=False, Dataset data=None,
+    ):
         """An uninitialised workspace, large enough for batches of the given size.
 
         Training shares the batch between threads; a predict gives `each` thread a workspace.
+        data: the samples it is for, if they may be sparse or have many zeros.
 
         Returns
         -------
@@ -124,8 +127,12 @@ cdef class Layout:
         cdef cnp.npy_intp size, with_margin
         cdef cnp.ndarray raw
         cdef Py_ssize_t skip
+        cdef Source dense
+        memset(&dense, 0, sizeof(dense))
+        dense.density = 1
+        cdef const Source* source = &dense if data is None else &data.source
         n_threads = max(1, n_threads)
-        size = plan_workspace(&self.net, rows, 1 if each else n_threads, itemsize).size
+        size = plan_workspace(&self.net, source, rows, 1 if each else n_threads, itemsize).size
         if each:
             size *= n_threads
         with_margin = size + 64 // itemsize

@@ -8,28 +8,24 @@
 # result.
 
 from cython cimport floating
-from libc.string cimport memcpy, memset
+from libc.string cimport memcpy
 from cmlp._core.activations cimport activate, activation_backward
-from cmlp._core.batch cimport (
-    gather_targets, gather_weights, gather_x, sparse_affine, sparse_coef_gradient)
+from cmlp._core.batch cimport gather_targets, gather_weights, gather_x
 from cmlp._core.linalg cimport (
-    PACK_WIDTH, ROWS, affine_narrow, column_sums, dot, gemm, gemm_pack_size, gemm_packed,
+    PACK_WIDTH, ROWS, affine_narrow, aligned, column_sums, dot, gemm, gemm_pack_size, gemm_packed,
     gemm_tn_narrow, gemv, pack_matrix, packed_size, panel_depth, panel_width)
 from cmlp._core.losses cimport SOFTMAX, loss_sum, output_delta, softmax
 from cmlp._core.optimizers cimport Step, optimizer_step
-from cmlp._core.types cimport Layer, Net, Plan, Source
+from cmlp._core.sparse cimport (
+    compress, compressed_rows, pack_delta, plan_sparse, sparse_affine, sparse_coef_gradient,
+    transpose)
+from cmlp._core.types cimport Compressed, Layer, Net, Plan, Source
 
 cdef enum:
     NARROW = 4                   # outputs computed as dot products up to this width
     SLAB_ELEMENTS = 4096         # of a weight matrix that are differentiated and updated at once,
     SLAB_ROWS = 48               # rows at least: a packed batch of deltas is read for each slab
     BLOCK_BYTES = 98304          # of activations and deltas that stay in cache between layers
-    ALIGNED = 16                 # elements: offsets are multiples of 64 bytes in any dtype
-
-
-cdef inline Py_ssize_t aligned(Py_ssize_t n) noexcept nogil:
-    return (n + ALIGNED - 1) // ALIGNED * ALIGNED
-
 
 cdef inline bint is_narrow(const Layer* layer, size_t itemsize) noexcept nogil:
     """Whether the gradient of the layer is better computed transposed: see gemm_tn_narrow."""
@@ -37,21 +33,17 @@ cdef inline bint is_narrow(const Layer* layer, size_t itemsize) noexcept nogil:
     return layer.fan_out < width and layer.fan_in >= width
 
 
-cdef inline Py_ssize_t slab_rows(
-    const Net* net, Py_ssize_t l, bint sparse,
-) noexcept nogil:
-    """Rows of W of layer l in a slab. All of them where X is sparse: its rows scatter."""
+cdef inline Py_ssize_t slab_rows(const Net* net, Py_ssize_t l) noexcept nogil:
+    """Rows of W of layer l in a slab."""
     cdef const Layer* layer = &net.layers[l]
-    if l == 0 and sparse:
-        return layer.fan_in
     return min(layer.fan_in,
                max(<Py_ssize_t>SLAB_ROWS, SLAB_ELEMENTS // layer.fan_out // 24 * 24))
 
 
-cdef inline Py_ssize_t count_slabs(const Net* net, bint sparse) noexcept nogil:
+cdef inline Py_ssize_t count_slabs(const Net* net) noexcept nogil:
     cdef Py_ssize_t l, rows, total = 0
     for l in range(net.n_layers):
-        rows = slab_rows(net, l, sparse)
+        rows = slab_rows(net, l)
         total += (net.layers[l].fan_in + rows - 1) // rows
     return total
 
@@ -68,7 +60,7 @@ cdef inline bint is_small(const Net* net, size_t itemsize) noexcept nogil:
 
 
 cdef inline Plan plan_workspace(
-    const Net* net, Py_ssize_t rows, int n_threads, size_t itemsize,
+    const Net* net, const Source* source, Py_ssize_t rows, int n_threads, size_t itemsize,
 ) noexcept nogil:
     """Where everything lies in the workspace for up to `rows` samples at once."""
     cdef Plan plan
@@ -87,7 +79,9 @@ cdef inline Plan plan_workspace(
         plan.z = -1
     plan.loss = aligned(plan.delta + rows * net.n_units)
     plan.penalty = aligned(plan.loss + rows * double_items)
-    plan.own = aligned(plan.penalty + count_slabs(net, False) * double_items)
+    plan.sparse = plan_sparse(source, rows, net.layers[0].fan_out, itemsize,
+                              aligned(plan.penalty + count_slabs(net) * double_items))
+    plan.own = plan.sparse.end
     for l in range(net.n_layers):
         layer = &net.layers[l]
         # forward, delta, gradient
@@ -103,13 +97,15 @@ cdef inline Plan plan_workspace(
         if is_narrow(layer, itemsize):
             pack = max(pack, gemm_pack_size(layer.fan_in, rows, itemsize)
                        + layer.fan_in * layer.fan_out)
-        slab = max(slab, slab_rows(net, l, False) * layer.fan_out)
+        slab = max(slab, slab_rows(net, l) * layer.fan_out)
     plan.pack = 0
     plan.transposed = aligned(pack) if small else -1
     plan.slab = aligned(pack) + transposed
-    plan.own_size = plan.slab + aligned(slab)
+    plan.compressed = plan.slab + aligned(slab)
+    plan.own_size = plan.compressed + plan.sparse.own_size
     plan.size = plan.own + n_threads * plan.own_size
-    per_row = (net.n_features + 2 * net.n_units) * <Py_ssize_t>itemsize
+    per_row = ((0 if plan.sparse.used else net.n_features) + 2 * net.n_units) \
+        * <Py_ssize_t>itemsize
     plan.block = rows
     if small:
         plan.block = min(rows, max(<Py_ssize_t>24, BLOCK_BYTES // per_row // 24 * 24))
@@ -122,6 +118,10 @@ cdef inline void shift(Plan* plan, Py_ssize_t by) noexcept nogil:
     plan.a += by
     if plan.z >= 0:
         plan.z += by
+    plan.sparse.begins += by
+    plan.sparse.ends += by
+    plan.sparse.values += by
+    plan.sparse.indices += by
     plan.own += by
 
 
@@ -184,13 +184,16 @@ cdef inline void forward(
     cdef Py_ssize_t l, bias, z, a_row, a_col
     cdef const Layer* layer
     cdef const floating* a
+    cdef Compressed x
     for l in range(net.n_layers):
         layer = &net.layers[l]
         bias = layer.intercept if net.fit_intercept else -1
         z = output_offset(net, plan, l, row)
-        if l == 0 and source.sparse:
-            sparse_affine(source, order, start + row, rows, layer.fan_out, params, layer.coef,
-                          params, bias, work, z)
+        if l == 0 and plan.sparse.used:
+            compress(&plan.sparse, source, order, start, row, row + rows, work)
+            x = compressed_rows(&plan.sparse, source, work)
+            sparse_affine(&plan.sparse, &x, row, rows, layer.fan_in, layer.fan_out,
+                          params, layer.coef, params, bias, work, z, work, own + plan.compressed)
         elif layer.fan_out <= NARROW and l > 0:
             affine_narrow(rows, layer.fan_out, layer.fan_in,
                           work, output_offset(net, plan, l - 1, row), params, layer.coef,
@@ -261,7 +264,7 @@ cdef inline void rows_phase(
         rows = min(plan.block, last - row)
         y = plan.y + row * n
         weight = -1 if source.weight is NULL else plan.weight + row
-        if order is not NULL and not source.sparse:
+        if order is not NULL and not plan.sparse.used:
             gather_x(source, order, start + row, rows, work, plan.x + row * net.n_features)
         gather_targets(source, order, start + row, rows, work, y)
         if weight >= 0:
@@ -281,17 +284,17 @@ cdef inline void rows_phase(
 cdef inline void slab_gradient(
     const Net* net, const Plan* plan, const Source* source, const Py_ssize_t* order,
     Py_ssize_t start, Py_ssize_t rows, Py_ssize_t l, Py_ssize_t first, Py_ssize_t count,
+    const Compressed* columns, Py_ssize_t columns_first,
     floating[::1] work, Py_ssize_t own, floating[::1] grads, Py_ssize_t at, bint accumulate,
 ) noexcept nogil:
     """grads (count, fan_out) = [grads +] rows first..first+count of A.T D, A the input of the
-    layer. Layers of PACK_WIDTH and more find D packed."""
+    layer. Layers of PACK_WIDTH and more find D packed, compressed X its columns."""
     cdef const Layer* layer = &net.layers[l]
     cdef Py_ssize_t n = layer.fan_out, d = delta_offset(net, plan, l, 0), a_row, a_col
     cdef const floating* a
-    if l == 0 and source.sparse:
-        if not accumulate:
-            memset(&grads[at], 0, count * n * sizeof(floating))
-        sparse_coef_gradient(source, order, start, rows, n, work, d, grads, at)
+    if l == 0 and plan.sparse.used:
+        sparse_coef_gradient(&plan.sparse, columns, first - columns_first, count, rows, n,
+                             grads, at, accumulate, work, own + plan.compressed)
         return
     if is_narrow(layer, sizeof(floating)) and (l > 0 or order is not NULL):
         gemm_tn_narrow(
@@ -325,29 +328,42 @@ cdef inline void slabs_phase(
     cdef double* penalty = <double*>&work[plan.penalty]
     cdef const Layer* layer
     cdef bint packed
+    cdef Compressed x, columns
+    cdef Py_ssize_t columns_first = 0
     for l in range(net.n_layers):
         layer = &net.layers[l]
         n = layer.fan_out
         d = delta_offset(net, plan, l, 0)
-        per_slab = slab_rows(net, l, source.sparse)
-        packed = n < PACK_WIDTH or (l == 0 and source.sparse)
+        per_slab = slab_rows(net, l)
+        packed = n < PACK_WIDTH and not (l == 0 and plan.sparse.used)
         first = 0
         while first < layer.fan_in:
             count = min(per_slab, layer.fan_in - first)
             if share_first <= passed < share_last:
                 if not packed:
-                    pack_matrix(n, rows, work, d, n, False, work, own + plan.pack)
+                    if l == 0 and plan.sparse.used:
+                        # the columns of this thread's slabs
+                        columns_first = first
+                        x = compressed_rows(&plan.sparse, source, work)
+                        columns = transpose(
+                            &plan.sparse, &x, rows, first, min(
+                                layer.fan_in, first + ((share_last - passed - 1)
+                                                       // (per_slab * n) + 1) * per_slab),
+                            work, own + plan.compressed)
+                        pack_delta(&plan.sparse, rows, n, work, d, work, own + plan.compressed)
+                    else:
+                        pack_matrix(n, rows, work, d, n, False, work, own + plan.pack)
                     packed = True
                 at = layer.coef + first * n
                 if to_grads:
-                    slab_gradient(net, plan, source, order, start, rows, l, first, count, work,
-                                  own, grads, at, accumulate)
+                    slab_gradient(net, plan, source, order, start, rows, l, first, count,
+                                  &columns, columns_first, work, own, grads, at, accumulate)
                     if step is not NULL:
                         penalty[slab] = dot(&params[at], &params[at], count * n)
                         optimizer_step(step, count * n, alpha, scale, params, at, grads, at, state)
                 else:
-                    slab_gradient(net, plan, source, order, start, rows, l, first, count, work,
-                                  own, work, own + plan.slab, False)
+                    slab_gradient(net, plan, source, order, start, rows, l, first, count,
+                                  &columns, columns_first, work, own, work, own + plan.slab, False)
                     penalty[slab] = dot(&params[at], &params[at], count * n)
                     optimizer_step(step, count * n, alpha, scale, params, at,
                                    work, own + plan.slab, state)

@@ -33,8 +33,9 @@ cdef class Training:
     cdef plan_for(self, Py_ssize_t batch_size, int n_threads, size_t itemsize):
         cdef Py_ssize_t rows = max(1, min(batch_size, <Py_ssize_t>CHUNK_ROWS))
         self.n_threads = max(1, n_threads)
-        self.plan = plan_workspace(&self.layout.net, rows, self.n_threads, itemsize)
-        self.to_grads = batch_size > rows or self.data.source.sparse
+        self.plan = plan_workspace(
+            &self.layout.net, &self.data.source, rows, self.n_threads, itemsize)
+        self.to_grads = batch_size > rows
 
     cdef hold(self, params, grads, state, work):
         cdef void* at
@@ -83,7 +84,7 @@ cdef void train(
     cdef Plan* plan = &run.plan
     cdef Source* source = &run.data.source
     cdef Py_ssize_t own = plan.own + rank * plan.own_size
-    cdef Py_ssize_t n_slabs = count_slabs(net, source.sparse)
+    cdef Py_ssize_t n_slabs = count_slabs(net)
     cdef Py_ssize_t i, start, end = 0, at, rows, first, last, n_steps = 0, since_check = 0
     cdef double weight, loss, penalty
     # a division by outputs is scikit-learn's squared error, its gradient a plain sum
