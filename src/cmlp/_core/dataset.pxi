@@ -58,6 +58,8 @@ cdef class Dataset:
         self.source.sparse = True
         self.source.n_entries = indptr[X.shape[0]] - indptr[0]
         self.source.row_entries = np.diff(indptr).max()
+        if entries(&self.source, CHUNK_ROWS) > INT32_MAX:
+            raise ValueError("The rows of the sparse matrix X have too many entries.")
         self.source.wide_indices = indices.dtype == np.int64
         self.source.x = vector_address(data)
         if self.source.wide_indices:

@@ -15,6 +15,22 @@
 #define CMLP_SUMS 8
 #endif
 
+/* the first n elements of a vector, n fixed in a loop; the others are zero */
+#if defined(__AVX2__) && defined(__GNUC__) && !CMLP_MASKED && !defined(CMLP_NO_VECTOR_EXTENSIONS)
+#include <immintrin.h>
+CMLP_INLINE cmlp_vec_f32 cmlp_load_part_f32(const float *p, int n) {
+    const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    return (cmlp_vec_f32)_mm256_maskload_ps(p, _mm256_cmpgt_epi32(_mm256_set1_epi32(n), lane));
+}
+CMLP_INLINE cmlp_vec_f64 cmlp_load_part_f64(const double *p, int n) {
+    const __m256i lane = _mm256_setr_epi64x(0, 1, 2, 3);
+    return (cmlp_vec_f64)_mm256_maskload_pd(p, _mm256_cmpgt_epi64(_mm256_set1_epi64x(n), lane));
+}
+#else
+#define cmlp_load_part_f32 cmlp_load_n_f32
+#define cmlp_load_part_f64 cmlp_load_n_f64
+#endif
+
 #define CMLP_DEFINE_COMBINE(T, S, I, N)                                                           \
     /* out[g] (cols) = [out[g], or start] + sum_t x[t] b[index[t]] over                           \
      * first[g step] <= t < end[g step], where row i of b is at b + i * ldb. `vectors`, `terms`   \
@@ -36,7 +52,7 @@
             if (accumulate && t == stop) continue;                                                \
             CMLP_UNROLL for (int v = 0; v < vectors; v++) {                                       \
                 const ptrdiff_t at = v < vectors - 1 ? v * LANES : last;                          \
-                sums[0][v] = !from ? zero : partial ? cmlp_load_n_##S(from, cols)                 \
+                sums[0][v] = !from ? zero : partial ? cmlp_load_part_##S(from, cols)              \
                     : cmlp_load_##S(from + at);                                                   \
                 CMLP_UNROLL for (int u = 1; u < terms; u++) sums[u][v] = zero;                    \
             }                                                                                     \
@@ -45,7 +61,7 @@
                     const T *row = b + (ptrdiff_t)index[t + u] * ldb;                             \
                     CMLP_UNROLL for (int v = 0; v < vectors; v++)                                 \
                         sums[u][v] = cmlp_fma_##S(                                                \
-                            x[t + u], partial ? cmlp_load_n_##S(row, cols)                        \
+                            x[t + u], partial ? cmlp_load_part_##S(row, cols)                     \
                             : cmlp_load_##S(row + (v < vectors - 1 ? v * LANES : last)),          \
                             sums[u][v]);                                                          \
                 }                                                                                 \
@@ -54,7 +70,7 @@
                     const T *row = b + (ptrdiff_t)index[t] * ldb;                                 \
                     CMLP_UNROLL for (int v = 0; v < vectors; v++)                                 \
                         sums[0][v] = cmlp_fma_##S(                                                \
-                            x[t], partial ? cmlp_load_n_##S(row, cols)                            \
+                            x[t], partial ? cmlp_load_part_##S(row, cols)                         \
                             : cmlp_load_##S(row + (v < vectors - 1 ? v * LANES : last)),          \
                             sums[0][v]);                                                          \
                 }                                                                                 \
@@ -142,7 +158,7 @@ CMLP_INLINE int32_t cmlp_compress_f64(const double *row, int32_t n, int32_t firs
 }
 #else
 #define CMLP_DEFINE_COMPRESS(T, S)                                                                \
-    CMLP_INLINE int32_t cmlp_compress_##S(const T *row, int32_t n, int32_t first, T *values, int32_t *index) {   \
+    CMLP_INLINE int32_t cmlp_compress_##S(const T *row, int32_t n, int32_t first, T *values, int32_t *index) {\
         enum { GROUP = 32 / sizeof(T) };                                                          \
         int32_t count = 0, j = 0;                                                                 \
         for (; j + GROUP <= n; j += GROUP) {                                                      \
@@ -152,13 +168,13 @@ CMLP_INLINE int32_t cmlp_compress_f64(const double *row, int32_t n, int32_t firs
             if (!(bits[0] | bits[1] | bits[2] | bits[3])) continue;                               \
             for (int32_t k = 0; k < GROUP; k++) {                                                 \
                 values[count] = row[j + k];                                                       \
-                index[count] = first + j + k;                                                             \
+                index[count] = first + j + k;                                                     \
                 count += row[j + k] != 0;                                                         \
             }                                                                                     \
         }                                                                                         \
         for (; j < n; j++) {                                                                      \
             values[count] = row[j];                                                               \
-            index[count] = first + j;                                                                     \
+            index[count] = first + j;                                                             \
             count += row[j] != 0;                                                                 \
         }                                                                                         \
         return count;                                                                             \

@@ -30,6 +30,10 @@ cdef extern from "sparse.h" nogil:
     int32_t cmlp_compress_f32(const float*, int32_t, int32_t, float*, int32_t*)
     int32_t cmlp_compress_f64(const double*, int32_t, int32_t, double*, int32_t*)
 
+ctypedef fused column_index:
+    int32_t
+    int64_t
+
 cdef enum:
     MAX_PERCENT = 30           # of non-zeros, up to which dense rows are compressed
     SAMPLED_ROWS = 64          # of dense X, in which zeros are counted
@@ -38,7 +42,7 @@ cdef enum:
     PIECE_TERMS = 8            # non-zeros of a row in a piece: with fewer, sums in memory dominate
     PACK_WIDTH = 192           # B is packed from this many columns on: its strided rows alias
     PACK_USES = 4              # and if each of its rows is used so many times
-    ROWS_AHEAD = 2             # dense rows asked for before they are compressed, and
+    ROWS_AHEAD = 1             # dense rows asked for before they are compressed, and
     LINES_AHEAD = 4            # cache lines of a row of X asked for before it is needed
     LINE_BYTES = 64
 
@@ -163,7 +167,7 @@ cdef inline SparsePlan plan_sparse(
 
     plan.column_starts = 0
     plan.column_next = aligned(<Py_ssize_t>(longs * (k * plan.column_pieces + 1)) + 1)
-    plan.column_values = plan.column_next + aligned(<Py_ssize_t>(longs * k) + 1)
+    plan.column_values = plan.column_next + aligned(k // shorts + 1)
     plan.column_indices = plan.column_values + aligned(room)
     plan.pack = plan.column_indices + aligned(room // shorts + 1)
     plan.own_size = plan.pack + aligned(max(
@@ -266,6 +270,34 @@ cdef inline void drop_zeros(
             ends[piece] = at
 
 
+cdef inline void count_columns(
+    const column_index* indices, Py_ssize_t n_entries, Py_ssize_t first, Py_ssize_t n,
+    int32_t* counts,
+) noexcept nogil:
+    """counts[j] += entries in column first + j, for n columns"""
+    cdef Py_ssize_t t, j
+    for t in range(n_entries):
+        j = indices[t] - first
+        if 0 <= j < n:
+            counts[j] += 1
+
+
+cdef inline void deal_out(
+    const column_index* indices, const floating* values, Py_ssize_t n_entries, int32_t row,
+    Py_ssize_t first, Py_ssize_t n, int32_t* next, floating* to_values, int32_t* to_rows,
+) noexcept nogil:
+    """Put the entries of a row where the next one of their columns goes."""
+    cdef Py_ssize_t t, j
+    cdef int32_t at
+    for t in range(n_entries):
+        j = indices[t] - first
+        if 0 <= j < n:
+            at = next[j]
+            next[j] = at + 1
+            to_values[at] = values[t]
+            to_rows[at] = row
+
+
 cdef inline Compressed transpose(
     const SparsePlan* plan, const Compressed* x, Py_ssize_t rows, Py_ssize_t first,
     Py_ssize_t last, floating[::1] work, Py_ssize_t own,
@@ -276,23 +308,27 @@ cdef inline Compressed transpose(
     cdef floating* values = &work[own + plan.column_values]
     cdef int32_t* indices = <int32_t*>&work[own + plan.column_indices]
     cdef int64_t* starts = <int64_t*>&work[own + plan.column_starts]
-    cdef int64_t* next = <int64_t*>&work[own + plan.column_next]
+    cdef int32_t* next = <int32_t*>&work[own + plan.column_next]
     cdef const floating* from_values = <const floating*>x.values
-    cdef int64_t t, at, count, total = 0
-    cdef Py_ssize_t i, j, piece, n_pieces = plan.column_pieces, n = last - first
-    cdef Py_ssize_t height = (rows + n_pieces - 1) // n_pieces
+    cdef const int32_t* short_indices = <const int32_t*>x.indices
+    cdef const int64_t* wide_indices = <const int64_t*>x.indices
+    cdef int32_t count, total = 0
+    cdef Py_ssize_t i, j, piece, at, n_entries, n = last - first
+    cdef Py_ssize_t n_pieces = plan.column_pieces, height = (rows + n_pieces - 1) // n_pieces
     columns.values = values
     columns.indices = indices
     columns.wide = False
     columns.begins = starts
     columns.ends = starts + 1
     columns.pieces = n_pieces
-    memset(next, 0, n * sizeof(int64_t))
-    for i in range(rows * x.pieces):
-        for t in range(x.begins[i], x.ends[i]):
-            j = index_at(x.indices, x.wide, t) - first
-            if 0 <= j < n:
-                next[j] += 1
+    memset(next, 0, n * sizeof(int32_t))
+    for i in range(rows):
+        at = x.begins[i * x.pieces]            # the pieces of a row follow one another
+        n_entries = x.ends[(i + 1) * x.pieces - 1] - at
+        if x.wide:
+            count_columns(wide_indices + at, n_entries, first, n, next)
+        else:
+            count_columns(short_indices + at, n_entries, first, n, next)
     for j in range(n):
         count = next[j]
         next[j] = total
@@ -300,15 +336,15 @@ cdef inline Compressed transpose(
     for piece in range(n_pieces):
         for j in range(n):
             starts[j * n_pieces + piece] = next[j]
-        for i in range(min(rows, piece * height) * x.pieces,
-                       min(rows, (piece + 1) * height) * x.pieces):
-            for t in range(x.begins[i], x.ends[i]):
-                j = index_at(x.indices, x.wide, t) - first
-                if 0 <= j < n:
-                    at = next[j]
-                    next[j] = at + 1
-                    values[at] = from_values[t]
-                    indices[at] = <int32_t>(i // x.pieces)
+        for i in range(min(rows, piece * height), min(rows, (piece + 1) * height)):
+            at = x.begins[i * x.pieces]
+            n_entries = x.ends[(i + 1) * x.pieces - 1] - at
+            if x.wide:
+                deal_out(wide_indices + at, from_values + at, n_entries, <int32_t>i, first, n,
+                         next, values, indices)
+            else:
+                deal_out(short_indices + at, from_values + at, n_entries, <int32_t>i, first, n,
+                         next, values, indices)
     starts[n * n_pieces] = total
     return columns
 

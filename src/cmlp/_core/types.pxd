@@ -39,7 +39,7 @@ cdef struct SparsePlan:
     Py_ssize_t indices         # int32
     Py_ssize_t end
     Py_ssize_t column_starts   # int64
-    Py_ssize_t column_next     # int64
+    Py_ssize_t column_next     # int32
     Py_ssize_t column_values
     Py_ssize_t column_indices  # int32
     Py_ssize_t pack            # the packed right operand
