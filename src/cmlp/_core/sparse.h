@@ -8,7 +8,7 @@
 #include <string.h>
 #include "tile.h"
 
-/* vectors of one row of the result that are summed at once: with 512 bits there are 32 registers */
+/* vectors of a row of the result that are summed at once: with 512 bits there are 32 registers */
 #if CMLP_VECTOR_BYTES == 64
 #define CMLP_SUMS 16
 #else
@@ -127,8 +127,10 @@ CMLP_DEFINE_COMBINE(double, f64, int64_t, _wide)
  * given; returns how many. Up to CMLP_SPILL elements behind them are overwritten. */
 #define CMLP_SPILL 16
 #if defined(__AVX512F__) && defined(__AVX512VL__) && CMLP_MASKED
-CMLP_INLINE int32_t cmlp_compress_f32(const float *row, int32_t n, int32_t first, float *values, int32_t *index) {
-    __m512i at = _mm512_add_epi32(_mm512_set1_epi32(first), _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15));
+CMLP_INLINE int32_t cmlp_compress_f32(
+    const float *row, int32_t n, int32_t first, float *values, int32_t *index) {
+    const __m512i lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    __m512i at = _mm512_add_epi32(_mm512_set1_epi32(first), lane);
     int32_t count = 0;
     for (int32_t j = 0; j < n; j += 16) {
         __mmask16 some = n - j >= 16 ? 0xffff : (__mmask16)((1u << (n - j)) - 1);
@@ -142,8 +144,10 @@ CMLP_INLINE int32_t cmlp_compress_f32(const float *row, int32_t n, int32_t first
     }
     return count;
 }
-CMLP_INLINE int32_t cmlp_compress_f64(const double *row, int32_t n, int32_t first, double *values, int32_t *index) {
-    __m256i at = _mm256_add_epi32(_mm256_set1_epi32(first), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+CMLP_INLINE int32_t cmlp_compress_f64(
+    const double *row, int32_t n, int32_t first, double *values, int32_t *index) {
+    const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    __m256i at = _mm256_add_epi32(_mm256_set1_epi32(first), lane);
     int32_t count = 0;
     for (int32_t j = 0; j < n; j += 8) {
         __mmask8 some = n - j >= 8 ? 0xff : (__mmask8)((1u << (n - j)) - 1);
@@ -158,7 +162,8 @@ CMLP_INLINE int32_t cmlp_compress_f64(const double *row, int32_t n, int32_t firs
 }
 #else
 #define CMLP_DEFINE_COMPRESS(T, S)                                                                \
-    CMLP_INLINE int32_t cmlp_compress_##S(const T *row, int32_t n, int32_t first, T *values, int32_t *index) {\
+    CMLP_INLINE int32_t cmlp_compress_##S(                                                        \
+        const T *row, int32_t n, int32_t first, T *values, int32_t *index) {                      \
         enum { GROUP = 32 / sizeof(T) };                                                          \
         int32_t count = 0, j = 0;                                                                 \
         for (; j + GROUP <= n; j += GROUP) {                                                      \

@@ -35,7 +35,11 @@ ctypedef fused column_index:
     int64_t
 
 cdef enum:
-    MAX_PERCENT = 30           # of non-zeros, up to which dense rows are compressed
+    # dense rows are compressed up to MAX_PERCENT of non-zeros, up to half of that where a row of
+    # weights has HALF_BYTES: below, the work on an entry itself counts (see docs/performance.md)
+    MAX_PERCENT = 40
+    HALF_BYTES = 80            # with vectors of 64 bytes
+    HALF_BYTES_NARROW = 200    # with others, for which rows are compressed one by one
     SAMPLED_ROWS = 64          # of dense X, in which zeros are counted
     FEWEST_ROWS = 16           # of dense X, for counting to pay
     PIECE_BYTES = 49152        # of the dense matrix that one pass reads: about L1
@@ -86,12 +90,14 @@ cdef inline double density(const Source* source, floating* tag) noexcept nogil:
 
 
 cdef inline bint drops_zeros(
-    const Source* source, Py_ssize_t rows, Py_ssize_t n,
+    const Source* source, Py_ssize_t rows, Py_ssize_t n, size_t itemsize,
 ) noexcept nogil:
     """Whether batches of so many rows are compressed for a first layer of n units."""
+    cdef double row_bytes = <double>n * <double>itemsize
+    cdef double half = HALF_BYTES if VECTOR_BYTES == 64 else HALF_BYTES_NARROW
     if source.sparse:
         return True
-    return (rows > 1 and 100 * source.density <= MAX_PERCENT
+    return (rows > 1 and 100 * source.density <= MAX_PERCENT * row_bytes / (row_bytes + half)
             and source.n_features <= INT32_MAX - SPILL)
 
 
@@ -144,7 +150,7 @@ cdef inline SparsePlan plan_sparse(
     cdef double longs = 8.0 / <double>itemsize
     memset(&plan, 0, sizeof(plan))
     plan.end = at
-    if not drops_zeros(source, rows, n):
+    if not drops_zeros(source, rows, n, itemsize):
         return plan
     plan.used = True
     room = entries(source, rows)
