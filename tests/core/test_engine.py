@@ -341,9 +341,7 @@ class TestTrainEpoch:
         order = np.random.default_rng(0).permutation(1600)
         arguments = problem.epoch_arguments("adam", batch_size, order, 0.1)
         again = problem.epoch_arguments("adam", batch_size, order, 0.1)
-        again["work"] = problem.layout.workspace(
-            batch_size, dtype, n_threads, data=problem.data
-        )
+        again["work"] = problem.layout.workspace(batch_size, dtype, n_threads, data=problem.data)
         for _ in range(2):
             loss = engine.train_epoch(*arguments.values())
             assert engine.train_epoch(*again.values(), n_threads) == loss
@@ -353,7 +351,9 @@ class TestTrainEpoch:
 
         grads, again = np.empty((2, len(problem.params)), dtype)
         first = problem.layout, problem.data, 0.1, problem.params
-        loss = engine.loss_and_gradient(*first, grads, problem.layout.workspace(1600, dtype, data=problem.data))
+        loss = engine.loss_and_gradient(
+            *first, grads, problem.layout.workspace(1600, dtype, data=problem.data)
+        )
         work = problem.layout.workspace(1600, dtype, n_threads, data=problem.data)
         assert engine.loss_and_gradient(*first, again, work, n_threads) == loss
         np.testing.assert_array_equal(grads, again)

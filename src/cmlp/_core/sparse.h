@@ -33,57 +33,36 @@ CMLP_INLINE cmlp_vec_f64 cmlp_load_part_f64(const double *p, int n) {
 
 #define CMLP_DEFINE_COMBINE(T, S, I, N)                                                           \
     /* out[g] (cols) = [out[g], or start] + sum_t x[t] b[index[t]] over                           \
-     * first[g step] <= t < end[g step], where row i of b is at b + i * ldb. `vectors`, `terms`   \
-     * (so many sums apart, lest a narrow row be one chain of FMAs) and `partial` are constants at\
-     * every call. The last vector overlaps the one before; a row narrower than a vector (partial)\
-     * is masked. */                                                                              \
+     * first[g step] <= t < end[g step], where row i of b is at b + i * ldb. Each element is one  \
+     * chain of multiply-adds, so that leaving out terms that are zero changes no bit of it.      \
+     * `vectors` and `partial` are constants at every call. The last vector overlaps the one      \
+     * before; a row narrower than a vector (partial) is masked. */                               \
     CMLP_INLINE void cmlp_combine_fixed_##S##N(                                                   \
-        const int vectors, const int terms, const int partial, int cols, ptrdiff_t groups,        \
+        const int vectors, const int partial, int cols, ptrdiff_t groups,                         \
         const int64_t *first, const int64_t *end, ptrdiff_t step, const T *x, const I *index,     \
         const T *b, ptrdiff_t ldb, T *out, ptrdiff_t ldout, const T *start, int accumulate) {     \
         enum { LANES = CMLP_VECTOR_BYTES / sizeof(T) };                                           \
         const ptrdiff_t last = partial ? 0 : cols - LANES;                                        \
-        const cmlp_vec_##S zero = cmlp_load_##S(cmlp_zeros_##S);                                  \
         for (ptrdiff_t g = 0; g < groups; g++, out += ldout) {                                    \
-            cmlp_vec_##S sums[4][CMLP_SUMS];                                                      \
+            cmlp_vec_##S sums[CMLP_SUMS];                                                         \
             const T *from = accumulate ? out : start;                                             \
             int64_t t = first[g * step];                                                          \
             const int64_t stop = end[g * step];                                                   \
             if (accumulate && t == stop) continue;                                                \
-            CMLP_UNROLL for (int v = 0; v < vectors; v++) {                                       \
-                const ptrdiff_t at = v < vectors - 1 ? v * LANES : last;                          \
-                sums[0][v] = !from ? zero : partial ? cmlp_load_part_##S(from, cols)              \
-                    : cmlp_load_##S(from + at);                                                   \
-                CMLP_UNROLL for (int u = 1; u < terms; u++) sums[u][v] = zero;                    \
+            CMLP_UNROLL for (int v = 0; v < vectors; v++)                                         \
+                sums[v] = !from ? cmlp_load_##S(cmlp_zeros_##S)                                   \
+                    : partial ? cmlp_load_part_##S(from, cols)                                    \
+                    : cmlp_load_##S(from + (v < vectors - 1 ? v * LANES : last));                 \
+            for (; t < stop; t++) {                                                               \
+                const T *row = b + (ptrdiff_t)index[t] * ldb;                                     \
+                CMLP_UNROLL for (int v = 0; v < vectors; v++)                                     \
+                    sums[v] = cmlp_fma_##S(                                                       \
+                        x[t], partial ? cmlp_load_part_##S(row, cols)                             \
+                        : cmlp_load_##S(row + (v < vectors - 1 ? v * LANES : last)), sums[v]);    \
             }                                                                                     \
-            for (; t + terms <= stop; t += terms)                                                 \
-                CMLP_UNROLL for (int u = 0; u < terms; u++) {                                     \
-                    const T *row = b + (ptrdiff_t)index[t + u] * ldb;                             \
-                    CMLP_UNROLL for (int v = 0; v < vectors; v++)                                 \
-                        sums[u][v] = cmlp_fma_##S(                                                \
-                            x[t + u], partial ? cmlp_load_part_##S(row, cols)                     \
-                            : cmlp_load_##S(row + (v < vectors - 1 ? v * LANES : last)),          \
-                            sums[u][v]);                                                          \
-                }                                                                                 \
-            if (terms > 1)                                                                        \
-                for (; t < stop; t++) {                                                           \
-                    const T *row = b + (ptrdiff_t)index[t] * ldb;                                 \
-                    CMLP_UNROLL for (int v = 0; v < vectors; v++)                                 \
-                        sums[0][v] = cmlp_fma_##S(                                                \
-                            x[t], partial ? cmlp_load_part_##S(row, cols)                         \
-                            : cmlp_load_##S(row + (v < vectors - 1 ? v * LANES : last)),          \
-                            sums[0][v]);                                                          \
-                }                                                                                 \
             CMLP_UNROLL for (int v = 0; v < vectors; v++) {                                       \
-                if (terms > 2) {                                                                  \
-                    sums[0][v] = cmlp_add_##S(sums[0][v], sums[1][v]);                            \
-                    sums[2][v] = cmlp_add_##S(sums[2][v], sums[3][v]);                            \
-                    sums[0][v] = cmlp_add_##S(sums[0][v], sums[2][v]);                            \
-                } else if (terms > 1) {                                                           \
-                    sums[0][v] = cmlp_add_##S(sums[0][v], sums[1][v]);                            \
-                }                                                                                 \
-                if (partial) cmlp_store_n_##S(out, sums[0][v], cols);                             \
-                else cmlp_store_##S(out + (v < vectors - 1 ? v * LANES : last), sums[0][v]);      \
+                if (partial) cmlp_store_n_##S(out, sums[v], cols);                                \
+                else cmlp_store_##S(out + (v < vectors - 1 ? v * LANES : last), sums[v]);         \
             }                                                                                     \
         }                                                                                         \
     }                                                                                             \
@@ -94,30 +73,30 @@ CMLP_INLINE cmlp_vec_f64 cmlp_load_part_f64(const double *p, int n) {
         const T *start, int accumulate) {                                                         \
         enum { LANES = CMLP_VECTOR_BYTES / sizeof(T) };                                           \
         switch (cols < LANES ? 0 : (cols + LANES - 1) / LANES) {                                  \
-            CMLP_COMBINE_CASE(S, N, 0, 1, 4) CMLP_COMBINE_CASE(S, N, 1, 1, 4)                     \
-            CMLP_COMBINE_CASE(S, N, 2, 2, 4) CMLP_COMBINE_CASE(S, N, 3, 3, 2)                     \
-            CMLP_COMBINE_CASE(S, N, 4, 4, 2) CMLP_COMBINE_CASE(S, N, 5, 5, 2)                     \
-            CMLP_COMBINE_CASE(S, N, 6, 6, 1) CMLP_COMBINE_CASE(S, N, 7, 7, 1)                     \
-            CMLP_COMBINE_CASE(S, N, 8, 8, 1) CMLP_COMBINE_CASES_9_16(S, N)                        \
+            CMLP_COMBINE_CASE(S, N, 0, 1) CMLP_COMBINE_CASE(S, N, 1, 1)                           \
+            CMLP_COMBINE_CASE(S, N, 2, 2) CMLP_COMBINE_CASE(S, N, 3, 3)                           \
+            CMLP_COMBINE_CASE(S, N, 4, 4) CMLP_COMBINE_CASE(S, N, 5, 5)                           \
+            CMLP_COMBINE_CASE(S, N, 6, 6) CMLP_COMBINE_CASE(S, N, 7, 7)                           \
+            CMLP_COMBINE_CASE(S, N, 8, 8) CMLP_COMBINE_CASES_9_16(S, N)                           \
         }                                                                                         \
     }
 
-#define CMLP_COMBINE_CASE(S, N, which, vectors, terms)                                            \
+#define CMLP_COMBINE_CASE(S, N, which, vectors)                                                   \
     case which:                                                                                   \
-        cmlp_combine_fixed_##S##N(vectors, terms, which == 0, cols, groups, first, end, step, x,  \
-                                  index, b, ldb, out, ldout, start, accumulate);                  \
+        cmlp_combine_fixed_##S##N(vectors, which == 0, cols, groups, first, end, step, x, index,  \
+                                  b, ldb, out, ldout, start, accumulate);                         \
         break;
 #if CMLP_SUMS == 16
 #define CMLP_COMBINE_CASES_9_16(S, N)                                                             \
-    CMLP_COMBINE_CASE(S, N, 9, 9, 1) CMLP_COMBINE_CASE(S, N, 10, 10, 1)                           \
-    CMLP_COMBINE_CASE(S, N, 11, 11, 1) CMLP_COMBINE_CASE(S, N, 12, 12, 1)                         \
-    CMLP_COMBINE_CASE(S, N, 13, 13, 1) CMLP_COMBINE_CASE(S, N, 14, 14, 1)                         \
-    CMLP_COMBINE_CASE(S, N, 15, 15, 1) CMLP_COMBINE_CASE(S, N, 16, 16, 1)
+    CMLP_COMBINE_CASE(S, N, 9, 9) CMLP_COMBINE_CASE(S, N, 10, 10)                                 \
+    CMLP_COMBINE_CASE(S, N, 11, 11) CMLP_COMBINE_CASE(S, N, 12, 12)                               \
+    CMLP_COMBINE_CASE(S, N, 13, 13) CMLP_COMBINE_CASE(S, N, 14, 14)                               \
+    CMLP_COMBINE_CASE(S, N, 15, 15) CMLP_COMBINE_CASE(S, N, 16, 16)
 #else
 #define CMLP_COMBINE_CASES_9_16(S, N)
 #endif
 
-/* column indices: int32, or int64 where CSR has them so */
+/* indices: int32, or int64 where CSR has them so */
 CMLP_DEFINE_COMBINE(float, f32, int32_t, )
 CMLP_DEFINE_COMBINE(double, f64, int32_t, )
 CMLP_DEFINE_COMBINE(float, f32, int64_t, _wide)

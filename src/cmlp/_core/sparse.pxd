@@ -1,8 +1,9 @@
 # Rows of X without their zeros: how they are compressed, turned into columns, and multiplied.
-# CSR comes so and is read in place; dense rows with many zeros are compressed batch by batch.
+# CSR comes so and is read in place; dense rows with many zeros are compressed batch by batch,
+# which changes no bit of any finite result.
 #
 # Both products of a layer with such rows are the same kernel, sums of rows of a dense matrix:
-# Z[i] = sum_j x_ij B[j] over the non-zeros of row i, G[j] = sum_i x_ij D[i] over those of column j.
+# Z[i] = sum_j x_ij B[j] over the non-zeros of row i, G[j] = sum_i x_ij D[i] of column j.
 
 from cython cimport floating
 from libc.stdint cimport INT32_MAX, int32_t, int64_t

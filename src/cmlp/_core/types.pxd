@@ -26,8 +26,9 @@ cdef struct Net:
     bint canonical             # dL/dz of the output layer is prediction - target
     bint any_needs_z
 
-# Where rows of X without their zeros lie in the workspace: offsets in elements of its dtype, although
-# some arrays are of integers. Those of columns and pack are relative to what a thread has of its own.
+# Where rows of X without their zeros lie in the workspace: offsets in elements of its dtype,
+# although some arrays are of integers. Those of columns and pack are relative to what a thread
+# has of its own.
 cdef struct SparsePlan:
     bint used                  # else X is dense and stays so
     Py_ssize_t row_pieces      # each row is summed in so many pieces
