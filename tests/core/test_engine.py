@@ -50,7 +50,7 @@ class Problem:
         if not fit_intercept:
             self.params[n_coefs:] = 0
         X = rng.normal(size=(n_samples, units[0])).astype(dtype)
-        X[rng.random(X.shape) < 0.3] = 0
+        X[rng.random(X.shape) < (0.95 if storage == "mostly zeros" else 0.3)] = 0
         y = rng.normal(size=(n_samples, units[-1]))
         if loaded.LOSSES[loss]["domain"] == "non-negative":
             y = rng.poisson(2, size=y.shape)
@@ -66,6 +66,7 @@ class Problem:
             "fortran": lambda: np.asfortranarray(X),
             "negative": lambda: np.ascontiguousarray(X[::-1, ::-1])[::-1, ::-1],
             "csr": lambda: sp.csr_matrix(X),
+            "mostly zeros": lambda: X,
             "csr64": lambda: self.long_indices(sp.csr_matrix(X)),
         }[storage]()
         for array in (X, self.y, self.weight):
@@ -323,7 +324,7 @@ class TestTrainEpoch:
             problem.check_epochs("sgd", batch_size, orders)
 
     @pytest.mark.parametrize("n_threads", [2, 3, 7])
-    @pytest.mark.parametrize("storage", ["dense", "csr"])
+    @pytest.mark.parametrize("storage", ["dense", "csr", "mostly zeros"])
     @pytest.mark.parametrize(
         ("units", "batch_size"),
         [((7, 5, 4, 3), 9), ((100, 60, 3), 200), ((30, 200, 250, 10), 64), ((5, 40, 2), 1500)],
@@ -351,9 +352,8 @@ class TestTrainEpoch:
 
         grads, again = np.empty((2, len(problem.params)), dtype)
         first = problem.layout, problem.data, 0.1, problem.params
-        loss = engine.loss_and_gradient(
-            *first, grads, problem.layout.workspace(1600, dtype, data=problem.data)
-        )
+        work = problem.layout.workspace(1600, dtype, data=problem.data)
+        loss = engine.loss_and_gradient(*first, grads, work)
         work = problem.layout.workspace(1600, dtype, n_threads, data=problem.data)
         assert engine.loss_and_gradient(*first, again, work, n_threads) == loss
         np.testing.assert_array_equal(grads, again)
@@ -365,13 +365,9 @@ class TestTrainEpoch:
             engine.predict(problem.layout, data, problem.params, work, p, n)
         np.testing.assert_array_equal(out, again)
         for rows in (1, 2, 700):
-            engine.predict(
-                problem.layout,
-                engine.Dataset(problem.X[:rows]),
-                problem.params,
-                problem.layout.workspace(rows, dtype),
-                again[:rows],
-            )
+            data = engine.Dataset(problem.X[:rows])
+            work = problem.layout.workspace(rows, dtype, data=data)
+            engine.predict(problem.layout, data, problem.params, work, again[:rows])
         np.testing.assert_array_equal(out, again)
 
     def test_batches_without_weight_are_passed_over(self, engine, dtype):

@@ -1,5 +1,5 @@
-"""The products with rows without zeros, CSR or compressed from dense rows, against NumPy; and whole
-networks on them against the dense path and scikit-learn."""
+"""The products with rows without zeros, CSR or compressed from dense rows, against NumPy; and
+whole networks on them against the twin and scikit-learn."""
 
 import numpy as np
 import pytest
@@ -134,6 +134,20 @@ class TestProducts:
         out = np.empty((2, 1), dtype=dtype)
         engine.affine(engine.Dataset(np.zeros_like(X)), coef, None, out, None, True)
         assert_array_equal(out, 0)
+
+    @pytest.mark.parametrize("n", [1, 7, 33, 100, 300])
+    @pytest.mark.parametrize("rows", [5, 200])
+    def test_the_bits_of_the_dense_products(self, engine, dtype, n, rows):
+        dense = mostly_zero(12, (rows, 90), dtype)
+        data = engine.Dataset(dense)
+        coef, bias = normal(0, (90, n), dtype), normal(1, n, dtype)
+        delta = normal(2, (rows, n), dtype)
+        out, grad = np.empty((2, rows, n), dtype), np.empty((2, 90, n), dtype)
+        for skip_zeros in (False, True):
+            engine.affine(data, coef, bias, out[int(skip_zeros)], None, skip_zeros)
+            engine.coef_gradient(data, delta, grad[int(skip_zeros)], None, skip_zeros)
+        assert_array_equal(*out)
+        assert_array_equal(*grad)
 
 
 class TestNetworks:
