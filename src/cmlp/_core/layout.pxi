@@ -124,9 +124,7 @@ cdef class Layout:
         cdef Py_ssize_t rows = max(1, min(batch_size, <Py_ssize_t>CHUNK_ROWS))
         cdef cnp.dtype wanted = np.dtype(dtype)
         cdef Py_ssize_t itemsize = cnp.PyDataType_ELSIZE(wanted)
-        cdef cnp.npy_intp size, with_margin
-        cdef cnp.ndarray raw
-        cdef Py_ssize_t skip
+        cdef Py_ssize_t size
         cdef Source dense
         memset(&dense, 0, sizeof(dense))
         dense.density = 1
@@ -135,8 +133,14 @@ cdef class Layout:
         size = plan_workspace(&self.net, source, rows, 1 if each else n_threads, itemsize).size
         if each:
             size *= n_threads
-        with_margin = size + 64 // itemsize
-        raw = cnp.PyArray_EMPTY(1, &with_margin, wanted.type_num, 0)
-        skip = -<Py_ssize_t>cnp.PyArray_DATA(raw) % 64
-        skip = (skip + 64) % 64 // itemsize    # C rounds towards zero
-        return raw[skip:skip + size]
+        return aligned_vector(size, wanted)
+
+
+cdef aligned_vector(Py_ssize_t size, cnp.dtype dtype):
+    """An uninitialised array of float32 or float64, aligned to 64 bytes."""
+    cdef Py_ssize_t itemsize = cnp.PyDataType_ELSIZE(dtype)
+    cdef cnp.npy_intp with_margin = size + 64 // itemsize
+    cdef cnp.ndarray raw = cnp.PyArray_EMPTY(1, &with_margin, dtype.type_num, 0)
+    cdef Py_ssize_t skip = -<Py_ssize_t>cnp.PyArray_DATA(raw) % 64
+    skip = (skip + 64) % 64 // itemsize    # C rounds towards zero
+    return raw[skip:skip + size]

@@ -240,6 +240,7 @@ cdef class Predictor:
 
     def __cinit__(self, Layout layout not None, vector, dict lists, dict values, tuple absent):
         cdef Py_ssize_t itemsize = vector.dtype.itemsize
+        cdef Source dense
         if vector.size != layout.net.n_params:
             raise ValueError("The parameter vector does not fit the network.")
         self.layout = layout
@@ -247,8 +248,10 @@ cdef class Predictor:
         self.values = list(values.items())
         self.absent = absent
         self.kept_rows = 1
+        memset(&dense, 0, sizeof(dense))
+        dense.density = 1
         while self.kept_rows < PREDICT_ROWS and itemsize * plan_workspace(
-                &layout.net, 2 * self.kept_rows, 1, itemsize).size <= KEPT_WORKSPACE_BYTES:
+                &layout.net, &dense, 2 * self.kept_rows, 1, itemsize).size <= KEPT_WORKSPACE_BYTES:
             self.kept_rows *= 2
         work = layout.workspace(self.kept_rows, vector.dtype)
         if vector.dtype == np.float32:
@@ -309,14 +312,15 @@ cdef class Predictor:
         return out if done else None
 
     cdef bint fill(
-        self, const Source* source, const floating[::1] params, floating[::1] kept, floating* out,
+        self, Source* source, const floating[::1] params, floating[::1] kept, floating* out,
     ) except *:
         cdef Net* net = &self.layout.net
         cdef Py_ssize_t n = source.n_samples
+        count_zeros(source, sizeof(floating))
         cdef Plan plan = plan_workspace(
-            net, max(1, min(n, <Py_ssize_t>PREDICT_ROWS)), 1, sizeof(floating))
+            net, source, max(1, min(n, <Py_ssize_t>PREDICT_ROWS)), 1, sizeof(floating))
         cdef bint done
-        cdef bint use_kept = n <= self.kept_rows \
+        cdef bint use_kept = plan.size <= kept.shape[0] \
             and PyThread_acquire_lock(self.kept_in_use, NOWAIT_LOCK)
         cdef floating[::1] work
         if use_kept:
@@ -327,9 +331,8 @@ cdef class Predictor:
                     done = predict_rows(net, source, &plan, 0, n, params, kept, 0, out, True)
             PyThread_release_lock(self.kept_in_use)
         else:
-            work = self.layout.workspace(
-                min(source.n_samples, <Py_ssize_t>PREDICT_ROWS),
-                np.float32 if floating is float else np.float64)
+            work = aligned_vector(
+                plan.size, np.dtype(np.float32 if floating is float else np.float64))
             with nogil:
                 done = predict_rows(net, source, &plan, 0, n, params, work, 0, out, True)
         return done
