@@ -7,6 +7,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import joblib
@@ -16,74 +17,105 @@ import pytest
 VALUES = np.random.RandomState(0).uniform(-1, 1, 6400)
 BLOCKS = 64
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+may_fork = pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
 
 
-def sum_is_right(engine, n_threads, repeats=1):
-    """Whether every thread that ran found the sum; in other processes too."""
-    totals, n_run = engine.pool_sum(VALUES, BLOCKS, n_threads, repeats)
-    expected, _ = engine.pool_sum(VALUES, BLOCKS, 1, repeats)
-    return 1 <= n_run <= n_threads and (totals[:n_run] == expected[0]).all()
+def sum_is_right(engine, n_threads, n_phases=2):
+    """Whether all totals are those of one thread, bit by bit; in other processes too."""
+    totals, ranks, n_run = engine.pool_sum(VALUES, BLOCKS, n_threads, n_phases)
+    expected, _, _ = engine.pool_sum(VALUES, BLOCKS, 1, n_phases)
+    return (
+        1 <= n_run <= n_threads
+        and (totals == expected[0]).all()
+        and set(ranks) <= set(range(n_run))
+    )
 
 
 def sum_is_right_in_loaded_engine(n_threads):
     from cmlp._core import engine
 
-    return sum_is_right(engine, n_threads, repeats=5)
+    return sum_is_right(engine, n_threads, n_phases=10)
+
+
+def threads_of(engine, n_threads):
+    return engine.pool_sum(VALUES, BLOCKS, n_threads)[2]
 
 
 @pytest.mark.parametrize("n_threads", [1, 2, 3, 4, 9])
-def test_all_threads_run_and_agree(engine, n_threads):
-    totals, n_run = engine.pool_sum(VALUES, BLOCKS, n_threads)
+def test_totals_do_not_depend_on_the_threads(engine, n_threads):
+    totals, _, n_run = engine.pool_sum(VALUES, BLOCKS, n_threads)
     assert n_run == n_threads
     np.testing.assert_allclose(totals, VALUES.sum(), rtol=1e-12)
-    assert (totals == totals[0]).all()
+    assert sum_is_right(engine, n_threads)
+
+
+@pytest.mark.parametrize("n_threads", [2, 3])
+def test_threads_share_the_pieces(engine, n_threads):
+    values = np.ones(BLOCKS * 10_000)
+    deadline = time.monotonic() + 60
+    seen = set()
+    while seen != set(range(n_threads)) and time.monotonic() < deadline:
+        seen |= set(engine.pool_sum(values, BLOCKS, n_threads, 20)[1])
+    assert seen == set(range(n_threads))
 
 
 @pytest.mark.parametrize("n_threads", [2, 3, 4])
-def test_many_barriers_and_many_jobs(engine, n_threads):
-    assert sum_is_right(engine, n_threads, repeats=3000)
+def test_many_phases_and_many_jobs(engine, n_threads):
+    assert sum_is_right(engine, n_threads, n_phases=6000)
     for _ in range(300):
         assert sum_is_right(engine, n_threads)
 
 
+def test_phases_of_one_piece_and_no_phase(engine):
+    for n_phases in range(0, 40, 2):
+        totals, _, n_run = engine.pool_sum(VALUES, 1, 3, n_phases)
+        assert n_run == 3
+        if n_phases:
+            np.testing.assert_allclose(totals, (n_phases - 1) * VALUES.sum(), rtol=1e-12)
+
+
 def test_number_of_threads_may_change(engine):
     for n_threads in [4, 1, 2, 7, 2, 3, 1, 4]:
-        assert sum_is_right(engine, n_threads, repeats=10)
+        assert sum_is_right(engine, n_threads, n_phases=20)
 
 
 def test_more_threads_than_the_pool_holds(engine):
-    _, n_run = engine.pool_sum(VALUES, BLOCKS, 10_000)
-    assert 1 <= n_run <= 128
+    assert 1 <= threads_of(engine, 10_000) <= 128
+    assert sum_is_right(engine, 10_000, n_phases=20)
 
 
 def test_several_callers_at_once(engine):
     with ThreadPoolExecutor(6) as executor:
-        results = executor.map(lambda i: sum_is_right(engine, 2 + i % 3, 50), range(60))
+        results = executor.map(lambda i: sum_is_right(engine, 2 + i % 3, 100), range(60))
         assert all(results)
 
 
+def run_until_called(engine, function):
+    """Run a job until rank 0 took a piece of it and called the function once."""
+    results = []
+
+    def once():
+        if not results:
+            results.append(None)
+            results[0] = function()
+
+    while not results:
+        n_run = engine.pool_sum(VALUES, BLOCKS, 2, 200, once)[2]
+    return n_run, results[0]
+
+
 def test_a_second_caller_runs_alone(engine):
-    inside = []
+    def in_another_thread():
+        with ThreadPoolExecutor(1) as executor:
+            return executor.submit(threads_of, engine, 2).result()
 
-    def while_the_pool_is_busy():
-        if not inside:
-            thread = threading.Thread(
-                target=lambda: inside.append(engine.pool_sum(VALUES, BLOCKS, 2)[1])
-            )
-            thread.start()
-            thread.join()
-
-    _, n_run = engine.pool_sum(VALUES, BLOCKS, 2, 3, while_the_pool_is_busy)
-    assert (n_run, inside) == (2, [1])
-    assert engine.pool_sum(VALUES, BLOCKS, 2)[1] == 2
+    assert run_until_called(engine, in_another_thread) == (2, 1)
+    assert threads_of(engine, 2) == 2
 
 
 def test_a_job_within_a_job_runs_alone(engine):
-    inside = []
-    engine.pool_sum(
-        VALUES, BLOCKS, 2, 2, lambda: inside.append(engine.pool_sum(VALUES, BLOCKS, 2)[1])
-    )
-    assert inside == [1, 1]
+    assert run_until_called(engine, lambda: threads_of(engine, 2)) == (2, 1)
+    assert threads_of(engine, 2) == 2
 
 
 def in_fork(function, timeout=60):
@@ -104,68 +136,67 @@ def in_fork(function, timeout=60):
 
 
 @needs_fork
-@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
+@may_fork
 def test_after_fork(engine):
     assert sum_is_right(engine, 3)
-    assert in_fork(lambda: engine.pool_sum(VALUES, BLOCKS, 3)[1] == 3) == 0
-    assert in_fork(lambda: sum_is_right(engine, 4, repeats=100)) == 0
-    grandchild = lambda: in_fork(lambda: sum_is_right(engine, 2)) == 0  # noqa: E731
+    assert in_fork(lambda: threads_of(engine, 3) == 3) == 0
+    assert in_fork(lambda: sum_is_right(engine, 4, n_phases=200)) == 0
+
+    def grandchild():
+        return in_fork(lambda: sum_is_right(engine, 2)) == 0
+
     assert in_fork(lambda: sum_is_right(engine, 2) and grandchild()) == 0
-    assert engine.pool_sum(VALUES, BLOCKS, 3)[1] == 3
+    assert threads_of(engine, 3) == 3
 
 
 @needs_fork
-@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
+@may_fork
 def test_fork_while_another_thread_runs_a_job(engine):
     running, stop = threading.Event(), threading.Event()
 
     def work():
         while not stop.is_set():
-            engine.pool_sum(VALUES, BLOCKS, 2, 20, running.set)
+            engine.pool_sum(VALUES, BLOCKS, 2, 40, running.set)
 
     thread = threading.Thread(target=work)
     thread.start()
     running.wait()
     try:
         for _ in range(10):
-            assert in_fork(lambda: sum_is_right(engine, 3, repeats=10)) == 0
+            assert in_fork(lambda: sum_is_right(engine, 3, n_phases=20)) == 0
     finally:
         stop.set()
         thread.join()
-    assert engine.pool_sum(VALUES, BLOCKS, 2)[1] == 2
+    assert threads_of(engine, 2) == 2
 
 
 @needs_fork
-@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
+@may_fork
 def test_fork_within_a_job(engine):
     """As by a signal handler: the job of the child ends, and says that it is worth nothing."""
-    parent, codes = os.getpid(), []
+    parent = os.getpid()
 
-    def fork_once():
-        if not codes and os.getpid() == parent:
-            pid = os.fork()
-            if pid:
-                codes.append(pid)
-            else:
-                codes.append(0)
-                # the pool belongs to the job that lost its threads
-                if engine.pool_sum(VALUES, BLOCKS, 2)[1] != 1:
-                    os._exit(3)
+    def fork():
+        pid = os.fork()
+        # in the child the pool belongs to the job that lost its threads
+        if pid == 0 and threads_of(engine, 2) != 1:
+            os._exit(3)
+        return pid
 
-    n_run = engine.pool_sum(VALUES, BLOCKS, 2, 100, fork_once)[1]
+    n_run, child = run_until_called(engine, fork)
     if os.getpid() != parent:
         try:
-            again = engine.pool_sum(VALUES, BLOCKS, 2)[1]
+            again = threads_of(engine, 2)
         finally:
             os._exit(0 if (n_run, again) == (0, 2) else 1)
     assert n_run == 2
-    assert os.waitpid(codes[0], 0)[1] == 0
+    assert os.waitpid(child, 0)[1] == 0
 
 
 @pytest.mark.parametrize(
     "method", [m for m in ("fork", "spawn") if m in multiprocessing.get_all_start_methods()]
 )
-@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
+@may_fork
 def test_multiprocessing(method):
     assert sum_is_right_in_loaded_engine(2)
     with multiprocessing.get_context(method).Pool(2) as pool:
@@ -191,7 +222,7 @@ def run_script(engine, script):
 
 
 def test_exit_with_idle_workers(engine):
-    code, out, err = run_script(engine, "print(engine.pool_sum(np.ones(64), 64, 4)[1])")
+    code, out, err = run_script(engine, "print(engine.pool_sum(np.ones(64), 64, 4)[2])")
     assert (code, out, err) == (0, "4", "")
 
 
@@ -247,16 +278,17 @@ def makes_denormals():
 
 @pytest.mark.parametrize("n_threads", [1, 2, 3])
 def test_denormals_are_flushed_inside_and_only_there(engine, n_threads):
-    tiny = np.full(64, 1e-310)
+    kept = []
     assert makes_denormals()
-    totals, n_run = engine.pool_sum(tiny, 64, n_threads, flush=True)
-    assert n_run == n_threads
-    if engine.FLUSHES:
-        np.testing.assert_array_equal(totals, 0)
+    while not kept:
+        totals, _, n_run = engine.pool_sum(
+            np.full(64, 1e-310), 64, n_threads, 200, lambda: kept.append(makes_denormals())
+        )
+        assert n_run == n_threads
+        if engine.FLUSHES:
+            np.testing.assert_array_equal(totals, 0)
+    assert all(kept)
     assert makes_denormals()
-    # the workers restore it too
-    totals, _ = engine.pool_sum(tiny, 64, n_threads)
-    np.testing.assert_allclose(totals, 64e-310)
     with ThreadPoolExecutor(2) as executor:
         assert all(executor.map(lambda _: makes_denormals(), range(4)))
 

@@ -2,6 +2,7 @@
 # predict. Arguments are checked here, before any memory is touched; no arithmetic.
 
 from operator import index
+from threading import get_ident, main_thread
 
 import numpy as np
 
@@ -28,8 +29,8 @@ from cmlp._core.network cimport (
     count_slabs, finish_gradient, forward, output_offset, plan_workspace, rows_phase, shift,
     slabs_phase)
 from cmlp._core.optimizers cimport ADAM, SGD, Step, begin_step, end_steps, optimizer_step
-from cmlp._core.fpenv cimport flush_denormals, fp_restore, fp_state
-from cmlp._core.pool cimport pool_barrier, pool_run
+from cmlp._core.fpenv cimport flush_denormals, fp_restore, fp_state, keep_denormals
+from cmlp._core.pool cimport pool_run
 from cmlp._core.sparse cimport density, entries, most_entries
 from cmlp._core.types cimport Layer, Net, Plan, Source
 
@@ -39,6 +40,8 @@ cdef enum:
     CHUNK_ROWS = 1024            # samples whose activations are held at once at most
     PREDICT_ROWS = 512           # the same in predict
     FLOPS_PER_SIGNAL_CHECK = 50_000_000   # a few ms of work between two looks at Ctrl-C
+    FLOPS_PER_PREDICT_PIECE = 1_000_000   # or a block of rows, if that is more
+    MAX_PREDICT_PIECES = 1_000_000        # the pool counts pieces in 24 bits
 
 include "layout.pxi"
 include "dataset.pxi"
@@ -120,7 +123,7 @@ def train_epoch(
     run.optimizer = OPTIMIZERS[optimizer][0]
     run.hyper = &hyper[0]
     run.hold(params, grads, state, work)
-    run.start()
+    run.run()
     return run.total / n
 
 
@@ -156,7 +159,7 @@ def loss_and_gradient(
     run.to_grads = True
     writable = np.asarray(params)      # as the type of an update's parameters has to be
     run.hold(writable if writable.flags.writeable else writable.copy(), grads, None, work)
-    run.start()
+    run.run()
     with nogil:
         loss = (run.total + finish_gradient(&layout.net, alpha, weight, params, grads)) / weight
         if not layout.net.fit_intercept:
@@ -175,6 +178,7 @@ def predict(
     cdef Net* net = &layout.net
     cdef Source* source = &data.source
     cdef Prediction run
+    cdef fp_state before
     n_threads = max(1, n_threads)
     cdef Plan plan = plan_workspace(
         net, source, max(1, min(source.n_samples, <Py_ssize_t>PREDICT_ROWS)), 1, sizeof(floating))
@@ -182,13 +186,14 @@ def predict(
     check_call(layout, data, np.asarray(params), np.asarray(work), &plan, False)
     if out.shape[0] != source.n_samples or out.shape[1] != net.n_outputs:
         raise ValueError("out must be of shape (n_samples, n_outputs).")
-    if n_threads == 1:
+    if n_threads == 1 and 2 * source.n_samples * net.n_coefs < FLOPS_PER_SIGNAL_CHECK:
         with nogil:
+            before = flush_denormals()
             predict_rows(net, source, &plan, 0, source.n_samples, params, work, 0,
                          &out[0, 0], False)
+            fp_restore(before)
         return
     run = Prediction(layout, data)
     run.plan = plan
     run.hold(params, work, out)
-    with nogil:
-        pool_run(prediction_part, <void*>run, n_threads)
+    run.run(n_threads)

@@ -49,10 +49,19 @@ static inline cmlp_fp_state cmlp_flush_denormals(void) {
     return before;
 }
 
+/* Denormals as Python code expects them. */
+static inline cmlp_fp_state cmlp_keep_denormals(void) {
+    cmlp_fp_state before = CMLP_FP_GET();
+    CMLP_FENCE();
+    CMLP_FP_SET(before & ~CMLP_FLUSH);
+    return before;
+}
+
 /* The state as it was, exception flags included: kernels leave no trace. */
 static inline void cmlp_fp_restore(cmlp_fp_state before) {
     CMLP_FENCE();
     CMLP_FP_SET(before);
+    CMLP_FENCE();
 }
 
 #endif

@@ -1,10 +1,9 @@
-# The pool of threads and its barrier, from pool.h. A job is a function of (context, rank,
-# n_threads) without the GIL; its context is a cdef class that holds the memoryviews, as void*.
+# The pool of threads, from pool.h. A job is a sequence of phases, a phase a number of pieces that
+# the threads share; its context is a cdef class that holds the memoryviews, cast to void*.
 
 cdef extern from "pool.h" nogil:
-    enum:
-        CMLP_MAX_THREADS
+    # see there for what next_phase and piece do, and what is returned
     int pool_run "cmlp_pool_run"(
-        void (*job)(void* context, int rank, int n_threads) noexcept nogil,
+        int (*next_phase)(void* context) noexcept nogil,
+        void (*piece)(void* context, int piece, int rank) noexcept nogil,
         void* context, int n_threads)
-    void pool_barrier "cmlp_pool_barrier"(int n_threads)

@@ -2,7 +2,7 @@
 # and checks.
 
 cdef class Prediction:
-    """What the threads of one predict share; both dtypes, as in Training."""
+    """What the threads of one predict share; both dtypes, as in Training. One phase."""
 
     cdef Layout layout
     cdef Dataset data
@@ -14,10 +14,14 @@ cdef class Prediction:
     cdef const double[::1] params64
     cdef double[::1] work64
     cdef double[:, ::1] out64
+    cdef Py_ssize_t piece_rows
+    cdef int n_pieces            # 0 once they have been dealt out
+    cdef Interrupt interrupt
 
     def __cinit__(self, Layout layout, Dataset data):
         self.layout = layout
         self.data = data
+        self.interrupt = Interrupt()
 
     cdef hold(self, params, work, out):
         self.single = out.itemsize == sizeof(float)
@@ -26,22 +30,45 @@ cdef class Prediction:
         else:
             self.params64, self.work64, self.out64 = params, work, out
 
+    cdef run(self, int n_threads):
+        """Compute all rows. Raises what a signal handler raised."""
+        cdef Py_ssize_t block = self.plan.block, n = self.data.source.n_samples
+        cdef int n_run
+        # whole blocks, that W is not packed for less
+        self.piece_rows = block * max(
+            1, FLOPS_PER_PREDICT_PIECE // (2 * block * self.layout.net.n_coefs),
+            n // block // MAX_PREDICT_PIECES)
+        self.n_pieces = <int>((n + self.piece_rows - 1) // self.piece_rows)
+        with nogil:
+            n_run = pool_run(prediction_next_phase, prediction_piece, <void*>self, n_threads)
+        self.interrupt.check(n_run)
 
-cdef void prediction_part(void* run, int rank, int n_threads) noexcept nogil:
-    """The rows of one thread."""
+    cdef int next_phase(self) noexcept nogil:
+        cdef int n_pieces = self.n_pieces
+        self.n_pieces = 0
+        return n_pieces
+
+
+cdef int prediction_next_phase(void* run) noexcept nogil:
+    return (<Prediction>run).next_phase()
+
+
+cdef void prediction_piece(void* run, int piece, int rank) noexcept nogil:
     cdef Net* net = &(<Prediction>run).layout.net
     cdef Source* source = &(<Prediction>run).data.source
     cdef Plan* plan = &(<Prediction>run).plan
-    cdef Py_ssize_t first = source.n_samples * rank // n_threads // ROWS * ROWS
-    cdef Py_ssize_t last = source.n_samples * (rank + 1) // n_threads // ROWS * ROWS
-    if rank == n_threads - 1:
-        last = source.n_samples
+    cdef Py_ssize_t first = piece * (<Prediction>run).piece_rows
+    cdef Py_ssize_t last = min(first + (<Prediction>run).piece_rows, source.n_samples)
+    if (<Prediction>run).interrupt.stop:
+        return
     if (<Prediction>run).single:
         predict_rows(net, source, plan, first, last, (<Prediction>run).params32,
                      (<Prediction>run).work32, rank, &(<Prediction>run).out32[0, 0], False)
     else:
         predict_rows(net, source, plan, first, last, (<Prediction>run).params64,
                      (<Prediction>run).work64, rank, &(<Prediction>run).out64[0, 0], False)
+    if rank == 0:
+        (<Prediction>run).interrupt.note(2 * (last - first) * net.n_coefs)
 
 
 cdef bint predict_rows(
@@ -56,7 +83,6 @@ cdef bint predict_rows(
     cdef Plan plan = whole[0]
     cdef bint finite = True
     cdef Py_ssize_t rows, top
-    cdef fp_state before = flush_denormals()
     shift(&plan, rank * (plan.own + plan.own_size))
     top = output_offset(net, &plan, net.n_layers - 1, 0)
     while first < last:
@@ -70,5 +96,4 @@ cdef bint predict_rows(
         memcpy(out + first * net.n_outputs, &work[top],
                rows * net.n_outputs * sizeof(floating))
         first += rows
-    fp_restore(before)
     return finite

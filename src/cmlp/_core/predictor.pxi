@@ -205,6 +205,18 @@ def views(cnp.ndarray vector not None, list places not None):
     return made
 
 
+cdef bint predict_flushed(
+    const Net* net, const Source* source, const Plan* plan, const floating[::1] params,
+    floating[::1] work, floating* out,
+) noexcept nogil:
+    """All rows by this thread, denormals as zero; False if not all rows are finite."""
+    cdef fp_state before = flush_denormals()
+    cdef bint finite = predict_rows(
+        net, source, plan, 0, source.n_samples, params, work, 0, out, True)
+    fp_restore(before)
+    return finite
+
+
 cdef class Predictor:
     """A network that predicts for its owner, as long as the owner does not change.
 
@@ -325,16 +337,16 @@ cdef class Predictor:
         cdef floating[::1] work
         if use_kept:
             if n * net.n_coefs <= PRODUCTS_WITH_GIL:
-                done = predict_rows(net, source, &plan, 0, n, params, kept, 0, out, True)
+                done = predict_flushed(net, source, &plan, params, kept, out)
             else:
                 with nogil:
-                    done = predict_rows(net, source, &plan, 0, n, params, kept, 0, out, True)
+                    done = predict_flushed(net, source, &plan, params, kept, out)
             PyThread_release_lock(self.kept_in_use)
         else:
             work = aligned_vector(
                 plan.size, np.dtype(np.float32 if floating is float else np.float64))
             with nogil:
-                done = predict_rows(net, source, &plan, 0, n, params, work, 0, out, True)
+                done = predict_flushed(net, source, &plan, params, work, out)
         return done
 
     def outputs(self, dict attributes not None, X):

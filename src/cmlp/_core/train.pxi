@@ -1,9 +1,45 @@
-# Training: the loop over minibatches that every thread of an epoch runs. Included by engine.pxi,
+# Training: an epoch, or one gradient, as a job for the pool of threads. Included by engine.pxi,
 # which imports and checks; the work on a minibatch is in network.pxd.
+
+cdef class Interrupt:
+    """How a job of the pool notices Ctrl-C: rank 0, the caller, looks now and then."""
+
+    cdef bint in_main_thread     # Python handles signals there only
+    cdef Py_ssize_t flops        # since the last look
+    cdef bint stop
+    cdef object error
+
+    def __cinit__(self):
+        self.in_main_thread = get_ident() == main_thread().ident
+
+    cdef void note(self, Py_ssize_t flops) noexcept nogil:
+        """Count work done; look if it is time."""
+        self.flops += flops
+        if self.flops > FLOPS_PER_SIGNAL_CHECK and self.in_main_thread:
+            self.flops = 0
+            self.look()
+
+    cdef void look(self) noexcept with gil:
+        cdef fp_state before = keep_denormals()
+        try:
+            PyErr_CheckSignals()
+        except BaseException as error:
+            self.error = error
+            self.stop = True
+        fp_restore(before)
+
+    cdef check(self, int n_run):
+        """After pool_run: raise what a signal handler raised."""
+        if self.error is not None:
+            raise self.error
+        if n_run == 0:
+            raise RuntimeError("The process forked within this call, which ends in the parent.")
+
 
 cdef class Training:
     """One epoch, or one gradient over all samples: what its threads share.
 
+    Its phases are, for each minibatch (or each chunk of a large one), the rows and then the slabs.
     It holds the arrays of both dtypes as attributes, because a thread is given an address.
     """
 
@@ -21,14 +57,26 @@ cdef class Training:
     cdef float[:, ::1] state32
     cdef double[::1] params64, grads64, work64
     cdef double[:, ::1] state64
-    cdef double total            # losses of the batches, as the caller needs them
+    cdef double* losses          # of the rows of the chunk
+    cdef double* penalties       # of the slabs
     cdef bint to_grads           # the gradient vector is needed
-    cdef bint stop
-    cdef object error
+
+    # where the job stands; changed between phases only
+    cdef bint in_rows            # the phase is that of rows, not of slabs
+    cdef Py_ssize_t start, end   # of the minibatch
+    cdef Py_ssize_t at, rows     # of its chunk
+    cdef Py_ssize_t n_steps
+    cdef int n_pieces
+    cdef Step step
+    cdef double weight, loss     # of the minibatch
+    cdef double total            # losses of the batches, as the caller needs them
+
+    cdef Interrupt interrupt
 
     def __cinit__(self, Layout layout, Dataset data):
         self.layout = layout
         self.data = data
+        self.interrupt = Interrupt()
 
     cdef plan_for(self, Py_ssize_t batch_size, int n_threads, size_t itemsize):
         cdef Py_ssize_t rows = max(1, min(batch_size, <Py_ssize_t>CHUNK_ROWS))
@@ -38,100 +86,123 @@ cdef class Training:
         self.to_grads = batch_size > rows
 
     cdef hold(self, params, grads, state, work):
-        cdef void* at
+        cdef char* at
         self.single = params.itemsize == sizeof(float)
         if self.single:
             self.params32, self.grads32, self.state32, self.work32 = params, grads, state, work
         else:
             self.params64, self.grads64, self.state64, self.work64 = params, grads, state, work
-        at = <void*>&self.work32[0] if self.single else <void*>&self.work64[0]
+        at = <char*>&self.work32[0] if self.single else <char*>&self.work64[0]
         if <size_t>at % sizeof(double):
             raise ValueError("The workspace must be aligned.")    # it holds losses in double
+        self.losses = <double*>(at + self.plan.loss * <Py_ssize_t>params.itemsize)
+        self.penalties = <double*>(at + self.plan.penalty * <Py_ssize_t>params.itemsize)
 
-    cdef start(self):
-        """Run all threads. Raises what a signal handler raised."""
+    cdef run(self):
+        """Compute all phases. Raises what a signal handler raised."""
+        cdef int n_run
         with nogil:
-            pool_run(training_part, <void*>self, self.n_threads)
-        if self.error is not None:
-            raise self.error
+            n_run = pool_run(training_next_phase, training_piece, <void*>self, self.n_threads)
+        if self.hyper is not NULL:
+            end_steps(self.optimizer, self.hyper, self.n_steps)
+        self.interrupt.check(n_run)
 
-    cdef void look_at_signals(self) noexcept with gil:
-        try:
-            PyErr_CheckSignals()
-        except BaseException as error:
-            self.error = error
-            self.stop = True
+    cdef int next_phase(self) noexcept nogil:
+        """How many pieces the next phase has; 0 at the end, or when a signal stops the job."""
+        if self.interrupt.stop:
+            return 0
+        if self.in_rows:
+            self.in_rows = False
+            self.n_pieces = self.n_threads
+            return self.n_pieces
+        if self.rows > 0:
+            self.end_chunk()
+        if self.at == self.end and not self.begin_batch():
+            return 0
+        self.in_rows = True
+        self.rows = min(self.plan.rows, self.end - self.at)
+        self.n_pieces = <int>max(1, min(<Py_ssize_t>self.n_threads, self.rows // ROWS))
+        return self.n_pieces
+
+    cdef double weight_of(self, Py_ssize_t start, Py_ssize_t end) noexcept nogil:
+        if self.single:
+            return total_weight(&self.data.source, self.order, start, end - start, <float*>NULL)
+        return total_weight(&self.data.source, self.order, start, end - start, <double*>NULL)
+
+    cdef bint begin_batch(self) noexcept nogil:
+        """The next minibatch that has weight, if there is one."""
+        while self.end < self.n:
+            self.at = self.start = self.end
+            self.end = min(self.start + self.batch_size, self.n)
+            self.weight = self.weight_of(self.start, self.end)
+            if self.weight != 0:
+                self.loss = 0
+                if self.hyper is not NULL:
+                    self.step = begin_step(self.optimizer, self.hyper, self.n_steps)
+                return True
+        return False
+
+    cdef void end_chunk(self) noexcept nogil:
+        """Add up the losses, in the order of the rows and slabs."""
+        cdef Net* net = &self.layout.net
+        cdef Py_ssize_t i
+        cdef double penalty = 0
+        for i in range(self.rows):
+            self.loss += self.losses[i]
+        self.at += self.rows
+        if self.at < self.end:
+            return
+        self.n_steps += 1
+        # a division by outputs is scikit-learn's squared error, its gradient a plain sum
+        if loss_table[net.loss].mean_over_outputs:
+            self.loss *= 1.0 / net.n_outputs
+        if self.hyper is not NULL:
+            for i in range(count_slabs(net)):
+                penalty += self.penalties[i]
+            self.loss = ((self.loss + self.alpha / 2 * penalty) / self.weight
+                         * (self.end - self.start))
+        self.total += self.loss
+
+    cdef void note_work(self) noexcept nogil:
+        """After a piece of rank 0."""
+        cdef Net* net = &self.layout.net
+        self.interrupt.note((3 * self.rows * net.n_coefs + 10 * net.n_params) // self.n_pieces)
 
 
-cdef void training_part(void* run, int rank, int n_threads) noexcept nogil:
-    """What one thread does."""
-    cdef fp_state before = flush_denormals()
+cdef int training_next_phase(void* run) noexcept nogil:
+    return (<Training>run).next_phase()
+
+
+cdef void training_piece(void* run, int piece, int rank) noexcept nogil:
     if (<Training>run).single:
-        train(<Training>run, (<Training>run).params32, (<Training>run).grads32,
-              (<Training>run).state32, (<Training>run).work32, rank, n_threads)
+        train_piece(<Training>run, (<Training>run).params32, (<Training>run).grads32,
+                    (<Training>run).state32, (<Training>run).work32, piece, rank)
     else:
-        train(<Training>run, (<Training>run).params64, (<Training>run).grads64,
-              (<Training>run).state64, (<Training>run).work64, rank, n_threads)
-    fp_restore(before)
+        train_piece(<Training>run, (<Training>run).params64, (<Training>run).grads64,
+                    (<Training>run).state64, (<Training>run).work64, piece, rank)
+    if rank == 0:
+        (<Training>run).note_work()
 
 
-cdef void train(
+cdef void train_piece(
     Training run, floating[::1] params, floating[::1] grads, floating[:, ::1] state,
-    floating[::1] work, int rank, int n_threads,
+    floating[::1] work, int piece, int rank,
 ) noexcept nogil:
-    """Rank 0 adds up losses and looks at signals; all leave together."""
+    """A share of the rows, in whole tiles, or of the slabs."""
     cdef Net* net = &run.layout.net
     cdef Plan* plan = &run.plan
     cdef Source* source = &run.data.source
     cdef Py_ssize_t own = plan.own + rank * plan.own_size
-    cdef Py_ssize_t n_slabs = count_slabs(net)
-    cdef Py_ssize_t i, start, end = 0, at, rows, first, last, n_steps = 0, since_check = 0
-    cdef double weight, loss, penalty
-    # a division by outputs is scikit-learn's squared error, its gradient a plain sum
-    cdef double loss_scale = 1.0 / net.n_outputs if loss_table[net.loss].mean_over_outputs else 1.0
-    cdef double* losses = <double*>&work[plan.loss]
-    cdef double* penalties = <double*>&work[plan.penalty]
-    cdef Step step
-    cdef bint is_last
-    while end < run.n and not run.stop:
-        start = end
-        end = min(start + run.batch_size, run.n)
-        weight = total_weight(source, run.order, start, end - start, <floating*>NULL)
-        if weight == 0:
-            continue
-        if run.hyper is not NULL:
-            step = begin_step(run.optimizer, run.hyper, n_steps)
-        loss = 0
-        at = start
-        while at < end and not run.stop:
-            rows = min(plan.rows, end - at)
-            is_last = at + rows == end
-            # whole tiles each
-            first = rows * rank // n_threads // ROWS * ROWS
-            last = rows * (rank + 1) // n_threads // ROWS * ROWS if rank < n_threads - 1 else rows
-            rows_phase(net, plan, source, run.order, at, first, last, params, work, own)
-            pool_barrier(n_threads)
-            slabs_phase(
-                net, plan, source, run.order, at, rows, run.alpha, 1 / weight,
-                &step if is_last and run.hyper is not NULL else NULL, params, grads, state, work,
-                own, at > start, run.to_grads, rank, n_threads)
-            if rank == 0:
-                for i in range(rows):
-                    loss += losses[i]
-                since_check += 6 * rows * net.n_coefs + 20 * net.n_params
-                if since_check > FLOPS_PER_SIGNAL_CHECK:
-                    since_check = 0
-                    run.look_at_signals()
-            pool_barrier(n_threads)
-            at += rows
-        n_steps += 1
-        if rank == 0 and not run.stop:
-            loss *= loss_scale
-            if run.hyper is not NULL:
-                penalty = 0
-                for i in range(n_slabs):
-                    penalty += penalties[i]
-                loss = (loss + run.alpha / 2 * penalty) / weight * (end - start)
-            run.total += loss
-    if rank == 0 and run.hyper is not NULL:
-        end_steps(run.optimizer, run.hyper, n_steps)
+    cdef Py_ssize_t first, last
+    cdef bint updates = run.hyper is not NULL and run.at + run.rows == run.end
+    if run.in_rows:
+        first = run.rows * piece // run.n_pieces // ROWS * ROWS
+        last = run.rows
+        if piece < run.n_pieces - 1:
+            last = run.rows * (piece + 1) // run.n_pieces // ROWS * ROWS
+        rows_phase(net, plan, source, run.order, run.at, first, last, params, work, own)
+    else:
+        slabs_phase(
+            net, plan, source, run.order, run.at, run.rows, run.alpha, 1 / run.weight,
+            &run.step if updates else NULL, params, grads, state, work, own,
+            run.at > run.start, run.to_grads, piece, run.n_pieces)
