@@ -19,6 +19,7 @@ FLOORS = {
     "cmlp._optimizers": 2,
     "cmlp._parameters": 2,
     "cmlp._validation": 2,
+    "cmlp._threads": 2,
     "cmlp._typing": 2,
     "cmlp._core": 1,
     "cmlp._core._cpu": 0,

@@ -20,6 +20,7 @@ from cmlp._lbfgs import fit_lbfgs
 from cmlp._optimizers import OPTIMIZERS
 from cmlp._parameters import Parameters, float_type
 from cmlp._stochastic import NON_FINITE, fit_stochastic
+from cmlp._threads import effective_n_threads, flops_per_sample
 from cmlp._validation import (
     borrow_random_state,
     give_back,
@@ -61,6 +62,7 @@ class BaseMultilayerPerceptron(BaseEstimator, ABC):
         ],
         "max_fun": [Interval(Integral, 1, None, closed="left")],
         "fit_intercept": ["boolean"],
+        "n_jobs": [Integral, None],
     }
 
     @abstractmethod
@@ -91,6 +93,7 @@ class BaseMultilayerPerceptron(BaseEstimator, ABC):
         n_iter_no_change,
         max_fun,
         fit_intercept,
+        n_jobs,
     ):
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
@@ -117,6 +120,7 @@ class BaseMultilayerPerceptron(BaseEstimator, ABC):
         self.n_iter_no_change = n_iter_no_change
         self.max_fun = max_fun
         self.fit_intercept = fit_intercept
+        self.n_jobs = n_jobs
 
     def _validate_params(self):
         validate_parameters(self, super()._validate_params)
@@ -205,6 +209,7 @@ class BaseMultilayerPerceptron(BaseEstimator, ABC):
         if self.solver == "lbfgs" and weights is not None and weights.sum() == 0:
             raise ValueError("Sample weights sum to zero.")
         dataset = engine.Dataset(X, targets, weights)
+        flops = flops_per_sample(X, units, training=True)
 
         self._start(parameters.units, first_pass)
         self._incremental = incremental
@@ -212,13 +217,14 @@ class BaseMultilayerPerceptron(BaseEstimator, ABC):
         layout = self._layout(parameters, self.fit_intercept)
         try:
             if self.solver == "lbfgs":
-                fit_lbfgs(self, parameters, layout, dataset, loss_type)
+                fit_lbfgs(self, parameters, layout, dataset, flops, loss_type)
             else:
                 fit_stochastic(
                     self,
                     parameters,
                     layout,
                     dataset,
+                    flops,
                     (X, y, weights),
                     random_state,
                     loss_type,
@@ -341,8 +347,10 @@ class BaseMultilayerPerceptron(BaseEstimator, ABC):
         out = np.empty((X.shape[0], parameters.units[-1]), dtype=dtype)
         layout = self._layout(parameters)
         dataset = engine.Dataset(X)
-        work = layout.workspace(X.shape[0], dtype, data=dataset)
-        engine.predict(layout, dataset, parameters.vector, work, out)
+        flops = X.shape[0] * flops_per_sample(X, parameters.units, training=False)
+        n_threads = effective_n_threads(self.n_jobs, flops)
+        work = layout.workspace(X.shape[0], dtype, n_threads, each=True, data=dataset)
+        engine.predict(layout, dataset, parameters.vector, work, out, n_threads)
         return out
 
     def _prepare_predictor(self, parameters):

@@ -31,7 +31,8 @@ class MLPClassifier(ClassifierMixin, BaseMultilayerPerceptron):
 
     Minimises the log-loss: softmax over the classes, or one logistic output for two classes and
     for each label of a multilabel problem. Parameters, attributes, random draws and results are
-    those of :class:`sklearn.neural_network.MLPClassifier`; ``fit_intercept`` is added.
+    those of :class:`sklearn.neural_network.MLPClassifier`; ``fit_intercept`` and ``n_jobs``
+    are added.
 
     Parameters
     ----------
@@ -90,6 +91,13 @@ class MLPClassifier(ClassifierMixin, BaseMultilayerPerceptron):
         Maximum number of loss evaluations of 'lbfgs'.
     fit_intercept : bool, default=True
         Whether layers have biases. If False, ``intercepts_`` are zeros and stay so.
+    n_jobs : int, default=None
+        Upper limit of the threads that fit and predict share their work among; the numbers do
+        not depend on it. ``None`` means as many as pay for the work, within ``OMP_NUM_THREADS``,
+        the limits of threadpoolctl and the available CPUs (affinity, cgroup), and one outside the
+        main thread and in child processes. ``-1`` means all available CPUs, ``-2`` all but one.
+        Small networks use one thread whatever it is, a worker of joblib no more than joblib
+        leaves to it.
 
     Attributes
     ----------
@@ -177,6 +185,7 @@ class MLPClassifier(ClassifierMixin, BaseMultilayerPerceptron):
         n_iter_no_change: float = 10,
         max_fun: int = 15000,
         fit_intercept: bool = True,
+        n_jobs: int | None = None,
     ) -> None:
         super().__init__(
             hidden_layer_sizes=hidden_layer_sizes,
@@ -204,6 +213,7 @@ class MLPClassifier(ClassifierMixin, BaseMultilayerPerceptron):
             n_iter_no_change=n_iter_no_change,
             max_fun=max_fun,
             fit_intercept=fit_intercept,
+            n_jobs=n_jobs,
         )
 
     @fit_context

@@ -5,9 +5,10 @@ import scipy.optimize
 from sklearn.utils.optimize import _check_optimize_result
 
 from cmlp._core import engine
+from cmlp._threads import effective_n_threads
 
 
-def fit_lbfgs(est, parameters, layout, dataset, loss_type):
+def fit_lbfgs(est, parameters, layout, dataset, flops, loss_type):
     """Minimise the penalised loss over all samples, starting from ``parameters.vector``.
 
     Sets ``n_iter_`` and ``loss_`` of the estimator and updates the vector in place. Runs in
@@ -16,6 +17,8 @@ def fit_lbfgs(est, parameters, layout, dataset, loss_type):
 
     Parameters
     ----------
+    flops : int
+        Work of a sample in one evaluation.
     loss_type : type
         What scikit-learn's arithmetic would make the reported loss.
 
@@ -25,14 +28,15 @@ def fit_lbfgs(est, parameters, layout, dataset, loss_type):
         If ``max_iter`` or ``max_fun`` is reached, or the line search fails.
     """
     grads = np.empty_like(parameters.vector)
-    work = layout.workspace(len(dataset), np.float64, data=dataset)
+    n_threads = effective_n_threads(est.n_jobs, flops * len(dataset))
+    work = layout.workspace(len(dataset), np.float64, n_threads, data=dataset)
     last_loss = np.nan
     n_iter = 0
 
     def loss_and_gradient(vector):
         nonlocal last_loss
         last_loss = engine.loss_and_gradient(
-            layout, dataset, float(est.alpha), vector, grads, work
+            layout, dataset, float(est.alpha), vector, grads, work, n_threads
         )
         return last_loss, grads.copy()
 

@@ -25,8 +25,8 @@ class MLPRegressor(RegressorMixin, BaseMultilayerPerceptron):
     """Multilayer perceptron regressor, a drop-in for scikit-learn's on a compiled engine.
 
     Parameters, attributes, random draws and results are those of
-    :class:`sklearn.neural_network.MLPRegressor`; ``fit_intercept`` and ``out_activation`` are
-    added.
+    :class:`sklearn.neural_network.MLPRegressor`; ``fit_intercept``, ``out_activation`` and
+    ``n_jobs`` are added.
 
     Parameters
     ----------
@@ -91,6 +91,13 @@ class MLPRegressor(RegressorMixin, BaseMultilayerPerceptron):
     out_activation : {'auto', 'exp', 'identity', 'logistic', 'relu', 'tanh'}, default='auto'
         Activation of the output layer; 'auto' is 'exp' for the Poisson loss and 'identity'
         otherwise. The gradient is the derivative of the loss through it.
+    n_jobs : int, default=None
+        Upper limit of the threads that fit and predict share their work among; the numbers do
+        not depend on it. ``None`` means as many as pay for the work, within ``OMP_NUM_THREADS``,
+        the limits of threadpoolctl and the available CPUs (affinity, cgroup), and one outside the
+        main thread and in child processes. ``-1`` means all available CPUs, ``-2`` all but one.
+        Small networks use one thread whatever it is, a worker of joblib no more than joblib
+        leaves to it.
 
     Attributes
     ----------
@@ -184,6 +191,7 @@ class MLPRegressor(RegressorMixin, BaseMultilayerPerceptron):
         max_fun: int = 15000,
         fit_intercept: bool = True,
         out_activation: str = "auto",
+        n_jobs: int | None = None,
     ) -> None:
         super().__init__(
             hidden_layer_sizes=hidden_layer_sizes,
@@ -211,6 +219,7 @@ class MLPRegressor(RegressorMixin, BaseMultilayerPerceptron):
             n_iter_no_change=n_iter_no_change,
             max_fun=max_fun,
             fit_intercept=fit_intercept,
+            n_jobs=n_jobs,
         )
         self.out_activation = out_activation
 

@@ -14,6 +14,7 @@ from sklearn.model_selection import train_test_split
 
 from cmlp._core import engine
 from cmlp._optimizers import OPTIMIZERS
+from cmlp._threads import effective_n_threads
 
 NON_FINITE = (
     "Solver produced non-finite parameter weights. The input data may contain large values and"
@@ -117,7 +118,9 @@ def out_of_patience(est):
     return False
 
 
-def fit_stochastic(est, parameters, layout, dataset, arrays, random_state, loss_type, incremental):
+def fit_stochastic(
+    est, parameters, layout, dataset, flops, arrays, random_state, loss_type, incremental
+):
     """Train ``parameters.vector`` in place, for one epoch if incremental.
 
     Parameters
@@ -126,6 +129,8 @@ def fit_stochastic(est, parameters, layout, dataset, arrays, random_state, loss_
         All samples.
     arrays : tuple (X, y, sample_weight)
         The same samples, for early stopping.
+    flops : int
+        Work of a sample in one epoch.
     loss_type : type
         What scikit-learn's arithmetic would make the reported loss.
 
@@ -154,7 +159,8 @@ def fit_stochastic(est, parameters, layout, dataset, arrays, random_state, loss_
         order = np.arange(n_samples)
     batch_size = clip_batch_size(est, n_samples)
     grads = np.empty_like(vector)
-    work = layout.workspace(batch_size, vector.dtype, data=dataset)
+    n_threads = effective_n_threads(est.n_jobs, flops * batch_size)
+    work = layout.workspace(batch_size, vector.dtype, n_threads, data=dataset)
 
     try:
         est.n_iter_ = 0
@@ -175,6 +181,7 @@ def fit_stochastic(est, parameters, layout, dataset, arrays, random_state, loss_
                     grads,
                     optimizer.state,
                     work,
+                    n_threads,
                 )
             finally:
                 optimizer.after_epoch(hyper)
