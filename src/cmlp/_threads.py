@@ -16,8 +16,8 @@ from joblib.parallel import get_active_backend
 
 from cmlp._core import engine
 
-#: Work of one thread between two meetings below which a further one does not pay (measured).
-FLOPS_PER_THREAD = 1_000_000
+#: Work of one thread between two meetings below which a further one may not pay (measured).
+FLOPS_PER_THREAD = 4_000_000
 
 #: What threadpoolctl set, if anything.
 _limit = None

@@ -5,8 +5,8 @@
  * A job is a sequence of phases, a phase a number of pieces that may be computed in any order by
  * anyone. A thread that is running takes the next piece; one that has lost its core takes none, and
  * is not waited for unless it holds a piece. So a loaded machine costs little more than the cores
- * that it takes away, where threads that meet at a barrier wait for the last (measured: 5 to 60
- * times slower with a third busy process on two cores). */
+ * that it takes away, where threads that meet at a barrier wait for the last (measured: twice as
+ * long as one thread, with a third busy process on two cores). */
 #ifndef CMLP_POOL_H
 #define CMLP_POOL_H
 
