@@ -209,7 +209,7 @@ class BaseMultilayerPerceptron(BaseEstimator, ABC):
         if self.solver == "lbfgs" and weights is not None and weights.sum() == 0:
             raise ValueError("Sample weights sum to zero.")
         dataset = engine.Dataset(X, targets, weights)
-        flops = flops_per_sample(X, units, training=True)
+        flops = flops_per_sample(X, parameters.units, training=True)
 
         self._start(parameters.units, first_pass)
         self._incremental = incremental

@@ -7,6 +7,7 @@ cdef extern from "numpy/arrayobject.h":
 
 cdef enum:
     PRODUCTS_WITH_GIL = 200_000       # about 10 us: less is not worth letting go of the GIL
+    PRODUCTS_HERE = 4_000_000         # more may be worth threads, which predict() starts
     KEPT_WORKSPACE_BYTES = 65_536     # what a Predictor keeps from one call to the next
 
 
@@ -312,6 +313,7 @@ cdef class Predictor:
         cdef bint done
         if not plain_source(X, &source) or cnp.PyArray_TYPE(<cnp.ndarray>X) != self.type_num \
                 or source.n_features != self.layout.net.n_features \
+                or source.n_samples * self.layout.net.n_coefs > PRODUCTS_HERE \
                 or not self.applies(attributes):
             return None
         shape[0] = source.n_samples
