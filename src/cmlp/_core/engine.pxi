@@ -14,7 +14,7 @@ from cpython.pyport cimport PY_SSIZE_T_MAX
 from cpython.pythread cimport (
     NOWAIT_LOCK, PyThread_acquire_lock, PyThread_allocate_lock, PyThread_free_lock,
     PyThread_release_lock, PyThread_type_lock)
-from libc.float cimport DBL_MAX, FLT_MAX
+from libc.float cimport DBL_MAX, FLT_MAX, FLT_MIN
 from libc.stdint cimport INT32_MAX, int32_t, int64_t, uint8_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
@@ -29,6 +29,7 @@ from cmlp._core.network cimport (
     count_slabs, finish_gradient, forward, output_offset, plan_workspace, rows_phase, shift,
     slabs_phase)
 from cmlp._core.optimizers cimport ADAM, SGD, Step, begin_step, end_steps, optimizer_step
+from cmlp._core cimport online as _online
 from cmlp._core.fpenv cimport flush_denormals, fp_restore, fp_state, keep_denormals
 from cmlp._core.pool cimport pool_run
 from cmlp._core.sparse cimport density, entries, most_entries
@@ -48,6 +49,7 @@ include "dataset.pxi"
 include "train.pxi"
 include "predict.pxi"
 include "predictor.pxi"
+include "online.pxi"
 
 
 cdef int check_call(
@@ -117,6 +119,12 @@ def train_epoch(
                 and most_entries(&data.source, run.order, n, batch_size, run.plan.rows) \
                 > entries(&data.source, run.plan.rows):
             raise ValueError("order has indices twice in a batch.")
+    if trains_online(&layout.net, &data.source, batch_size, OPTIMIZERS[optimizer][0], &hyper[0],
+                     sizeof(floating)):
+        # a division by outputs is scikit-learn's squared error, its gradient a plain sum
+        loss_scale = 1 / layout.net.n_outputs if loss_table[layout.net.loss].mean_over_outputs else 1
+        return online_epoch(&layout.net, &data.source, run.order, n, OPTIMIZERS[optimizer][0],
+                            hyper, alpha, loss_scale, params, state) / n
     run.n = n
     run.batch_size = batch_size
     run.alpha = alpha

@@ -1,0 +1,73 @@
+# One epoch of online training as train_epoch calls it: memory, and looking at Ctrl-C. Included by
+# engine.pxi, which imports. The arithmetic is in online.pxd.
+
+
+cdef bint trains_online(
+    const Net* net, const Source* source, Py_ssize_t batch_size, int optimizer,
+    const double* hyper, size_t itemsize,
+) noexcept:
+    """Whether online_epoch can do the work of train_epoch."""
+    if batch_size != 1 or source.sparse:
+        return False
+    # an epsilon that rounds to zero would make 0 / 0 of the zeros that pad a row
+    return optimizer != ADAM or <float>hyper[_online.ADAM_EPSILON] >= FLT_MIN
+
+
+cdef double online_epoch(
+    const Net* net, const Source* source, const Py_ssize_t* order, Py_ssize_t n,
+    int optimizer, double[::1] hyper, double alpha, double loss_scale,
+    floating[::1] params, floating[:, ::1] state,
+) except? -1:
+    """The sum of the losses of n steps, one sample each; params and state are updated."""
+    cdef _online.Online online
+    cdef Py_ssize_t[::1] which = np.empty(max(net.n_features, net.widest), dtype=np.intp)
+    cdef Py_ssize_t flops = 6 * net.n_coefs + 20 * net.n_params
+    cdef Py_ssize_t samples = max(1, <Py_ssize_t>FLOPS_PER_SIGNAL_CHECK // flops)
+    cdef floating[::1] scratch
+    cdef double total
+    online.layers = <_online.OnlineLayer*>calloc(net.n_layers, sizeof(_online.OnlineLayer))
+    if online.layers is NULL:
+        raise MemoryError()
+    try:
+        _online.plan_online(net, &online, <int>state.shape[0], sizeof(floating))
+        scratch = aligned_empty(online.size, np.asarray(params).dtype)
+        total = run_online(net, &online, source, order, n, optimizer, hyper, alpha, loss_scale,
+                           params, state, scratch, which, samples)
+    finally:
+        free(online.layers)
+    return total
+
+
+cdef double run_online(
+    const Net* net, _online.Online* online, const Source* source, const Py_ssize_t* order,
+    Py_ssize_t n, int optimizer, double[::1] hyper, double alpha, double loss_scale,
+    floating[::1] params, floating[:, ::1] state, floating[::1] scratch,
+    Py_ssize_t[::1] which, Py_ssize_t samples,
+) except? -1:
+    """Passes of so many samples between two looks at Ctrl-C; what was learnt is kept."""
+    cdef Py_ssize_t start = 0, end
+    cdef double total = 0
+    with nogil:
+        _online.set_up(net, online, optimizer, &hyper[0], params, state, scratch)
+    try:
+        with nogil:
+            while start < n:
+                end = min(n, start + samples)
+                total += _online.online_pass(
+                    net, online, source, order, start, end, &hyper[0], alpha, loss_scale,
+                    params, state, scratch, &which[0])
+                start = end
+                if start < n:
+                    with gil:
+                        PyErr_CheckSignals()
+    finally:
+        with nogil:
+            _online.copy_layers(net, online, True, params, state, scratch)
+    return total
+
+
+def aligned_empty(size, dtype):
+    """An uninitialised vector that starts on a cache line."""
+    raw = np.empty(size * dtype.itemsize + 64, dtype=np.uint8)
+    skip = -raw.ctypes.data % 64
+    return raw[skip:skip + size * dtype.itemsize].view(dtype)
