@@ -64,7 +64,7 @@ def split(est, y, random_state):
     """
     stratify = y if is_classifier(est) and est.n_outputs_ == 1 else None
     train, held_out = train_test_split(
-        np.arange(len(y)),
+        np.arange(len(y), dtype=np.intp),
         random_state=random_state,
         test_size=est.validation_fraction,
         stratify=stratify,
@@ -156,7 +156,7 @@ def fit_stochastic(
         validation = Validation(est, arrays, held_out, vector)
         n_samples = len(order)
     elif est.shuffle and n_samples > 1:
-        order = np.arange(n_samples)
+        order = np.arange(n_samples, dtype=np.intp)
     batch_size = clip_batch_size(est, n_samples)
     grads = np.empty_like(vector)
     n_threads = effective_n_threads(est.n_jobs, flops * batch_size)
@@ -166,7 +166,7 @@ def fit_stochastic(
         est.n_iter_ = 0
         while est.n_iter_ < est.max_iter:
             if est.shuffle and order is not None:
-                random_state.shuffle(order)  # the permutations compose over the epochs
+                engine.shuffle(random_state, order)  # the permutations compose over the epochs
             hyper = optimizer.hyper
             try:
                 loss = engine.train_epoch(

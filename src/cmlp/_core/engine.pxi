@@ -10,12 +10,13 @@ cimport numpy as cnp
 from cython cimport floating
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.object cimport PyObject
+from cpython.pycapsule cimport PyCapsule_GetPointer
 from cpython.pyport cimport PY_SSIZE_T_MAX
 from cpython.pythread cimport (
     NOWAIT_LOCK, PyThread_acquire_lock, PyThread_allocate_lock, PyThread_free_lock,
     PyThread_release_lock, PyThread_type_lock)
 from libc.float cimport DBL_MAX, FLT_MAX, FLT_MIN
-from libc.stdint cimport INT32_MAX, int32_t, int64_t, uint8_t
+from libc.stdint cimport INT32_MAX, int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
@@ -50,6 +51,7 @@ include "train.pxi"
 include "predict.pxi"
 include "predictor.pxi"
 include "online.pxi"
+include "shuffle.pxi"
 
 
 cdef int check_call(
