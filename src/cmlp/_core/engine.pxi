@@ -23,7 +23,7 @@ from libc.string cimport memcpy, memset
 from cmlp._core.activations cimport (
     N_ACTIVATIONS, ON_HIDDEN, ON_OUTPUT, activation_table)
 from cmlp._core.batch cimport total_weight
-from cmlp._core.linalg cimport ROWS, VECTOR_BYTES
+from cmlp._core.linalg cimport ROWS, VECTOR_BYTES, gemm_pack_size
 from cmlp._core.losses cimport (
     FOR_CLASSIFIER, FOR_REGRESSOR, N_LOSSES, SOFTMAX, loss_table)
 from cmlp._core.network cimport (
@@ -31,6 +31,7 @@ from cmlp._core.network cimport (
     slabs_phase)
 from cmlp._core.optimizers cimport ADAM, SGD, Step, begin_step, end_steps, optimizer_step
 from cmlp._core cimport online as _online
+from cmlp._core cimport online_blocks as _blocks
 from cmlp._core.fpenv cimport flush_denormals, fp_restore, fp_state, keep_denormals
 from cmlp._core.pool cimport pool_run
 from cmlp._core.sparse cimport density, entries, most_entries

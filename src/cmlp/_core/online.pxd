@@ -312,17 +312,15 @@ cdef inline void first_affine(
         affine(net, online, 0, x, source.x_col, params, s, which)
 
 
-cdef inline double online_step(
-    const Net* net, const Online* online, const Source* source, Py_ssize_t row,
-    Py_ssize_t next_row, bint penalised, double loss_scale, floating[::1] params,
-    floating[:, ::1] state, floating[::1] s, Py_ssize_t* which,
+cdef inline double step_above_first(
+    const Net* net, const Online* online, const Source* source, Py_ssize_t row, bint penalised,
+    double loss_scale, floating[::1] params, floating[:, ::1] state, floating[::1] s,
+    Py_ssize_t* which,
 ) noexcept nogil:
-    """One update, from z of the first layer to that of the next sample; returns the loss."""
+    """From z of the first layer to its delta, updating the other layers; returns the loss."""
     cdef Py_ssize_t l, last = net.n_layers - 1
     cdef const OnlineLayer* here = &online.layers[last]
     cdef const OnlineLayer* below
-    cdef const floating* x = <const floating*>source.x + row * source.x_row
-    cdef const floating* next_x = <const floating*>source.x + next_row * source.x_row
     cdef double loss
     cdef Py_ssize_t weight = -1
 
@@ -352,8 +350,18 @@ cdef inline double online_step(
         update_bias(net, online, l, PRODUCT_OLD, &s[online.unused], s)
         activation_backward(net.layers[l - 1].activation, s, below.z, s, below.a, s, below.delta,
                             below.width if below.zero_stays else net.layers[l - 1].fan_out)
+    return loss
 
-    here = &online.layers[0]
+
+cdef inline void step_first(
+    const Net* net, const Online* online, const Source* source, Py_ssize_t row,
+    Py_ssize_t next_row, bint penalised, floating[::1] params, floating[:, ::1] state,
+    floating[::1] s, Py_ssize_t* which,
+) noexcept nogil:
+    """Update the first layer, and make z for the next sample of it."""
+    cdef const OnlineLayer* here = &online.layers[0]
+    cdef const floating* x = <const floating*>source.x + row * source.x_row
+    cdef const floating* next_x = <const floating*>source.x + next_row * source.x_row
     if here.transposed:
         update_layer(net, online, 0, PRODUCT_OLD, penalised, &s[here.delta], 1, &s[online.x],
                      &s[here.delta], 1, &s[online.unused], params, state, s)
@@ -364,7 +372,6 @@ cdef inline double online_step(
         update_bias(net, online, 0, PRODUCT_NEW, &s[here.a], s)
         update_layer(net, online, 0, PRODUCT_NEW, penalised, x, source.x_col, &s[here.delta],
                      next_x, source.x_col, &s[here.a], params, state, s)
-    return loss
 
 
 cdef inline double squared_weights(const Online* online, floating[::1] s) noexcept nogil:
@@ -377,6 +384,22 @@ cdef inline double squared_weights(const Online* online, floating[::1] s) noexce
     return total
 
 
+cdef inline double weight_of(
+    const Source* source, Py_ssize_t row, floating* tag,
+) noexcept nogil:
+    """tag is never read: no other argument tells the compiler the dtype."""
+    return 1 if source.weight is NULL else (<const floating*>source.weight)[row]
+
+
+cdef inline Py_ssize_t next_weighted(
+    const Source* source, const Py_ssize_t* order, Py_ssize_t at, Py_ssize_t end, floating* tag,
+) noexcept nogil:
+    """The first position from `at` on whose sample has a weight other than 0, or end."""
+    while at < end and weight_of(source, sample(order, at), tag) == 0:
+        at += 1
+    return at
+
+
 cdef inline double online_pass(
     const Net* net, const Online* online, const Source* source, const Py_ssize_t* order,
     Py_ssize_t start, Py_ssize_t end, double* hyper, double alpha, double loss_scale,
@@ -386,24 +409,20 @@ cdef inline double online_pass(
 
     Samples of weight 0 are passed over.
     """
-    cdef const floating* weights = <const floating*>source.weight
-    cdef Py_ssize_t at = start, following
-    cdef double loss, weight = 1, total = 0
-    while at < end and weights is not NULL and weights[sample(order, at)] == 0:
-        at += 1
+    cdef Py_ssize_t at = next_weighted(source, order, start, end, <floating*>NULL), following
+    cdef double loss, weight, total = 0
     if at == end:
         return 0
     first_affine(net, online, source, sample(order, at), params, s, which)
     while at < end:
-        following = at + 1
-        while following < end and weights is not NULL and weights[sample(order, following)] == 0:
-            following += 1
-        if weights is not NULL:
-            weight = weights[sample(order, at)]
+        following = next_weighted(source, order, at + 1, end, <floating*>NULL)
+        weight = weight_of(source, sample(order, at), <floating*>NULL)
         set_rule(online, hyper, alpha, weight, s)
-        loss = online_step(net, online, source, sample(order, at),
-                           sample(order, following if following < end else at),
-                           alpha != 0, loss_scale, params, state, s, which)
+        loss = step_above_first(net, online, source, sample(order, at), alpha != 0, loss_scale,
+                                params, state, s, which)
+        step_first(net, online, source, sample(order, at),
+                   sample(order, following if following < end else at), alpha != 0,
+                   params, state, s, which)
         if alpha != 0:
             loss += alpha / 2 * squared_weights(online, s)
         total += loss / weight

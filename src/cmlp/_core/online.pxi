@@ -1,6 +1,10 @@
 # One epoch of online training as train_epoch calls it: memory, and looking at Ctrl-C. Included by
 # engine.pxi, which imports. The arithmetic is in online.pxd.
 
+cdef enum:
+    FLOPS_PER_LOOK = 400_000_000    # some 10 ms between two looks at Ctrl-C: blocks are cut there
+    MIN_BLOCKED = 8                 # samples for which a block of them is worth its while
+
 
 cdef bint trains_online(
     const Net* net, const Source* source, Py_ssize_t batch_size, int optimizer,
@@ -20,49 +24,51 @@ cdef double online_epoch(
 ) except? -1:
     """The sum of the losses of n steps, one sample each; params and state are updated."""
     cdef _online.Online online
+    cdef _blocks.Blocks blocks
     cdef Py_ssize_t[::1] which = np.empty(max(net.n_features, net.widest), dtype=np.intp)
     cdef Py_ssize_t flops = 6 * net.n_coefs + 20 * net.n_params
-    cdef Py_ssize_t samples = max(1, <Py_ssize_t>FLOPS_PER_SIGNAL_CHECK // flops)
-    cdef floating[::1] scratch
-    cdef double total
+    cdef Py_ssize_t samples = max(1, <Py_ssize_t>FLOPS_PER_LOOK // flops)
+    cdef Py_ssize_t start = 0, end
+    cdef floating[::1] scratch, velocities = state[0]
+    cdef double total = 0
+    cdef bint in_blocks
     online.layers = <_online.OnlineLayer*>calloc(net.n_layers, sizeof(_online.OnlineLayer))
     if online.layers is NULL:
         raise MemoryError()
     try:
         _online.plan_online(net, &online, <int>state.shape[0], sizeof(floating))
-        scratch = aligned_empty(online.size, np.asarray(params).dtype)
-        total = run_online(net, &online, source, order, n, optimizer, hyper, alpha, loss_scale,
-                           params, state, scratch, which, samples)
+        _blocks.plan_blocks(
+            net, &online,
+            gemm_pack_size(net.layers[0].fan_out, net.n_features, sizeof(floating)),
+            &blocks, sizeof(floating))
+        in_blocks = optimizer == SGD and n >= MIN_BLOCKED and online.layers[0].coef < 0 \
+            and not online.layers[0].transposed
+        scratch = aligned_empty(blocks.size if in_blocks else online.size,
+                                np.asarray(params).dtype)
+        if in_blocks:
+            scratch[:] = 0
+        with nogil:
+            _online.set_up(net, &online, optimizer, &hyper[0], params, state, scratch)
+            try:
+                while start < n:
+                    end = min(n, start + samples)
+                    if in_blocks and end - start >= MIN_BLOCKED:
+                        total += _blocks.blocked_pass(
+                            net, &online, &blocks, source, order, start, end, &hyper[0], alpha,
+                            loss_scale, params, state, velocities, scratch, &which[0])
+                    else:
+                        total += _online.online_pass(
+                            net, &online, source, order, start, end, &hyper[0], alpha,
+                            loss_scale, params, state, scratch, &which[0])
+                    start = end
+                    if start < n:
+                        with gil:
+                            PyErr_CheckSignals()
+            finally:
+                # what was learnt before an interruption is kept
+                _online.copy_layers(net, &online, True, params, state, scratch)
     finally:
         free(online.layers)
-    return total
-
-
-cdef double run_online(
-    const Net* net, _online.Online* online, const Source* source, const Py_ssize_t* order,
-    Py_ssize_t n, int optimizer, double[::1] hyper, double alpha, double loss_scale,
-    floating[::1] params, floating[:, ::1] state, floating[::1] scratch,
-    Py_ssize_t[::1] which, Py_ssize_t samples,
-) except? -1:
-    """Passes of so many samples between two looks at Ctrl-C; what was learnt is kept."""
-    cdef Py_ssize_t start = 0, end
-    cdef double total = 0
-    with nogil:
-        _online.set_up(net, online, optimizer, &hyper[0], params, state, scratch)
-    try:
-        with nogil:
-            while start < n:
-                end = min(n, start + samples)
-                total += _online.online_pass(
-                    net, online, source, order, start, end, &hyper[0], alpha, loss_scale,
-                    params, state, scratch, &which[0])
-                start = end
-                if start < n:
-                    with gil:
-                        PyErr_CheckSignals()
-    finally:
-        with nogil:
-            _online.copy_layers(net, online, True, params, state, scratch)
     return total
 
 

@@ -1,0 +1,301 @@
+# Online sgd through a large first layer: the same steps, one sample each, but its weights are read
+# and written once for a block of samples.
+#
+# Momentum and weight decay are linear, so after t samples of a block
+#     W = w0 W0 + v0 V0 + sum_s k_s x_s d_s.T,    and the velocities V likewise,
+# with scalars that each step advances. What the t-th sample needs of W is its product
+#     x_t.T W = w0 x_t.T W0 + v0 x_t.T V0 + sum_s k_s (x_t . x_s) d_s.T,
+# and of the penalty, the squared norm of W, which follows from such products too. So a block
+# needs the products of its samples with W0, V0 and with one another beforehand, and the outer
+# products are added up at its end: matrix products all of them.
+
+from cython cimport floating
+from libc.string cimport memcpy, memset
+from cmlp._core.batch cimport sample
+from cmlp._core.linalg cimport dot, gemm
+from cmlp._core.online cimport (
+    DECAY, MU, NESTEROV, PRODUCT_OLD, SCALE, Online, OnlineLayer, cmlp_combine_f32,
+    cmlp_combine_f64, next_weighted, padded, set_rule, squared_weights, step_above_first,
+    update_bias, weight_of)
+from cmlp._core.types cimport Net, Source
+
+cdef extern from "online_blocks.h" nogil:
+    void cmlp_gram_f32(Py_ssize_t, Py_ssize_t, const float*, Py_ssize_t, float*)
+    void cmlp_gram_f64(Py_ssize_t, Py_ssize_t, const double*, Py_ssize_t, double*)
+    void cmlp_replay_f32(Py_ssize_t, Py_ssize_t, Py_ssize_t, const float*, Py_ssize_t,
+                         const float*, const float*, Py_ssize_t, float*, float*, Py_ssize_t,
+                         const float*)
+    void cmlp_replay_f64(Py_ssize_t, Py_ssize_t, Py_ssize_t, const double*, Py_ssize_t,
+                         const double*, const double*, Py_ssize_t, double*, double*, Py_ssize_t,
+                         const double*)
+
+cdef enum:
+    BLOCK = 32                 # samples of a block, at most
+    PANEL_ROWS = 64            # rows of weights updated, then multiplied by the next block
+
+# Offsets into the scratch array, behind those of Online.
+cdef struct Blocks:
+    Py_ssize_t x               # two blocks of samples     (BLOCK, ldx)
+    Py_ssize_t ldx
+    Py_ssize_t xw              # their products with W     (BLOCK, n)
+    Py_ssize_t xv              # and with the velocities   (BLOCK, n)
+    Py_ssize_t n               # fan_out
+    Py_ssize_t ldd             # fan_out, padded
+    Py_ssize_t delta           # of the block's samples    (BLOCK, ldd)
+    Py_ssize_t dw              # the same times k_s
+    Py_ssize_t dv
+    Py_ssize_t z               # x_t.T W
+    Py_ssize_t u               # x_t.T V
+    Py_ssize_t gram            # (BLOCK, BLOCK)
+    Py_ssize_t mix             # (BLOCK,)
+    Py_ssize_t keep            # w0, v0 of W, w0, v0 of V
+    Py_ssize_t pack            # of gemm
+    Py_ssize_t size            # of the whole scratch array
+
+# The recurrence of a block: W = w[0] W0 + w[1] V0 + sum_s w[2 + s] x_s d_s.T, V the same with v.
+cdef struct Recurrence:
+    double w[BLOCK + 2]
+    double v[BLOCK + 2]
+    double ww                  # squared norms and product of W and V
+    double wv
+    double vv
+
+
+cdef inline void plan_blocks(
+    const Net* net, const Online* online, Py_ssize_t pack, Blocks* blocks, size_t itemsize,
+) noexcept nogil:
+    """Where everything lies; pack: elements that gemm wants."""
+    cdef Py_ssize_t n = net.layers[0].fan_out
+    blocks.n = n
+    blocks.ldd = padded(n, itemsize)
+    blocks.ldx = padded(net.n_features, itemsize)
+    blocks.x = online.size
+    blocks.xw = blocks.x + 2 * BLOCK * blocks.ldx
+    blocks.xv = blocks.xw + BLOCK * blocks.ldd
+    blocks.delta = blocks.xv + BLOCK * blocks.ldd
+    blocks.dw = blocks.delta + BLOCK * blocks.ldd
+    blocks.dv = blocks.dw + BLOCK * blocks.ldd
+    blocks.z = blocks.dv + BLOCK * blocks.ldd
+    blocks.u = blocks.z + blocks.ldd
+    blocks.gram = blocks.u + blocks.ldd
+    blocks.mix = blocks.gram + BLOCK * BLOCK
+    blocks.keep = blocks.mix + BLOCK
+    blocks.pack = blocks.keep + padded(4, itemsize)
+    blocks.size = blocks.pack + pack
+
+
+cdef inline Py_ssize_t gather_block(
+    const Source* source, const Blocks* blocks, const Py_ssize_t* order, Py_ssize_t* at,
+    Py_ssize_t end, Py_ssize_t* rows, floating[::1] s, Py_ssize_t x,
+) noexcept nogil:
+    """Copy the next samples that have weight, at most BLOCK, and advance *at; how many."""
+    cdef Py_ssize_t i, count = 0, n = source.n_features
+    cdef const floating* row
+    at[0] = next_weighted(source, order, at[0], end, <floating*>NULL)
+    while count < BLOCK and at[0] < end:
+        rows[count] = sample(order, at[0])
+        row = <const floating*>source.x + rows[count] * source.x_row
+        if source.x_col == 1:
+            memcpy(&s[x + count * blocks.ldx], row, n * sizeof(floating))
+        else:
+            for i in range(n):
+                s[x + count * blocks.ldx + i] = row[i * source.x_col]
+        count += 1
+        at[0] = next_weighted(source, order, at[0] + 1, end, <floating*>NULL)
+    return count
+
+
+cdef inline void first_products(
+    const Net* net, const Blocks* blocks, Py_ssize_t x, Py_ssize_t count, Py_ssize_t i0,
+    Py_ssize_t rows, floating[::1] params, floating[::1] velocities, floating[::1] s,
+) noexcept nogil:
+    """Add to xw and xv what rows i0.. of the weights and velocities contribute."""
+    cdef Py_ssize_t at = net.layers[0].coef + i0 * blocks.n
+    gemm(count, blocks.n, rows, &s[x + i0], blocks.ldx, 1, params, at, False,
+         s, blocks.xw, True, s, -1, s, blocks.pack)
+    gemm(count, blocks.n, rows, &s[x + i0], blocks.ldx, 1, velocities, at, False,
+         s, blocks.xv, True, s, -1, s, blocks.pack)
+
+
+cdef inline void combine_deltas(
+    const Blocks* blocks, Py_ssize_t t, const double* past, floating[::1] s, Py_ssize_t out,
+    const Py_ssize_t* which,
+) noexcept nogil:
+    """out += sum_s<t past_s (x_t . x_s) d_s"""
+    cdef Py_ssize_t i
+    for i in range(t):
+        s[blocks.mix + i] = <floating>past[i] * s[blocks.gram + t * BLOCK + i]
+    if floating is float:
+        cmlp_combine_f32(t, blocks.ldd, blocks.ldd, &s[blocks.delta], &s[blocks.mix], 1, which,
+                         &s[out])
+    else:
+        cmlp_combine_f64(t, blocks.ldd, blocks.ldd, &s[blocks.delta], &s[blocks.mix], 1, which,
+                         &s[out])
+
+
+cdef inline void make_z(
+    const Blocks* blocks, const Recurrence* now, Py_ssize_t t, bint penalised,
+    floating[::1] s, const Py_ssize_t* which,
+) noexcept nogil:
+    """z = x_t.T W, and u = x_t.T V for the penalty."""
+    cdef Py_ssize_t j, z = blocks.z, u = blocks.u
+    cdef Py_ssize_t xw = blocks.xw + t * blocks.n, xv = blocks.xv + t * blocks.n
+    cdef floating w0 = <floating>now.w[0], w1 = <floating>now.w[1]
+    cdef floating v0 = <floating>now.v[0], v1 = <floating>now.v[1]
+    for j in range(blocks.n):
+        s[z + j] = w0 * s[xw + j] + w1 * s[xv + j]
+    combine_deltas(blocks, t, &now.w[2], s, z, which)
+    if penalised:
+        for j in range(blocks.n):
+            s[u + j] = v0 * s[xw + j] + v1 * s[xv + j]
+        combine_deltas(blocks, t, &now.v[2], s, u, which)
+
+
+cdef inline void advance(
+    Recurrence* now, Py_ssize_t t, bint nesterov, double scale, double decay, double mu,
+    double wx, double vx, double xx,
+) noexcept nogil:
+    """One step with the gradient x_t d_t.T, whose products with W, V and itself are given.
+
+    T = decay W + scale x d.T;  V = mu V + T;  W = W + T + mu V, or W + V without Nesterov.
+    """
+    cdef Py_ssize_t i
+    cdef double change, tt, tv, tw, wv, tv_new
+    for i in range(t + 3):
+        change = decay * now.w[i] + (scale if i == t + 2 else 0)
+        now.v[i] = mu * now.v[i] + change
+        now.w[i] += change + mu * now.v[i] if nesterov else now.v[i]
+    tt = decay * decay * now.ww + 2 * decay * scale * wx + scale * scale * xx
+    tw = decay * now.ww + scale * wx
+    tv = decay * now.wv + scale * vx
+    wv = mu * now.wv + tw                          # of the old W and the new V
+    tv_new = mu * tv + tt
+    now.vv = mu * mu * now.vv + 2 * mu * tv + tt
+    if nesterov:
+        now.ww += 2 * tw + tt + 2 * mu * (wv + tv_new) + mu * mu * now.vv
+        now.wv = wv + tv_new + mu * now.vv
+    else:
+        now.ww += 2 * wv + now.vv
+        now.wv = wv + now.vv
+
+
+cdef inline void replay(
+    const Net* net, const Blocks* blocks, Py_ssize_t x, Py_ssize_t count, Py_ssize_t i0,
+    Py_ssize_t rows, floating[::1] params, floating[::1] velocities, floating[::1] s,
+) noexcept nogil:
+    """Bring rows i0.. of the weights and velocities to the end of a block."""
+    cdef Py_ssize_t at = net.layers[0].coef + i0 * blocks.n
+    if floating is float:
+        cmlp_replay_f32(rows, blocks.n, count, &s[x + i0], blocks.ldx, &s[blocks.dw],
+                        &s[blocks.dv], blocks.ldd, &params[at], &velocities[at], blocks.n,
+                        &s[blocks.keep])
+    else:
+        cmlp_replay_f64(rows, blocks.n, count, &s[x + i0], blocks.ldx, &s[blocks.dw],
+                        &s[blocks.dv], blocks.ldd, &params[at], &velocities[at], blocks.n,
+                        &s[blocks.keep])
+
+
+cdef inline void start_block(Recurrence* now) noexcept nogil:
+    memset(now.w, 0, sizeof(now.w))
+    memset(now.v, 0, sizeof(now.v))
+    now.w[0] = now.v[1] = 1
+
+
+cdef inline void scale_deltas(
+    const Blocks* blocks, const Recurrence* now, Py_ssize_t count, floating[::1] s,
+) noexcept nogil:
+    """What replay reads: the deltas as they have come to count in W and V."""
+    cdef Py_ssize_t i, j
+    cdef floating k, h
+    for i in range(count):
+        k = <floating>now.w[2 + i]
+        h = <floating>now.v[2 + i]
+        for j in range(i * blocks.ldd, (i + 1) * blocks.ldd):
+            s[blocks.dw + j] = k * s[blocks.delta + j]
+            s[blocks.dv + j] = h * s[blocks.delta + j]
+    s[blocks.keep] = <floating>now.w[0]
+    s[blocks.keep + 1] = <floating>now.w[1]
+    s[blocks.keep + 2] = <floating>now.v[0]
+    s[blocks.keep + 3] = <floating>now.v[1]
+
+
+cdef inline double block_steps(
+    const Net* net, const Online* online, const Blocks* blocks, const Source* source,
+    const Py_ssize_t* rows, Py_ssize_t count, double* hyper, double alpha, double loss_scale,
+    floating[::1] params, floating[:, ::1] state, floating[::1] s, Py_ssize_t* which,
+    const Py_ssize_t* all_of, Recurrence* now,
+) noexcept nogil:
+    """The steps of a block but for the weights of the first layer; returns the losses."""
+    cdef const OnlineLayer* here = &online.layers[0]
+    cdef Py_ssize_t t, j
+    cdef double loss, weight, xx = 0, wx = 0, vx = 0, total = 0
+    for t in range(count):
+        weight = weight_of(source, rows[t], <floating*>NULL)
+        set_rule(online, hyper, alpha, weight, s)
+        make_z(blocks, now, t, alpha != 0, s, all_of)
+        for j in range(blocks.ldd):
+            s[here.a + j] = s[blocks.z + j] + s[here.bias + j]
+        loss = step_above_first(net, online, source, rows[t], alpha != 0, loss_scale, params,
+                                state, s, which)
+        if alpha != 0:
+            loss += alpha / 2 * (squared_weights(online, s) + now.ww)
+            wx = dot(&s[blocks.z], &s[here.delta], blocks.n)
+            vx = dot(&s[blocks.u], &s[here.delta], blocks.n)
+            xx = <double>dot(&s[here.delta], &s[here.delta], blocks.n) \
+                * s[blocks.gram + t * BLOCK + t]
+        total += loss / weight
+        memcpy(&s[blocks.delta + t * blocks.ldd], &s[here.delta],
+               blocks.ldd * sizeof(floating))
+        advance(now, t, online.how == NESTEROV, s[online.rule + SCALE], s[online.rule + DECAY],
+                s[online.rule + MU], wx, vx, xx)
+        update_bias(net, online, 0, PRODUCT_OLD, &s[online.unused], s)
+    return total
+
+
+cdef inline double blocked_pass(
+    const Net* net, const Online* online, const Blocks* blocks, const Source* source,
+    const Py_ssize_t* order, Py_ssize_t start, Py_ssize_t end, double* hyper, double alpha,
+    double loss_scale, floating[::1] params, floating[:, ::1] state, floating[::1] velocities,
+    floating[::1] s, Py_ssize_t* which,
+) noexcept nogil:
+    """What online_pass does, to rounding: samples start..end; the sum of their losses."""
+    cdef Py_ssize_t rows[BLOCK]
+    cdef Py_ssize_t all_of[BLOCK]
+    cdef Py_ssize_t i, count, next_count, n_rows, at = start
+    cdef Py_ssize_t coef = net.layers[0].coef, n_coefs = net.n_features * blocks.n
+    cdef Py_ssize_t x = blocks.x, next_x = blocks.x + BLOCK * blocks.ldx
+    cdef Recurrence now
+    cdef double total = 0
+    for i in range(BLOCK):
+        all_of[i] = i
+    now.ww = now.wv = now.vv = 0
+    if alpha != 0:
+        now.ww = dot(&params[coef], &params[coef], n_coefs)
+        now.wv = dot(&params[coef], &velocities[coef], n_coefs)
+        now.vv = dot(&velocities[coef], &velocities[coef], n_coefs)
+    count = gather_block(source, blocks, order, &at, end, rows, s, x)
+    if count == 0:
+        return 0
+    memset(&s[blocks.xw], 0, 2 * BLOCK * blocks.ldd * sizeof(floating))
+    first_products(net, blocks, x, count, 0, net.n_features, params, velocities, s)
+    while count > 0:
+        if floating is float:
+            cmlp_gram_f32(count, blocks.ldx, &s[x], BLOCK, &s[blocks.gram])
+        else:
+            cmlp_gram_f64(count, blocks.ldx, &s[x], BLOCK, &s[blocks.gram])
+        start_block(&now)
+        total += block_steps(net, online, blocks, source, rows, count, hyper, alpha, loss_scale,
+                             params, state, s, which, all_of, &now)
+        scale_deltas(blocks, &now, count, s)
+        next_count = gather_block(source, blocks, order, &at, end, rows, s, next_x)
+        memset(&s[blocks.xw], 0, 2 * BLOCK * blocks.ldd * sizeof(floating))
+        i = 0
+        while i < net.n_features:
+            n_rows = min(<Py_ssize_t>PANEL_ROWS, net.n_features - i)
+            replay(net, blocks, x, count, i, n_rows, params, velocities, s)
+            if next_count > 0:
+                first_products(net, blocks, next_x, next_count, i, n_rows, params, velocities, s)
+            i += PANEL_ROWS
+        x, next_x = next_x, x
+        count = next_count
+    return total
