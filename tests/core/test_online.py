@@ -9,28 +9,28 @@ from test_engine import CANONICAL, TOLERANCE, Problem
 
 from cmlp._core import engine as loaded
 
-# small learning rates: training that diverges multiplies the errors too
-HYPER = {"sgd": [0.002, 0.9, 1.0], "adam": [0.002, 0.9, 0.999, 1e-8, 0.0]}
 RULES = ["momentum", "nesterov", "adam"]
 WIDTHS = [1, 2, 3, 7, 8, 15, 16, 17, 33, 100]
 HIDDEN = [name for name, row in loaded.ACTIVATIONS.items() if row["hidden"]]
 OUTPUT = [name for name, row in loaded.ACTIVATIONS.items() if row["output"]]
 
 
-def check(problem, rule, alpha=0.1, orders=None, tolerance=None):
+def check(
+    problem, rule, alpha=0.1, orders=None, tolerance=None, learning_rate=0.002, momentum=0.9
+):
     """Epochs of the engine on batches of one against the twin: loss, parameters, state."""
     n = len(problem.dense)
     if orders is None:
         orders = [None, np.random.default_rng(1).permutation(n)]
     optimizer = "adam" if rule == "adam" else "sgd"
-    hyper = list(HYPER[optimizer])
-    if rule == "adam":
-        twins = reference.Adam(*hyper[:4])
-    else:
-        hyper[2] = float(rule == "nesterov")
-        twins = reference.SGD(hyper[0], hyper[1], rule == "nesterov")
     arguments = problem.epoch_arguments(optimizer, 1, None, alpha)
-    arguments["hyper"] = np.array(hyper)
+    # a small learning rate: training that diverges multiplies the errors too
+    arguments["hyper"][0] = learning_rate
+    if rule == "adam":
+        twins = reference.Adam(*arguments["hyper"][:4])
+    else:
+        arguments["hyper"][1:] = momentum, rule == "nesterov"
+        twins = reference.SGD(learning_rate, momentum, rule == "nesterov")
     expected = problem.params.astype(np.float64)
     kept = np.ones(len(expected), dtype=bool)
     if not problem.twin.fit_intercept:
@@ -154,14 +154,52 @@ def test_strides_and_orders(engine, dtype, units, storage, rule):
 )
 def test_layers_too_large_to_copy(engine, dtype, units, fit_intercept, rule):
     activations = (*["relu"] * (len(units) - 2), "identity")
-    problem = Problem(
-        engine, dtype, units, activations, n_samples=6, fit_intercept=fit_intercept
-    )
+    problem = Problem(engine, dtype, units, activations, n_samples=6, fit_intercept=fit_intercept)
     problem.params *= problem.params.dtype.type(0.02)
     orders = [None, np.array([4, 2, 5])]
     if rule == "adam":  # which divides by the size of the gradient, so that errors show
         problem.params[: problem.n_coefs()] += problem.params.dtype.type(0.001)
     check(problem, rule, 0.01, orders, tolerance=tolerance_of(dtype))
+
+
+@pytest.mark.parametrize("rule", ["momentum", "nesterov"])
+@pytest.mark.parametrize("alpha", [0.0, 0.3])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("n_samples", [8, 9, 32, 33, 70])
+@pytest.mark.parametrize("units", [(300, 123, 2), (1100, 33), (131, 256, 7)])
+def test_blocks_of_samples(engine, dtype, units, n_samples, weighted, alpha, rule):
+    """Of which the engine makes matrix products, in a large first layer."""
+    activations = (*["tanh"] * (len(units) - 2), "identity")
+    problem = Problem(
+        engine, dtype, units, activations, n_samples=n_samples, weighted=weighted, seed=n_samples
+    )
+    problem.params *= problem.params.dtype.type(0.1)
+    rng = np.random.default_rng(0)
+    orders = [None, rng.permutation(n_samples), rng.integers(n_samples, size=n_samples)]
+    check(problem, rule, alpha, orders, tolerance_of(dtype), learning_rate=2e-4)
+
+
+@pytest.mark.parametrize("storage", ["fortran", "negative"])
+@pytest.mark.parametrize("fit_intercept", [False, True])
+@pytest.mark.parametrize("momentum", [0.0, 0.99])
+def test_blocks_of_strided_samples(engine, dtype, storage, fit_intercept, momentum):
+    problem = Problem(
+        engine,
+        dtype,
+        (300, 123, 2),
+        ("relu", "identity"),
+        n_samples=50,
+        storage=storage,
+        fit_intercept=fit_intercept,
+    )
+    problem.params *= problem.params.dtype.type(0.1)
+    check(
+        problem,
+        "nesterov",
+        tolerance=tolerance_of(dtype),
+        learning_rate=2e-4 * (1 - momentum),
+        momentum=momentum,
+    )
 
 
 @pytest.mark.parametrize("zero", ["first", "last", "middle", "all", "all but one"])
