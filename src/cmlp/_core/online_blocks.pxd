@@ -111,9 +111,11 @@ cdef inline void first_products(
 ) noexcept nogil:
     """Add to xw and xv what rows i0.. of the weights and velocities contribute."""
     cdef Py_ssize_t at = net.layers[0].coef + i0 * blocks.n
-    gemm(count, blocks.n, rows, &s[x + i0], blocks.ldx, 1, params, at, False,
+    gemm(count, blocks.n, rows, &s[x + i0], blocks.ldx, 1, params, at, blocks.n,
+         False,
          s, blocks.xw, True, s, -1, s, blocks.pack)
-    gemm(count, blocks.n, rows, &s[x + i0], blocks.ldx, 1, velocities, at, False,
+    gemm(count, blocks.n, rows, &s[x + i0], blocks.ldx, 1, velocities, at, blocks.n,
+         False,
          s, blocks.xv, True, s, -1, s, blocks.pack)
 
 
