@@ -10,7 +10,11 @@
 #define CMLP_ON_HIDDEN 1
 #define CMLP_ON_OUTPUT 2
 
-/* name        where it may stand, derivative needs z, init factor f (weights are drawn from
+/* Formulas are of lanes (lanes.h), several elements at once: + - * /, LESS(a, b, x, y) for
+ * a < b ? x : y, EQUAL, MAX, MIN, ABS, EXP, TANH, LOGISTIC, LOG. A constant beside an operator is
+ * written (T)0.1, or as it is if T holds it exactly; as an argument NUMBER(0.1).
+ *
+ * name        where it may stand, derivative needs z, init factor f (weights are drawn from
  *             +-sqrt(f / (fan_in + fan_out)): 6 Glorot & Bengio 2010, 2 for the logistic), formula,
  * value       f(z)
  * delta       d * f'(z), from the output a (and from the input z where the row asks for it) */
@@ -25,8 +29,8 @@
       TANH(z),                                                                                    \
       d * (1 - a * a))                                                                            \
     X(relu, CMLP_ON_HIDDEN | CMLP_ON_OUTPUT, 0, 6, "max(0, z)",                                   \
-      z < 0 ? 0 : z,                                                                              \
-      a == 0 ? 0 : d)                                                                             \
+      MAX(NUMBER(0), z),                                                                          \
+      EQUAL(a, NUMBER(0), NUMBER(0), d))                                                          \
     X(exp, CMLP_ON_OUTPUT, 0, 6, "exp(z)",                                                        \
       EXP(z),                                                                                     \
       d * a)
@@ -53,45 +57,48 @@ static const cmlp_activation_row cmlp_activation_table[] = {
 
 /* Per dtype: activate(a, n) replaces n values z by f(z); activation_backward(z, a, d, n)
  * multiplies d by f'. z is NULL unless the row needs it. */
-#define CMLP_DEFINE_LOOPS(name, needs_z, T, S, value, delta)                                              \
-    static void cmlp_activate_##name##_##S(T *values, ptrdiff_t n) {                              \
-        for (ptrdiff_t i = 0; i < n; i++) { T z = values[i]; values[i] = (value); }               \
+#define CMLP_DEFINE_LOOPS(name, needs_z, E, S, value, delta)                                      \
+    static void cmlp_activate_##name##_##S(E *values, ptrdiff_t n) {                              \
+        CMLP_FOR_LANES(S, n,                                                                      \
+            cmlp_lanes_##S z = cmlp_load_lanes_##S(values + i, count);                            \
+            cmlp_store_lanes_##S(values + i, value, count);                                       \
+        )                                                                                         \
     }                                                                                             \
-    static void cmlp_backward_##name##_##S(const T *zs, const T *as, T *ds, ptrdiff_t n) {        \
+    static void cmlp_backward_##name##_##S(const E *zs, const E *as, E *ds, ptrdiff_t n) {        \
         (void)zs;                                                                                 \
-        for (ptrdiff_t i = 0; i < n; i++) {                                                       \
-            T z = needs_z ? zs[i] : 0, a = as[i], d = ds[i];                                      \
-            (void)z, (void)a;                                                                     \
-            ds[i] = (delta);                                                                      \
-        }                                                                                         \
+        CMLP_FOR_LANES(S, n,                                                                      \
+            cmlp_lanes_##S a = cmlp_load_lanes_##S(as + i, count), z = a;                         \
+            cmlp_lanes_##S d = cmlp_load_lanes_##S(ds + i, count);                                \
+            if (needs_z)                                                                          \
+                z = cmlp_load_lanes_##S(zs + i, count);                                           \
+            (void)z;                                                                              \
+            cmlp_store_lanes_##S(ds + i, delta, count);                                           \
+        )                                                                                         \
     }
 
-#define LOGISTIC cmlp_logistic_f32
-#define TANH cmlp_tanh_f32
-#define EXP cmlp_exp_f32
+
+#define T float
+#define DTYPE f32
 #define CMLP_ROW(name, where, needs_z, factor, formula, value, delta) \
     CMLP_DEFINE_LOOPS(name, needs_z, float, f32, value, delta)
 CMLP_ACTIVATIONS(CMLP_ROW)
 #undef CMLP_ROW
-#undef LOGISTIC
-#undef TANH
-#undef EXP
+#undef T
+#undef DTYPE
 
-#define LOGISTIC cmlp_logistic_f64
-#define TANH cmlp_tanh_f64
-#define EXP cmlp_exp_f64
+#define T double
+#define DTYPE f64
 #define CMLP_ROW(name, where, needs_z, factor, formula, value, delta) \
     CMLP_DEFINE_LOOPS(name, needs_z, double, f64, value, delta)
 CMLP_ACTIVATIONS(CMLP_ROW)
 #undef CMLP_ROW
-#undef LOGISTIC
-#undef TANH
-#undef EXP
+#undef T
+#undef DTYPE
 
-#define CMLP_DEFINE_TABLES(T, S)                                                                  \
-    static void (*const cmlp_activate_##S[])(T *, ptrdiff_t) = {                                  \
+#define CMLP_DEFINE_TABLES(E, S)                                                                  \
+    static void (*const cmlp_activate_##S[])(E *, ptrdiff_t) = {                                  \
         CMLP_ACTIVATIONS(CMLP_ACTIVATE_##S)};                                                     \
-    static void (*const cmlp_activation_backward_##S[])(const T *, const T *, T *, ptrdiff_t) = { \
+    static void (*const cmlp_activation_backward_##S[])(const E *, const E *, E *, ptrdiff_t) = { \
         CMLP_ACTIVATIONS(CMLP_BACKWARD_##S)};
 #define CMLP_ACTIVATE_f32(name, ...) cmlp_activate_##name##_f32,
 #define CMLP_ACTIVATE_f64(name, ...) cmlp_activate_##name##_f64,

@@ -15,19 +15,21 @@ enum cmlp_domain { CMLP_REAL_TARGETS, CMLP_NON_NEGATIVE_TARGETS, CMLP_UNIT_INTER
 /* name         estimator, canonical output activation (with it dL/dz = p - y), domain of y,
  *              whether scikit-learn reports the mean over outputs instead of the sum,
  * value        L(y, p), up to the constant that makes the best loss 0 where that is customary
- * slope        dL / dp */
+ * slope        dL / dp, both of lanes, as in activations.h; CLIP(p) keeps probabilities eps away
+ *              from 0 and 1, as scikit-learn does */
 #define CMLP_LOSSES(X)                                                                           \
     X(squared_error, CMLP_FOR_REGRESSOR, CMLP_identity, CMLP_REAL_TARGETS, 1,                    \
       (p - y) * (p - y) / 2,                                                                     \
       p - y)                                                                                     \
     X(poisson, CMLP_FOR_REGRESSOR, CMLP_exp, CMLP_NON_NEGATIVE_TARGETS, 0,                       \
-      (y == 0 ? 0 : y * LOG(y / p)) - y + p,                                                     \
+      EQUAL(y, NUMBER(0), NUMBER(0), y * LOG(y / p)) - y + p,                                    \
       1 - y / p)                                                                                 \
     X(log_loss, CMLP_FOR_CLASSIFIER, CMLP_SOFTMAX, CMLP_UNIT_INTERVAL_TARGETS, 0,                \
-      y == 0 ? 0 : -y * LOG(CLIP(p)),                                                            \
+      EQUAL(y, NUMBER(0), NUMBER(0), -y * LOG(CLIP(p))),                                         \
       -y / CLIP(p))                                                                              \
     X(binary_log_loss, CMLP_FOR_CLASSIFIER, CMLP_logistic, CMLP_UNIT_INTERVAL_TARGETS, 0,        \
-      -((y == 0 ? 0 : y * LOG(CLIP(p))) + (y == 1 ? 0 : (1 - y) * LOG(1 - CLIP(p)))),            \
+      -(EQUAL(y, NUMBER(0), NUMBER(0), y * LOG(CLIP(p)))                                         \
+        + EQUAL(y, NUMBER(1), NUMBER(0), (1 - y) * LOG(1 - CLIP(p)))),                           \
       (CLIP(p) - y) / (CLIP(p) * (1 - CLIP(p))))
 
 enum cmlp_loss {
@@ -49,29 +51,48 @@ static const cmlp_loss_row cmlp_loss_table[] = {
 #undef CMLP_ROW
 };
 
-/* Per dtype: the value and the slope of the loss with the given id at one (y, p) */
-#define CMLP_VALUE_CASE(name, estimator, link, domain, mean, value, slope) \
-    case CMLP_##name: return (value);
-#define CMLP_SLOPE_CASE(name, estimator, link, domain, mean, value, slope) \
-    case CMLP_##name: return (slope);
-#define CMLP_DEFINE_LOSS(T, S)                                                       \
-    CMLP_INLINE T cmlp_loss_value_##S(int loss, T y, T p) {                          \
-        switch (loss) { CMLP_LOSSES(CMLP_VALUE_CASE) default: return 0; }            \
-    }                                                                                \
-    CMLP_INLINE T cmlp_loss_slope_##S(int loss, T y, T p) {                          \
-        switch (loss) { CMLP_LOSSES(CMLP_SLOPE_CASE) default: return 0; }            \
+/* Per dtype: values(y, p, out, n) writes L(y_i, p_i) to out_i, slopes(y, p, out, n) dL/dp */
+#define CMLP_DEFINE_LOSS(name, S, E, what, formula)                                              \
+    static void cmlp_loss_##what##_##name##_##S(                                                 \
+        const E *ys, const E *ps, E *out, ptrdiff_t n) {                                         \
+        CMLP_FOR_LANES(S, n,                                                                     \
+            cmlp_lanes_##S y = cmlp_load_lanes_##S(ys + i, count);                               \
+            cmlp_lanes_##S p = cmlp_load_lanes_##S(ps + i, count);                               \
+            cmlp_store_lanes_##S(out + i, formula, count);                                       \
+        )                                                                                        \
     }
+#define CLIP(p) MIN(NUMBER(1 - EPSILON), MAX(NUMBER(EPSILON), p))
 
-/* probabilities are kept eps away from 0 and 1, as scikit-learn does; NaN passes */
-#define LOG logf
-#define CLIP(p) ((p) < FLT_EPSILON ? FLT_EPSILON : (p) > 1 - FLT_EPSILON ? 1 - FLT_EPSILON : (p))
-CMLP_DEFINE_LOSS(float, f32)
-#undef LOG
-#undef CLIP
-#define LOG log
-#define CLIP(p) ((p) < DBL_EPSILON ? DBL_EPSILON : (p) > 1 - DBL_EPSILON ? 1 - DBL_EPSILON : (p))
-CMLP_DEFINE_LOSS(double, f64)
-#undef LOG
-#undef CLIP
+#define DTYPE f32
+#define EPSILON FLT_EPSILON
+#define CMLP_ROW(name, estimator, link, domain, mean, value, slope) \
+    CMLP_DEFINE_LOSS(name, f32, float, values, value)               \
+    CMLP_DEFINE_LOSS(name, f32, float, slopes, slope)
+CMLP_LOSSES(CMLP_ROW)
+#undef CMLP_ROW
+#undef DTYPE
+#undef EPSILON
+
+#define DTYPE f64
+#define EPSILON DBL_EPSILON
+#define CMLP_ROW(name, estimator, link, domain, mean, value, slope) \
+    CMLP_DEFINE_LOSS(name, f64, double, values, value)              \
+    CMLP_DEFINE_LOSS(name, f64, double, slopes, slope)
+CMLP_LOSSES(CMLP_ROW)
+#undef CMLP_ROW
+#undef DTYPE
+#undef EPSILON
+
+#define CMLP_VALUES_f32(name, ...) cmlp_loss_values_##name##_f32,
+#define CMLP_VALUES_f64(name, ...) cmlp_loss_values_##name##_f64,
+#define CMLP_SLOPES_f32(name, ...) cmlp_loss_slopes_##name##_f32,
+#define CMLP_SLOPES_f64(name, ...) cmlp_loss_slopes_##name##_f64,
+#define CMLP_DEFINE_LOSS_TABLES(E, S)                                                            \
+    static void (*const cmlp_loss_values_##S[])(const E *, const E *, E *, ptrdiff_t) = {        \
+        CMLP_LOSSES(CMLP_VALUES_##S)};                                                           \
+    static void (*const cmlp_loss_slopes_##S[])(const E *, const E *, E *, ptrdiff_t) = {        \
+        CMLP_LOSSES(CMLP_SLOPES_##S)};
+CMLP_DEFINE_LOSS_TABLES(float, f32)
+CMLP_DEFINE_LOSS_TABLES(double, f64)
 
 #endif

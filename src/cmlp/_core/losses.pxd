@@ -2,7 +2,7 @@
 # The formulas of the losses are in losses.h.
 
 from cython cimport floating
-from cmlp._core.activations cimport activation_backward
+from cmlp._core.activations cimport activate, activation_backward
 
 cdef extern from "losses.h" nogil:
     ctypedef struct loss_row "cmlp_loss_row":
@@ -16,12 +16,14 @@ cdef extern from "losses.h" nogil:
     int FOR_CLASSIFIER "CMLP_FOR_CLASSIFIER"
     int SOFTMAX "CMLP_SOFTMAX"
     const loss_row* loss_table "cmlp_loss_table"
-    float cmlp_loss_value_f32(int, float, float)
-    double cmlp_loss_value_f64(int, double, double)
-    float cmlp_loss_slope_f32(int, float, float)
-    double cmlp_loss_slope_f64(int, double, double)
-    float cmlp_exp_f32(float)
-    double cmlp_exp_f64(double)
+    int EXP_ACTIVATION "CMLP_exp"
+    void (**cmlp_loss_values_f32)(const float*, const float*, float*, Py_ssize_t) noexcept
+    void (**cmlp_loss_values_f64)(const double*, const double*, double*, Py_ssize_t) noexcept
+    void (**cmlp_loss_slopes_f32)(const float*, const float*, float*, Py_ssize_t) noexcept
+    void (**cmlp_loss_slopes_f64)(const double*, const double*, double*, Py_ssize_t) noexcept
+
+cdef enum:
+    STRIP = 512     # losses computed before they are summed up
 
 
 cdef inline double loss_sum(
@@ -29,24 +31,40 @@ cdef inline double loss_sum(
     const floating[::1] y, Py_ssize_t y0, const floating[::1] p, Py_ssize_t p0,
     const floating[::1] weight, Py_ssize_t w0,
 ) noexcept nogil:
-    """sum_i w_i sum_j L(y_ij, p_ij), in double whatever the dtype; w0 < 0: weights are 1."""
-    cdef Py_ssize_t i, j
-    cdef double total = 0, row
-    for i in range(rows):
-        row = 0
-        for j in range(i * n_outputs, (i + 1) * n_outputs):
-            if floating is float:
-                row += cmlp_loss_value_f32(loss, y[y0 + j], p[p0 + j])
-            else:
-                row += cmlp_loss_value_f64(loss, y[y0 + j], p[p0 + j])
-        total += row * weight[w0 + i] if w0 >= 0 else row
+    """sum_i w_i sum_j L(y_ij, p_ij), in double whatever the dtype; w0 < 0: weights are 1.
+
+    Row by row and output by output, so that the sum does not depend on where a batch is cut.
+    """
+    cdef floating[STRIP] values
+    cdef Py_ssize_t start = 0, count, at, end, k, i = 0, left = n_outputs
+    cdef double total = 0, row = 0
+    while start < rows * n_outputs:
+        count = min(<Py_ssize_t>STRIP, rows * n_outputs - start)
+        if floating is float:
+            cmlp_loss_values_f32[loss](&y[y0 + start], &p[p0 + start], values, count)
+        else:
+            cmlp_loss_values_f64[loss](&y[y0 + start], &p[p0 + start], values, count)
+        at = 0
+        while at < count:
+            end = min(at + left, count)
+            left -= end - at
+            for k in range(at, end):
+                row += values[k]
+            at = end
+            if left == 0:
+                total += row * weight[w0 + i] if w0 >= 0 else row
+                row = 0
+                left = n_outputs
+                i += 1
+        start += count
     return total
 
 
 cdef inline void softmax(
     Py_ssize_t rows, Py_ssize_t n_outputs, floating[::1] z, Py_ssize_t z0,
 ) noexcept nogil:
-    """Each row z becomes exp(z - max z) / sum exp(z - max z)."""
+    """Each row z becomes exp(z - max z) / sum exp(z - max z); exp of all rows at once, so that
+    narrow rows fill vectors too."""
     cdef Py_ssize_t i, j
     cdef floating largest, total
     cdef floating* row
@@ -56,15 +74,16 @@ cdef inline void softmax(
         for j in range(1, n_outputs):
             largest = row[j] if row[j] > largest else largest
         for j in range(n_outputs):
-            if floating is float:
-                row[j] = cmlp_exp_f32(row[j] - largest)
-            else:
-                row[j] = cmlp_exp_f64(row[j] - largest)
+            row[j] -= largest
+    activate(EXP_ACTIVATION, z, z0, rows * n_outputs)
+    for i in range(rows):
+        row = &z[z0 + i * n_outputs]
         total = 0
         for j in range(n_outputs):
             total += row[j]
+        total = 1 / total
         for j in range(n_outputs):
-            row[j] /= total
+            row[j] *= total
 
 
 cdef inline void softmax_backward(
@@ -102,14 +121,14 @@ cdef inline void output_delta(
 ) noexcept nogil:
     """delta (rows, n_outputs) = w dL/dz. A canonical pair has dL/dz = p - y."""
     cdef Py_ssize_t i, j
-    for j in range(rows * n_outputs):
-        if canonical:
+    if canonical:
+        for j in range(rows * n_outputs):
             delta[d0 + j] = p[p0 + j] - y[y0 + j]
-        elif floating is float:
-            delta[d0 + j] = cmlp_loss_slope_f32(loss, y[y0 + j], p[p0 + j])
+    else:
+        if floating is float:
+            cmlp_loss_slopes_f32[loss](&y[y0], &p[p0], &delta[d0], rows * n_outputs)
         else:
-            delta[d0 + j] = cmlp_loss_slope_f64(loss, y[y0 + j], p[p0 + j])
-    if not canonical:
+            cmlp_loss_slopes_f64[loss](&y[y0], &p[p0], &delta[d0], rows * n_outputs)
         output_backward(activation, rows, n_outputs, z, z0, p, p0, delta, d0)
     if w0 >= 0:
         for i in range(rows):
