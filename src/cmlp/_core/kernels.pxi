@@ -206,6 +206,16 @@ def activation_backward(
                                 flat_delta, 0)
 
 
+def log(floating[:, ::1] values):
+    """values = log(values) in place: the losses' logarithm."""
+    if not values.size:
+        return
+    if floating is float:
+        _losses.cmlp_log_values_f32(&values[0, 0], values.size)
+    else:
+        _losses.cmlp_log_values_f64(&values[0, 0], values.size)
+
+
 def loss_sum(
     str loss, const floating[:, ::1] y, const floating[:, ::1] p, const floating[::1] weight=None,
 ):

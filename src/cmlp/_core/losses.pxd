@@ -21,6 +21,8 @@ cdef extern from "losses.h" nogil:
     void (**cmlp_loss_values_f64)(const double*, const double*, double*, Py_ssize_t) noexcept
     void (**cmlp_loss_slopes_f32)(const float*, const float*, float*, Py_ssize_t) noexcept
     void (**cmlp_loss_slopes_f64)(const double*, const double*, double*, Py_ssize_t) noexcept
+    void cmlp_log_values_f32(float*, Py_ssize_t)
+    void cmlp_log_values_f64(double*, Py_ssize_t)
 
 cdef enum:
     STRIP = 512     # losses computed before they are summed up

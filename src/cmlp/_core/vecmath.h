@@ -5,20 +5,27 @@
  * and subtracts 1.5 * 2^mantissa_bits / steps, which leaves k in the low bits of the sum. With
  * AVX-512 there are 16 steps, whose powers stand in registers, and elsewhere one. exp(r) - 1 is
  * r + r^2 q(r), q fitted (Lawson's iteration, coefficients rounded one after another) to the
- * smallest relative error of exp(r): 1.6e-9 and 1.2e-17 with 16 steps, 3.2e-9 and 3.8e-18 with 1. */
+ * smallest relative error of exp(r): 1.6e-9 and 1.2e-17 with 16 steps, 3.2e-9 and
+ * 3.8e-18 with one. */
 #ifndef CMLP_VECMATH_H
 #define CMLP_VECMATH_H
 
 #include <math.h>
 #include "lanes.h"
 
+/* polynomials in Estrin's order: powers of r^2, so that what follows waits for less */
 #define CMLP_POLY_2(r, c0, c1) ((c0) + (r) * (c1))
-#define CMLP_POLY_4(r, c0, c1, c2, c3) ((c0) + (r) * ((c1) + (r) * ((c2) + (r) * (c3))))
-#define CMLP_POLY_5(r, c0, ...) ((c0) + (r) * CMLP_POLY_4(r, __VA_ARGS__))
-#define CMLP_POLY_6(r, c0, ...) ((c0) + (r) * CMLP_POLY_5(r, __VA_ARGS__))
-#define CMLP_POLY_7(r, c0, ...) ((c0) + (r) * CMLP_POLY_6(r, __VA_ARGS__))
-#define CMLP_POLY_10(r, c0, c1, c2, ...)                                                          \
-    ((c0) + (r) * ((c1) + (r) * ((c2) + (r) * CMLP_POLY_7(r, __VA_ARGS__))))
+#define CMLP_POLY_4(r, c0, c1, c2, c3)                                                            \
+    (CMLP_POLY_2(r, c0, c1) + (r) * (r) * CMLP_POLY_2(r, c2, c3))
+#define CMLP_POLY_5(r, c0, c1, c2, c3, c4)                                                        \
+    (CMLP_POLY_2(r, c0, c1) + (r) * (r) * (CMLP_POLY_2(r, c2, c3) + (r) * (r) * (c4)))
+#define CMLP_POLY_6(r, c0, c1, ...)                                                               \
+    (CMLP_POLY_2(r, c0, c1) + (r) * (r) * CMLP_POLY_4(r, __VA_ARGS__))
+#define CMLP_POLY_7(r, c0, c1, ...)                                                               \
+    (CMLP_POLY_2(r, c0, c1) + (r) * (r) * CMLP_POLY_5(r, __VA_ARGS__))
+#define CMLP_POLY_10(r, c0, c1, c2, c3, ...)                                                      \
+    (CMLP_POLY_4(r, c0, c1, c2, c3)                                                               \
+     + ((r) * (r)) * ((r) * (r)) * CMLP_POLY_6(r, __VA_ARGS__))
 
 #if defined(__AVX512F__) && defined(__GNUC__) && !defined(CMLP_NO_VECTOR_EXTENSIONS)
 #define CMLP_STEPS 16
@@ -29,21 +36,22 @@
 
 /* the bits of 2^(j/16), less j at the place where k is added */
 static const uint32_t cmlp_powers_f32[16] = {
-    0x3f800000, 0x3f7daac3, 0x3f7b95c2, 0x3f79c3d3, 0x3f7837f0, 0x3f76f532, 0x3f75fed7, 0x3f75583f,
-    0x3f7504f3, 0x3f7508a4, 0x3f75672a, 0x3f76248c, 0x3f7744fd, 0x3f78ccdf, 0x3f7ac0c7, 0x3f7d257d};
+    0x3f800000, 0x3f7daac3, 0x3f7b95c2, 0x3f79c3d3, 0x3f7837f0, 0x3f76f532,
+    0x3f75fed7, 0x3f75583f, 0x3f7504f3, 0x3f7508a4, 0x3f75672a, 0x3f76248c,
+    0x3f7744fd, 0x3f78ccdf, 0x3f7ac0c7, 0x3f7d257d};
 static const uint64_t cmlp_powers_f64[16] = {
     0x3ff0000000000000, 0x3fefb5586cf9890f, 0x3fef72b83c7d517b, 0x3fef387a6e756238,
     0x3fef06fe0a31b715, 0x3feedea64c123422, 0x3feebfdad5362a27, 0x3feeab07dd485429,
     0x3feea09e667f3bcd, 0x3feea11473eb0187, 0x3feeace5422aa0db, 0x3feec49182a3f090,
     0x3feee89f995ad3ad, 0x3fef199bdd85529c, 0x3fef5818dcfba487, 0x3fefa4afa2a490da};
-/* 2^(j/16) - 1 */
-static const double cmlp_powers_less_1_f64[16] = {
-    0x0.0p+0, 0x1.6ab0d9f3121ecp-5, 0x1.72b83c7d517aep-4, 0x1.1c3d373ab11c3p-3,
-    0x1.837f0518db8a9p-3, 0x1.ef5326091a112p-3, 0x1.2ff6b54d8a89cp-2, 0x1.6ac1f752150a5p-2,
-    0x1.a827999fcef32p-2, 0x1.e8451cfac061bp-2, 0x1.159ca845541b7p-1, 0x1.389230547e120p-1,
-    0x1.5d13f32b5a75bp-1, 0x1.83337bb0aa538p-1, 0x1.ab031b9f7490ep-1, 0x1.d495f454921b3p-1};
+/* (2^(j/16) - 1) / 2 */
+static const double cmlp_half_powers_less_1_f64[16] = {
+    0, 0x1.6ab0d9f3121ecp-6, 0x1.72b83c7d517aep-5, 0x1.1c3d373ab11c3p-4,
+    0x1.837f0518db8a9p-4, 0x1.ef5326091a112p-4, 0x1.2ff6b54d8a89cp-3, 0x1.6ac1f752150a5p-3,
+    0x1.a827999fcef32p-3, 0x1.e8451cfac061bp-3, 0x1.159ca845541b7p-2, 0x1.389230547e120p-2,
+    0x1.5d13f32b5a75bp-2, 0x1.83337bb0aa538p-2, 0x1.ab031b9f7490ep-2, 0x1.d495f454921b3p-2};
 
-/* half of what 2^(j/16) - 1 loses to rounding */
+/* what these lose to rounding */
 static const double cmlp_powers_lost_f64[16] = {
     0, 0x1.4c5c95b8c2155p-60, -0x1.9041b9d78a75bp-60, 0x1.b07eb6c70572dp-59,
     0x1.bd1ab48c60b91p-58, -0x1.497dbb83d8512p-58, 0x1.d4397afec42e2p-57, 0x1.8c93015191eb3p-57,
@@ -79,13 +87,22 @@ CMLP_DEFINE_SCALE(f64, pd, __m512d)
     CMLP_POLY_6(r, 0x1.ffffffffffffcp-1, 0x1.55555555552d6p-1, 0x1.5555555639a8fp-2,              \
                 0x1.111111055b63cp-3, 0x1.6c1429fa49a7ap-5, 0x1.a3faf51ee0c76p-7)
 
-/* (exp(2 a) - 1) / 2, a >= 0, as a + b, a the larger one */
-CMLP_INLINE void cmlp_half_expm1_f64(
-    cmlp_lanes_f64 t, cmlp_lanes_f64 r, cmlp_lanes_f64 *a, cmlp_lanes_f64 *b) {
-    cmlp_lanes_f64 power = cmlp_power_f64(t), half = cmlp_from_bits_f64(
-        ((cmlp_bits_of_f64(t) & ~UINT64_C(15)) << 48) + UINT64_C(0x3fe0000000000000));
-    *a = (half * cmlp_lookup_f64(t, cmlp_powers_less_1_f64) + (half - 0.5)) + power * r;
-    *b = power * r * (r * CMLP_TANH_POLY_f64(r)) + cmlp_lookup_f64(t, cmlp_powers_lost_f64);
+/* (exp(2 x) - 1) / 2, x >= 0, and three terms whose sum is closer to it */
+CMLP_INLINE cmlp_lanes_f64 cmlp_half_expm1_f64(
+    cmlp_lanes_f64 t, cmlp_lanes_f64 r, cmlp_lanes_f64 *a, cmlp_lanes_f64 *b, cmlp_lanes_f64 *c) {
+    cmlp_lanes_f64 power = cmlp_power_f64(t), from_16 = cmlp_splat_f64(0x1.8p48 + 1);
+    *a = (cmlp_lanes_f64)_mm512_mask_blend_pd(
+        _mm512_cmp_pd_mask((__m512d)t, (__m512d)from_16, _CMP_GE_OQ),
+        (__m512d)cmlp_lookup_f64(t, cmlp_half_powers_less_1_f64), (__m512d)(0.5 * power - 0.5));
+    *b = power * r;
+    *c = *b * (r * CMLP_TANH_POLY_f64(r)) + cmlp_lookup_f64(t, cmlp_powers_lost_f64);
+    return *a + (*b + *c);
+}
+#define CMLP_THIRD(term) term
+/* 1 / d, to three digits */
+CMLP_INLINE cmlp_lanes_f64 cmlp_estimate_f64(cmlp_lanes_f64 d, cmlp_lanes_f64 rest) {
+    (void)rest;
+    return (cmlp_lanes_f64)_mm512_rcp14_pd((__m512d)d);
 }
 
 /* tanh in float: 32 polynomials c + sum_i a_i (|x| - x0)^i, chosen by exponent and the first two
@@ -160,6 +177,7 @@ CMLP_INLINE cmlp_lanes_f32 cmlp_tanh_f32(cmlp_lanes_f32 x) {
 
 #else /* one step */
 #define CMLP_STEPS 1
+#define CMLP_THIRD(term)
 #define CMLP_EXP_POLY_f32(r)                                                                      \
     CMLP_POLY_5(r, 0x1.fffffcp-2f, 0x1.555492p-3f, 0x1.5558bp-5f, 0x1.12398ep-7f, 0x1.6a4d34p-10f)
 #define CMLP_EXP_POLY_f64(r)                                                                      \
@@ -189,11 +207,21 @@ CMLP_INLINE cmlp_lanes_f32 cmlp_tanh_f32(cmlp_lanes_f32 x) {
         (void)t;                                                                                  \
         return (1 + p) * cmlp_power_##S(half) * cmlp_power_##S((n - (half - magic)) + magic);     \
     }                                                                                             \
-    CMLP_INLINE void cmlp_half_expm1_##S(                                                         \
-        cmlp_lanes_##S t, cmlp_lanes_##S r, cmlp_lanes_##S *a, cmlp_lanes_##S *b) {               \
+    /* 1 / d, to three digits, from rest, which is that but for rounding; 0 if very small */      \
+    CMLP_INLINE cmlp_lanes_##S cmlp_estimate_##S(cmlp_lanes_##S d, cmlp_lanes_##S rest) {         \
+        const T magic = (T)1.5 * ((uint64_t)1 << (MANTISSA / 2));                                 \
+        (void)d;                                                                                  \
+        return (rest + magic) - magic;                                                            \
+    }                                                                                             \
+    /* (exp(2 x) - 1) / 2, x >= 0, and two terms whose sum is closer to it */                     \
+    CMLP_INLINE cmlp_lanes_##S cmlp_half_expm1_##S(                                               \
+        cmlp_lanes_##S t, cmlp_lanes_##S r, cmlp_lanes_##S *a, cmlp_lanes_##S *b,                 \
+        cmlp_lanes_##S *c) {                                                                      \
         cmlp_lanes_##S power = cmlp_power_##S(t);                                                 \
         *a = ((T)0.5 * power - (T)0.5) + power * r;                                               \
         *b = power * r * (r * CMLP_TANH_POLY_##S(r));                                             \
+        *c = *b;                                                                                  \
+        return *a + *b;                                                                           \
     }
 CMLP_DEFINE_POWERS(float, f32, 23, 127)
 CMLP_DEFINE_POWERS(double, f64, 52, 1023)
@@ -227,21 +255,17 @@ CMLP_DEFINE_POWERS(double, f64, 52, 1023)
             y = cmlp_scale_##S(p, t, n);                                                          \
         return y;                                                                                 \
     }                                                                                             \
-    /* e / (1 + e), e = a + b >= 0: the quotient q, corrected by what it leaves of the sum,       \
-     * as 1 / (1 + e) = 1 - q; but for the smallest 1 - q, which are not exact enough for it */   \
-    CMLP_INLINE cmlp_lanes_##S cmlp_odds_##S(cmlp_lanes_##S a, cmlp_lanes_##S b) {                \
-        const T magic = (T)1.5 * ((uint64_t)1 << (MANTISSA / 2));                                 \
-        cmlp_lanes_##S e = a + b, q = e / (e + 1), rest = 1 - q;                                  \
-        return q + ((a * rest - q) + b * rest) * ((rest + magic) - magic);                        \
-    }                                                                                             \
-    /* with e = exp(-|x|), which cannot overflow: e / (1 + e) for x < 0, and 1 less that */       \
+    /* With e = exp(-|x|), which cannot overflow, e / (1 + e) for x < 0, and 1 less that. The     \
+     * quotient q is corrected by what it leaves of e, for 1 / (1 + e) = 1 - q. */                \
     CMLP_INLINE cmlp_lanes_##S cmlp_logistic_##S(cmlp_lanes_##S x) {                              \
-        cmlp_lanes_##S t, n, r, p, power, q, zero = cmlp_splat_##S(0);                            \
+        cmlp_lanes_##S t, n, r, p, power, e, q, zero = cmlp_splat_##S(0);                         \
         cmlp_lanes_##S a = cmlp_max_##S(cmlp_splat_##S(LOWEST), -cmlp_abs_##S(x));                \
         r = cmlp_reduce_##S(a, &t, &n);                                                           \
         p = r + r * r * CMLP_EXP_POLY_##S(r);                                                     \
         power = cmlp_power_##S(t);                                                                \
-        q = cmlp_odds_##S(power, power * p);                                                      \
+        e = power + power * p;                                                                    \
+        q = e / (e + 1);                                                                          \
+        q = q + ((power * (1 - q) - q) + power * p * (1 - q)) * (1 - q);                          \
         if (cmlp_any_greater_##S(-a, cmlp_splat_##S(NORMAL)))                                     \
             q = cmlp_if_less_##S(a, cmlp_splat_##S(-NORMAL), cmlp_scale_##S(p, t, n), q);         \
         return cmlp_if_less_##S(x, zero, q, 1 - q);                                               \
@@ -251,16 +275,21 @@ CMLP_DEFINE_EXP(double, f64, 52, -746, 710, 708)
 
 /* tanh|x| = e / (1 + e), e = (exp(2|x|) - 1) / 2: no cancellation near 0. The polynomial is that
  * of (exp(2r) - 1) / 2, fitted to the smallest relative error of it; k is rounded up from 3/4, as
- * for k = 1 a negative r cancels the more of 2^(1/steps) - 1 the larger it is. */
+ * for k = 1 a negative r cancels the more of 2^(1/steps) - 1 the larger it is. The quotient is
+ * corrected as above; where q rounds to 1, 1 - q is no estimate of 1 / (1 + e), and another is
+ * taken. */
 #define CMLP_DEFINE_TANH(T, S, MANTISSA, TANH_ONE)                                                \
     CMLP_INLINE cmlp_lanes_##S cmlp_tanh_##S(cmlp_lanes_##S x) {                                  \
         cmlp_lanes_##S a = cmlp_min_##S(cmlp_splat_##S(TANH_ONE), cmlp_abs_##S(x));               \
-        cmlp_lanes_##S t, n, r, b, c;                                                          \
+        cmlp_lanes_##S t, n, r, e, first, second, third, left, q, rest;                           \
         t = (a * (T)0x1.71547652b82fep+1 - (T)0.25 / CMLP_STEPS) + CMLP_MAGIC(T, MANTISSA);       \
         n = t - CMLP_MAGIC(T, MANTISSA);                                                          \
         r = (a - n * (CMLP_LN2_HIGH_##S / 2)) - n * (CMLP_LN2_LOW_##S / 2);                       \
-        cmlp_half_expm1_##S(t, r, &b, &c);                                                        \
-        return cmlp_with_sign_##S(cmlp_odds_##S(b, c), x);                                        \
+        e = cmlp_half_expm1_##S(t, r, &first, &second, &third);                                   \
+        q = e / (e + 1);                                                                          \
+        rest = 1 - q;                                                                             \
+        left = (first * rest - q) + second * rest CMLP_THIRD(+ third * rest);                     \
+        return cmlp_with_sign_##S(q + left * cmlp_estimate_##S(e + 1, rest), x);                  \
     }
 #if CMLP_STEPS == 1 /* else it is made of pieces */
 CMLP_DEFINE_TANH(float, f32, 23, 10)
@@ -298,7 +327,8 @@ CMLP_DEFINE_TANH(double, f64, 52, 20)
         return cmlp_if_less_##S(                                                                  \
             zero, x, y, cmlp_if_equal_##S(x, zero, -infinity, infinity - infinity));              \
     }
-CMLP_DEFINE_LOG(float, f32, uint32_t, 23, 127, UINT32_C(0x3f800000), UINT32_C(0x3f3504f3), 0x1p-126)
+CMLP_DEFINE_LOG(float, f32, uint32_t, 23, 127, UINT32_C(0x3f800000), UINT32_C(0x3f3504f3),
+                0x1p-126)
 CMLP_DEFINE_LOG(double, f64, uint64_t, 52, 1023, UINT64_C(0x3ff0000000000000),
                 UINT64_C(0x3fe6a09e667f3bcd), 0x1p-1022)
 
