@@ -13,7 +13,8 @@
 #include <math.h>
 #include "lanes.h"
 
-/* polynomials in Estrin's order: powers of r^2, so that what follows waits for less */
+/* Polynomials in Estrin's order, by powers of r^2, so that what follows waits for less; the longest
+ * begins in Horner's, which rounds less. */
 #define CMLP_POLY_2(r, c0, c1) ((c0) + (r) * (c1))
 #define CMLP_POLY_4(r, c0, c1, c2, c3)                                                            \
     (CMLP_POLY_2(r, c0, c1) + (r) * (r) * CMLP_POLY_2(r, c2, c3))
@@ -23,9 +24,9 @@
     (CMLP_POLY_2(r, c0, c1) + (r) * (r) * CMLP_POLY_4(r, __VA_ARGS__))
 #define CMLP_POLY_7(r, c0, c1, ...)                                                               \
     (CMLP_POLY_2(r, c0, c1) + (r) * (r) * CMLP_POLY_5(r, __VA_ARGS__))
-#define CMLP_POLY_10(r, c0, c1, c2, c3, ...)                                                      \
-    (CMLP_POLY_4(r, c0, c1, c2, c3)                                                               \
-     + ((r) * (r)) * ((r) * (r)) * CMLP_POLY_6(r, __VA_ARGS__))
+#define CMLP_POLY_8(r, c0, c1, c2, c3, ...)                                                       \
+    (CMLP_POLY_4(r, c0, c1, c2, c3) + ((r) * (r)) * ((r) * (r)) * CMLP_POLY_4(r, __VA_ARGS__))
+#define CMLP_POLY_10(r, c0, c1, ...) ((c0) + (r) * ((c1) + (r) * CMLP_POLY_8(r, __VA_ARGS__)))
 
 #if defined(__AVX512F__) && defined(__GNUC__) && !defined(CMLP_NO_VECTOR_EXTENSIONS)
 #define CMLP_STEPS 16
@@ -255,8 +256,8 @@ CMLP_DEFINE_POWERS(double, f64, 52, 1023)
             y = cmlp_scale_##S(p, t, n);                                                          \
         return y;                                                                                 \
     }                                                                                             \
-    /* With e = exp(-|x|), which cannot overflow, e / (1 + e) for x < 0, and 1 less that. The     \
-     * quotient q is corrected by what it leaves of e, for 1 / (1 + e) = 1 - q. */                \
+    /* 1 / (1 + e) or, for x < 0, e / (1 + e), with e = exp(-|x|), which cannot overflow. The     \
+     * latter is corrected by what the quotient q leaves of e, as 1 / (1 + e) = 1 - q. */         \
     CMLP_INLINE cmlp_lanes_##S cmlp_logistic_##S(cmlp_lanes_##S x) {                              \
         cmlp_lanes_##S t, n, r, p, power, e, q, zero = cmlp_splat_##S(0);                         \
         cmlp_lanes_##S a = cmlp_max_##S(cmlp_splat_##S(LOWEST), -cmlp_abs_##S(x));                \
@@ -264,11 +265,13 @@ CMLP_DEFINE_POWERS(double, f64, 52, 1023)
         p = r + r * r * CMLP_EXP_POLY_##S(r);                                                     \
         power = cmlp_power_##S(t);                                                                \
         e = power + power * p;                                                                    \
-        q = e / (e + 1);                                                                          \
-        q = q + ((power * (1 - q) - q) + power * p * (1 - q)) * (1 - q);                          \
-        if (cmlp_any_greater_##S(-a, cmlp_splat_##S(NORMAL)))                                     \
-            q = cmlp_if_less_##S(a, cmlp_splat_##S(-NORMAL), cmlp_scale_##S(p, t, n), q);         \
-        return cmlp_if_less_##S(x, zero, q, 1 - q);                                               \
+        q = cmlp_if_less_##S(x, zero, e, 1 + zero) / (e + 1);                                     \
+        e = q + ((power * (1 - q) - q) + power * p * (1 - q)) * (1 - q);                          \
+        if (cmlp_any_greater_##S(-a, cmlp_splat_##S(NORMAL))) {                                   \
+            e = cmlp_if_less_##S(a, cmlp_splat_##S(-NORMAL), cmlp_scale_##S(p, t, n), e);         \
+            q = cmlp_if_less_##S(a, cmlp_splat_##S(-NORMAL), 1 + zero, q);                        \
+        }                                                                                         \
+        return cmlp_if_less_##S(x, zero, e, q);                                                   \
     }
 CMLP_DEFINE_EXP(float, f32, 23, -104, 89, 87)
 CMLP_DEFINE_EXP(double, f64, 52, -746, 710, 708)
