@@ -1,7 +1,7 @@
 """exp, tanh, logistic and log of the engine, in units in the last place, over every magnitude.
 
 The suite takes every 4093rd float32 and random float64. All 2^32 float32 of every variant this
-machine runs: ``python tests/core/test_vecmath.py`` (half an hour), or with names of variants.
+machine runs: ``python tests/core/test_vecmath.py`` (20 minutes each), or with names of variants.
 """
 
 import sys

@@ -25,21 +25,21 @@ cdef extern from "losses.h" nogil:
     void cmlp_log_values_f64(double*, Py_ssize_t)
 
 cdef enum:
-    STRIP = 512     # losses computed before they are summed up
+    STRIP = 512     # losses of elements, or of rows, computed before they are summed up
 
 
-cdef inline double loss_sum(
+cdef inline void row_losses(
     int loss, Py_ssize_t rows, Py_ssize_t n_outputs,
     const floating[::1] y, Py_ssize_t y0, const floating[::1] p, Py_ssize_t p0,
-    const floating[::1] weight, Py_ssize_t w0,
+    const floating[::1] weight, Py_ssize_t w0, double* out,
 ) noexcept nogil:
-    """sum_i w_i sum_j L(y_ij, p_ij), in double whatever the dtype; w0 < 0: weights are 1.
+    """out_i = w_i sum_j L(y_ij, p_ij), in double whatever the dtype; w0 < 0: weights are 1.
 
-    Row by row and output by output, so that the sum does not depend on where a batch is cut.
+    Each row is summed output by output, wherever a batch is cut.
     """
     cdef floating[STRIP] values
     cdef Py_ssize_t start = 0, count, at, end, k, i = 0, left = n_outputs
-    cdef double total = 0, row = 0
+    cdef double row = 0
     while start < rows * n_outputs:
         count = min(<Py_ssize_t>STRIP, rows * n_outputs - start)
         if floating is float:
@@ -54,10 +54,28 @@ cdef inline double loss_sum(
                 row += values[k]
             at = end
             if left == 0:
-                total += row * weight[w0 + i] if w0 >= 0 else row
+                out[i] = row * weight[w0 + i] if w0 >= 0 else row
                 row = 0
                 left = n_outputs
                 i += 1
+        start += count
+
+
+cdef inline double loss_sum(
+    int loss, Py_ssize_t rows, Py_ssize_t n_outputs,
+    const floating[::1] y, Py_ssize_t y0, const floating[::1] p, Py_ssize_t p0,
+    const floating[::1] weight, Py_ssize_t w0,
+) noexcept nogil:
+    """The losses of the rows, summed in their order."""
+    cdef double[STRIP] losses
+    cdef Py_ssize_t start = 0, count, i
+    cdef double total = 0
+    while start < rows:
+        count = min(<Py_ssize_t>STRIP, rows - start)
+        row_losses(loss, count, n_outputs, y, y0 + start * n_outputs, p, p0 + start * n_outputs,
+                   weight, w0 + start if w0 >= 0 else -1, losses)
+        for i in range(count):
+            total += losses[i]
         start += count
     return total
 
