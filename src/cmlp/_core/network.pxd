@@ -14,7 +14,7 @@ from cmlp._core.batch cimport gather_targets, gather_weights, gather_x
 from cmlp._core.linalg cimport (
     PACK_WIDTH, ROWS, affine_narrow, aligned, column_sums, dot, gemm, gemm_pack_size, gemm_packed,
     gemm_tn_narrow, gemv, pack_matrix, packed_size, panel_depth, panel_width)
-from cmlp._core.losses cimport SOFTMAX, loss_sum, output_delta, softmax
+from cmlp._core.losses cimport SOFTMAX, output_delta, row_losses, softmax
 from cmlp._core.optimizers cimport Step, optimizer_step
 from cmlp._core.sparse cimport (
     compress, compressed_rows, pack_delta, plan_sparse, sparse_affine, sparse_coef_gradient,
@@ -255,7 +255,7 @@ cdef inline void rows_phase(
     floating[::1] work, Py_ssize_t own,
 ) noexcept nogil:
     """Forward, loss and deltas of rows first..last of the samples that begin at start."""
-    cdef Py_ssize_t i, p, rows, row = first, top = net.n_layers - 1
+    cdef Py_ssize_t p, rows, row = first, top = net.n_layers - 1
     cdef Py_ssize_t y, weight, n = net.n_outputs
     cdef double* loss = <double*>&work[plan.loss]
     if plan.transposed >= 0 and last > first:
@@ -271,9 +271,7 @@ cdef inline void rows_phase(
             gather_weights(source, order, start + row, rows, work, weight)
         forward(net, plan, source, order, start, row, rows, params, work, own)
         p = output_offset(net, plan, top, row)
-        for i in range(rows):
-            loss[row + i] = loss_sum(net.loss, 1, n, work, y + i * n, work, p + i * n, work,
-                                     weight + i if weight >= 0 else -1)
+        row_losses(net.loss, rows, n, work, y, work, p, work, weight, &loss[row])
         output_delta(net.loss, net.canonical, net.layers[top].activation, rows, n, work, y,
                      work, z_offset(net, plan, top, row), work, p, work, weight,
                      work, delta_offset(net, plan, top, row))
