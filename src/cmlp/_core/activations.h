@@ -11,8 +11,8 @@
 #define CMLP_ON_OUTPUT 2
 
 /* Formulas are of lanes (lanes.h), several elements at once: + - * /, LESS(a, b, x, y) for
- * a < b ? x : y, EQUAL, MAX, MIN, ABS, EXP, TANH, LOGISTIC, LOG. A constant beside an operator is
- * written (T)0.1, or as it is if T holds it exactly; as an argument NUMBER(0.1).
+ * a < b ? x : y, EQUAL, MAXIMUM, MINIMUM, ABS, EXP, TANH, LOGISTIC, LOG. A constant beside an
+ * operator is written (T)0.1, or as it is if T holds it exactly; as an argument NUMBER(0.1).
  *
  * name        where it may stand, derivative needs z, init factor f (weights are drawn from
  *             +-sqrt(f / (fan_in + fan_out)): 6 Glorot & Bengio 2010, 2 for the logistic), formula,
@@ -29,7 +29,7 @@
       TANH(z),                                                                                    \
       d * (1 - a * a))                                                                            \
     X(relu, CMLP_ON_HIDDEN | CMLP_ON_OUTPUT, 0, 6, "max(0, z)",                                   \
-      MAX(NUMBER(0), z),                                                                          \
+      MAXIMUM(NUMBER(0), z),                                                                      \
       EQUAL(a, NUMBER(0), NUMBER(0), d))                                                          \
     X(exp, CMLP_ON_OUTPUT, 0, 6, "exp(z)",                                                        \
       EXP(z),                                                                                     \

@@ -12,18 +12,18 @@
 #include <immintrin.h>
 #endif
 
-/* CMLP_LANES_<suffix> elements at once; as many unsigned integers for their bits */
+/* CMLP_WIDTH_<suffix> elements at once; as many unsigned integers for their bits */
 #define CMLP_DEFINE_LANES(T, S, U)                                                                \
     typedef cmlp_vec_##S cmlp_lanes_##S;                                                          \
     typedef U cmlp_bits_##S __attribute__((vector_size(CMLP_VECTOR_BYTES)));                      \
-    enum { CMLP_LANES_##S = CMLP_VECTOR_BYTES / sizeof(T) };                                      \
+    enum { CMLP_WIDTH_##S = CMLP_VECTOR_BYTES / sizeof(T) };                                      \
     CMLP_INLINE cmlp_bits_##S cmlp_bits_of_##S(cmlp_lanes_##S x) { return (cmlp_bits_##S)x; }     \
     CMLP_INLINE cmlp_lanes_##S cmlp_from_bits_##S(cmlp_bits_##S i) { return (cmlp_lanes_##S)i; }  \
     CMLP_INLINE cmlp_lanes_##S cmlp_load_lanes_##S(const T *p, int count) {                       \
-        return count == CMLP_LANES_##S ? cmlp_load_##S(p) : cmlp_load_n_##S(p, count);            \
+        return count == CMLP_WIDTH_##S ? cmlp_load_##S(p) : cmlp_load_n_##S(p, count);            \
     }                                                                                             \
     CMLP_INLINE void cmlp_store_lanes_##S(T *p, cmlp_lanes_##S x, int count) {                    \
-        if (count == CMLP_LANES_##S)                                                              \
+        if (count == CMLP_WIDTH_##S)                                                              \
             cmlp_store_##S(p, x);                                                                 \
         else                                                                                      \
             cmlp_store_n_##S(p, x, count);                                                        \
@@ -104,7 +104,7 @@ CMLP_DEFINE_SELECT(f64, __m512d, pd, 8)
     CMLP_INLINE int cmlp_any_greater_##S(cmlp_lanes_##S a, cmlp_lanes_##S b) {                    \
         cmlp_bits_##S mask = (cmlp_bits_##S)(a > b);                                              \
         int any = 0;                                                                              \
-        for (int i = 0; i < CMLP_LANES_##S; i++) any |= mask[i] != 0;                             \
+        for (int i = 0; i < CMLP_WIDTH_##S; i++) any |= mask[i] != 0;                             \
         return any;                                                                               \
     }
 #endif
@@ -127,7 +127,7 @@ CMLP_DEFINE_IF(f64)
 #define CMLP_DEFINE_LANES(T, S, U)                                                                \
     typedef T cmlp_lanes_##S;                                                                     \
     typedef U cmlp_bits_##S;                                                                      \
-    enum { CMLP_LANES_##S = 1 };                                                                  \
+    enum { CMLP_WIDTH_##S = 1 };                                                                  \
     CMLP_INLINE U cmlp_bits_of_##S(T x) { U i; memcpy(&i, &x, sizeof i); return i; }              \
     CMLP_INLINE T cmlp_from_bits_##S(U i) { T x; memcpy(&x, &i, sizeof x); return x; }            \
     CMLP_INLINE T cmlp_load_lanes_##S(const T *p, int count) { (void)count; return *p; }          \
@@ -158,8 +158,8 @@ CMLP_DEFINE_SIGN(f64, UINT64_C(0x8000000000000000))
 #define CMLP_FOR_LANES(S, n, ...)                                                                 \
     {                                                                                             \
         ptrdiff_t i = 0;                                                                          \
-        for (; i + CMLP_LANES_##S <= (n); i += CMLP_LANES_##S) {                                  \
-            const int count = CMLP_LANES_##S;                                                     \
+        for (; i + CMLP_WIDTH_##S <= (n); i += CMLP_WIDTH_##S) {                                  \
+            const int count = CMLP_WIDTH_##S;                                                     \
             __VA_ARGS__                                                                           \
         }                                                                                         \
         if (i < (n)) {                                                                            \

@@ -61,7 +61,7 @@ static const cmlp_loss_row cmlp_loss_table[] = {
             cmlp_store_lanes_##S(out + i, formula, count);                                       \
         )                                                                                        \
     }
-#define CLIP(p) MIN(NUMBER(1 - EPSILON), MAX(NUMBER(EPSILON), p))
+#define CLIP(p) MINIMUM(NUMBER(1 - EPSILON), MAXIMUM(NUMBER(EPSILON), p))
 
 #define DTYPE f32
 #define EPSILON FLT_EPSILON

@@ -13,20 +13,22 @@
 #include <math.h>
 #include "lanes.h"
 
-/* Polynomials in Estrin's order, by powers of r^2, so that what follows waits for less; the longest
- * begins in Horner's, which rounds less. */
+/* Polynomials in Estrin's order, by powers of r^2, so that what follows waits for less; the
+ * longest begins in Horner's, which rounds less. */
 #define CMLP_POLY_2(r, c0, c1) ((c0) + (r) * (c1))
 #define CMLP_POLY_4(r, c0, c1, c2, c3)                                                            \
     (CMLP_POLY_2(r, c0, c1) + (r) * (r) * CMLP_POLY_2(r, c2, c3))
 #define CMLP_POLY_5(r, c0, c1, c2, c3, c4)                                                        \
     (CMLP_POLY_2(r, c0, c1) + (r) * (r) * (CMLP_POLY_2(r, c2, c3) + (r) * (r) * (c4)))
-#define CMLP_POLY_6(r, c0, c1, ...)                                                               \
-    (CMLP_POLY_2(r, c0, c1) + (r) * (r) * CMLP_POLY_4(r, __VA_ARGS__))
-#define CMLP_POLY_7(r, c0, c1, ...)                                                               \
-    (CMLP_POLY_2(r, c0, c1) + (r) * (r) * CMLP_POLY_5(r, __VA_ARGS__))
-#define CMLP_POLY_8(r, c0, c1, c2, c3, ...)                                                       \
-    (CMLP_POLY_4(r, c0, c1, c2, c3) + ((r) * (r)) * ((r) * (r)) * CMLP_POLY_4(r, __VA_ARGS__))
-#define CMLP_POLY_10(r, c0, c1, ...) ((c0) + (r) * ((c1) + (r) * CMLP_POLY_8(r, __VA_ARGS__)))
+#define CMLP_POLY_6(r, c0, c1, c2, c3, c4, c5)                                                    \
+    (CMLP_POLY_2(r, c0, c1) + (r) * (r) * CMLP_POLY_4(r, c2, c3, c4, c5))
+#define CMLP_POLY_7(r, c0, c1, c2, c3, c4, c5, c6)                                                \
+    (CMLP_POLY_2(r, c0, c1) + (r) * (r) * CMLP_POLY_5(r, c2, c3, c4, c5, c6))
+#define CMLP_POLY_8(r, c0, c1, c2, c3, c4, c5, c6, c7)                                            \
+    (CMLP_POLY_4(r, c0, c1, c2, c3)                                                               \
+     + ((r) * (r)) * ((r) * (r)) * CMLP_POLY_4(r, c4, c5, c6, c7))
+#define CMLP_POLY_10(r, c0, c1, c2, c3, c4, c5, c6, c7, c8, c9)                                   \
+    ((c0) + (r) * ((c1) + (r) * CMLP_POLY_8(r, c2, c3, c4, c5, c6, c7, c8, c9)))
 
 #if defined(__AVX512F__) && defined(__GNUC__) && !defined(CMLP_NO_VECTOR_EXTENSIONS)
 #define CMLP_STEPS 16
@@ -342,8 +344,8 @@ CMLP_DEFINE_LOG(double, f64, uint64_t, 52, 1023, UINT64_C(0x3ff0000000000000),
 #define NUMBER(x) CMLP_OF(splat, DTYPE)(x)
 #define LESS(a, b, x, y) CMLP_OF(if_less, DTYPE)(a, b, x, y)
 #define EQUAL(a, b, x, y) CMLP_OF(if_equal, DTYPE)(a, b, x, y)
-#define MAX(a, b) CMLP_OF(max, DTYPE)(a, b)
-#define MIN(a, b) CMLP_OF(min, DTYPE)(a, b)
+#define MAXIMUM(a, b) CMLP_OF(max, DTYPE)(a, b)
+#define MINIMUM(a, b) CMLP_OF(min, DTYPE)(a, b)
 #define ABS(x) CMLP_OF(abs, DTYPE)(x)
 #define EXP(x) CMLP_OF(exp, DTYPE)(x)
 #define TANH(x) CMLP_OF(tanh, DTYPE)(x)
