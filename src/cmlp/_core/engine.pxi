@@ -104,6 +104,7 @@ def train_epoch(
     """
     cdef Py_ssize_t n = data.source.n_samples if order is None else order.shape[0]
     cdef Training run = Training(layout, data)
+    cdef double loss_scale = 1
     if batch_size < 1 or n < 1:
         raise ValueError("There must be samples, and at least one in a batch.")
     run.plan_for(batch_size, n_threads, sizeof(floating))
@@ -122,16 +123,17 @@ def train_epoch(
                 and most_entries(&data.source, run.order, n, batch_size, run.plan.rows) \
                 > entries(&data.source, run.plan.rows):
             raise ValueError("order has indices twice in a batch.")
-    if trains_online(&layout.net, &data.source, batch_size, OPTIMIZERS[optimizer][0], &hyper[0],
+    run.optimizer = OPTIMIZERS[optimizer][0]
+    if trains_online(&layout.net, &data.source, batch_size, run.optimizer, &hyper[0],
                      sizeof(floating)):
         # a division by outputs is scikit-learn's squared error, its gradient a plain sum
-        loss_scale = 1 / layout.net.n_outputs if loss_table[layout.net.loss].mean_over_outputs else 1
-        return online_epoch(&layout.net, &data.source, run.order, n, OPTIMIZERS[optimizer][0],
-                            hyper, alpha, loss_scale, params, state) / n
+        if loss_table[layout.net.loss].mean_over_outputs:
+            loss_scale = 1.0 / layout.net.n_outputs
+        return online_epoch(&layout.net, &data.source, run.order, n, run.optimizer, hyper, alpha,
+                            loss_scale, params, state) / n
     run.n = n
     run.batch_size = batch_size
     run.alpha = alpha
-    run.optimizer = OPTIMIZERS[optimizer][0]
     run.hyper = &hyper[0]
     run.hold(params, grads, state, work)
     run.run()

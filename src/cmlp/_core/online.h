@@ -24,8 +24,6 @@ enum { CMLP_SCALE, CMLP_DECAY, /* of x d and of w: the gradient, for sgd times -
        CMLP_RULE_SIZE };
 
 #if CMLP_MASKED
-CMLP_INLINE float cmlp_sum_f32(cmlp_vec_f32 v) { return _mm512_reduce_add_ps((__m512)v); }
-CMLP_INLINE double cmlp_sum_f64(cmlp_vec_f64 v) { return _mm512_reduce_add_pd((__m512d)v); }
 CMLP_INLINE cmlp_vec_f32 cmlp_sqrt_f32(cmlp_vec_f32 v) {
     return (cmlp_vec_f32)_mm512_sqrt_ps((__m512)v);
 }
@@ -34,13 +32,6 @@ CMLP_INLINE cmlp_vec_f64 cmlp_sqrt_f64(cmlp_vec_f64 v) {
 }
 #else
 #define CMLP_DEFINE_LANEWISE(T, S, SQRT)                                                          \
-    CMLP_INLINE T cmlp_sum_##S(cmlp_vec_##S v) {                                                  \
-        T lanes[CMLP_VECTOR_BYTES / sizeof(T)];                                                   \
-        cmlp_store_##S(lanes, v);                                                                 \
-        CMLP_UNROLL for (int half = CMLP_VECTOR_BYTES / sizeof(T) / 2; half; half /= 2)           \
-            CMLP_UNROLL for (int i = 0; i < half; i++) lanes[i] += lanes[i + half];               \
-        return lanes[0];                                                                          \
-    }                                                                                             \
     CMLP_INLINE cmlp_vec_##S cmlp_sqrt_##S(cmlp_vec_##S v) {                                      \
         T lanes[CMLP_VECTOR_BYTES / sizeof(T)];                                                   \
         cmlp_store_##S(lanes, v);                                                                 \
@@ -54,14 +45,14 @@ CMLP_DEFINE_LANEWISE(double, f64, sqrt)
 
 #if defined(__GNUC__) && !defined(CMLP_NO_VECTOR_EXTENSIONS)
 #define CMLP_DEFINE_MORE(T, S)                                                                    \
-    CMLP_INLINE cmlp_vec_##S cmlp_splat_##S(T a) { return a - (cmlp_vec_##S){0}; }                \
+    CMLP_INLINE cmlp_vec_##S cmlp_spread_##S(T a) { return a - (cmlp_vec_##S){0}; }               \
     CMLP_INLINE cmlp_vec_##S cmlp_div_##S(cmlp_vec_##S a, cmlp_vec_##S b) { return a / b; }       \
     CMLP_INLINE cmlp_vec_##S cmlp_madd_##S(cmlp_vec_##S a, cmlp_vec_##S b, cmlp_vec_##S c) {      \
         return a * b + c;                                                                         \
     }
 #else
 #define CMLP_DEFINE_MORE(T, S)                                                                    \
-    CMLP_INLINE cmlp_vec_##S cmlp_splat_##S(T a) {                                                \
+    CMLP_INLINE cmlp_vec_##S cmlp_spread_##S(T a) {                                               \
         cmlp_vec_##S v;                                                                           \
         for (int i = 0; i < CMLP_LANES_##S; i++) v.v[i] = a;                                      \
         return v;                                                                                 \
@@ -137,9 +128,9 @@ CMLP_DEFINE_MORE(double, f64)
         cmlp_vec_##S xs[4], ys[4], dots[4];                                                       \
         ptrdiff_t j = 0;                                                                          \
         CMLP_UNROLL for (int r = 0; r < count; r++) {                                             \
-            xs[r] = cmlp_mul_##S(c[CMLP_SCALE], cmlp_splat_##S(x[r * x_step]));                   \
-            if (what != CMLP_DOTS_OLD) ys[r] = cmlp_splat_##S(y[r * y_step]);                     \
-            dots[r] = cmlp_splat_##S(0);                                                          \
+            xs[r] = cmlp_mul_##S(c[CMLP_SCALE], cmlp_spread_##S(x[r * x_step]));                  \
+            if (what != CMLP_DOTS_OLD) ys[r] = cmlp_spread_##S(y[r * y_step]);                    \
+            dots[r] = cmlp_spread_##S(0);                                                         \
         }                                                                                         \
         for (; j + LANES <= n; j += LANES)                                                        \
             cmlp_update_column_##S(how, what, penalised, count, LANES, ld, w + j, s0 + j, s1 + j, \
@@ -156,7 +147,7 @@ CMLP_DEFINE_MORE(double, f64)
         ptrdiff_t y_step, T *product, T *squares, const T *rule) {                                \
         cmlp_vec_##S c[CMLP_RULE_SIZE], sum = cmlp_load_##S(squares);                             \
         const ptrdiff_t step = what == CMLP_DOTS_OLD;                                             \
-        CMLP_UNROLL for (int i = 0; i < CMLP_RULE_SIZE; i++) c[i] = cmlp_splat_##S(rule[i]);      \
+        CMLP_UNROLL for (int i = 0; i < CMLP_RULE_SIZE; i++) c[i] = cmlp_spread_##S(rule[i]);     \
         ptrdiff_t r = 0;                                                                          \
         for (; r + 4 <= rows; r += 4)                                                             \
             cmlp_update_some_##S(how, what, penalised, 4, n, ld, w + r * ld, s0 + r * ld,         \
@@ -190,7 +181,7 @@ CMLP_DEFINE_MORE(double, f64)
         enum { LANES = CMLP_VECTOR_BYTES / sizeof(T) };                                           \
         cmlp_vec_##S sums[4];                                                                     \
         ptrdiff_t j = 0;                                                                          \
-        CMLP_UNROLL for (int r = 0; r < count; r++) sums[r] = cmlp_splat_##S(0);                  \
+        CMLP_UNROLL for (int r = 0; r < count; r++) sums[r] = cmlp_spread_##S(0);                 \
         for (; j + LANES <= n; j += LANES) {                                                      \
             cmlp_vec_##S v = cmlp_load_##S(a + j);                                                \
             CMLP_UNROLL for (int r = 0; r < count; r++)                                           \
@@ -210,7 +201,7 @@ CMLP_DEFINE_MORE(double, f64)
         for (; r < rows; r++) cmlp_dots_some_##S(1, n, ld, w + r * ld, a, out + r);               \
     }                                                                                             \
     /* z += sum of a_r (row r) for count rows, whose numbers are in `which` */                    \
-    CMLP_INLINE void cmlp_combine_some_##S(const int count, ptrdiff_t n, ptrdiff_t ld,            \
+    CMLP_INLINE void cmlp_mix_some_##S(const int count, ptrdiff_t n, ptrdiff_t ld,                \
                                            const T *w, const T *a, ptrdiff_t a_step,              \
                                            const ptrdiff_t *which, T *z) {                        \
         enum { LANES = CMLP_VECTOR_BYTES / sizeof(T) };                                           \
@@ -219,7 +210,7 @@ CMLP_DEFINE_MORE(double, f64)
         ptrdiff_t j = 0;                                                                          \
         CMLP_UNROLL for (int r = 0; r < count; r++) {                                             \
             row[r] = w + which[r] * ld;                                                           \
-            as[r] = cmlp_splat_##S(a[which[r] * a_step]);                                         \
+            as[r] = cmlp_spread_##S(a[which[r] * a_step]);                                        \
         }                                                                                         \
         for (; j + LANES <= n; j += LANES) {                                                      \
             sum = cmlp_load_##S(z + j);                                                           \
@@ -234,12 +225,12 @@ CMLP_DEFINE_MORE(double, f64)
             cmlp_store_##S(z + j, sum);                                                           \
         }                                                                                         \
     }                                                                                             \
-    static void cmlp_combine_##S(ptrdiff_t count, ptrdiff_t n, ptrdiff_t ld, const T *w,          \
+    static void cmlp_mix_##S(ptrdiff_t count, ptrdiff_t n, ptrdiff_t ld, const T *w,              \
                                  const T *a, ptrdiff_t a_step, const ptrdiff_t *which, T *z) {    \
         ptrdiff_t r = 0;                                                                          \
         for (; r + 4 <= count; r += 4)                                                            \
-            cmlp_combine_some_##S(4, n, ld, w, a, a_step, which + r, z);                          \
-        for (; r < count; r++) cmlp_combine_some_##S(1, n, ld, w, a, a_step, which + r, z);       \
+            cmlp_mix_some_##S(4, n, ld, w, a, a_step, which + r, z);                              \
+        for (; r < count; r++) cmlp_mix_some_##S(1, n, ld, w, a, a_step, which + r, z);           \
     }
 
 #define CMLP_UPDATE_CASE(S, how, what, penalised)                                                 \

@@ -43,9 +43,9 @@ cdef extern from "online.h" nogil:
                          Py_ssize_t, double*, double*, const double*)
     void cmlp_dots_f32(Py_ssize_t, Py_ssize_t, Py_ssize_t, const float*, const float*, float*)
     void cmlp_dots_f64(Py_ssize_t, Py_ssize_t, Py_ssize_t, const double*, const double*, double*)
-    void cmlp_combine_f32(Py_ssize_t, Py_ssize_t, Py_ssize_t, const float*, const float*,
+    void cmlp_mix_f32(Py_ssize_t, Py_ssize_t, Py_ssize_t, const float*, const float*,
                           Py_ssize_t, const Py_ssize_t*, float*)
-    void cmlp_combine_f64(Py_ssize_t, Py_ssize_t, Py_ssize_t, const double*, const double*,
+    void cmlp_mix_f64(Py_ssize_t, Py_ssize_t, Py_ssize_t, const double*, const double*,
                           Py_ssize_t, const Py_ssize_t*, double*)
 
 cdef enum:
@@ -281,9 +281,9 @@ cdef inline void affine(
         which[count] = i
         count += a[i * a_step] != 0
     if floating is float:
-        cmlp_combine_f32(count, here.n, here.ld, w, a, a_step, which, &s[here.a])
+        cmlp_mix_f32(count, here.n, here.ld, w, a, a_step, which, &s[here.a])
     else:
-        cmlp_combine_f64(count, here.n, here.ld, w, a, a_step, which, &s[here.a])
+        cmlp_mix_f64(count, here.n, here.ld, w, a, a_step, which, &s[here.a])
 
 
 cdef inline void activate_layer(

@@ -20,7 +20,7 @@
                                     const T *xi, const T *xj, ptrdiff_t ldg, T *gram) {           \
         cmlp_vec_##S sums[CMLP_PAIRS][CMLP_PAIRS];                                                \
         CMLP_UNROLL for (int i = 0; i < rows; i++)                                                \
-            CMLP_UNROLL for (int j = 0; j < cols; j++) sums[i][j] = cmlp_splat_##S(0);            \
+            CMLP_UNROLL for (int j = 0; j < cols; j++) sums[i][j] = cmlp_spread_##S(0);            \
         for (ptrdiff_t p = 0; p < n; p += CMLP_VECTOR_BYTES / sizeof(T)) {                        \
             cmlp_vec_##S row[CMLP_PAIRS];                                                         \
             CMLP_UNROLL for (int j = 0; j < cols; j++) row[j] = cmlp_load_##S(xj + j * ldx + p);  \
@@ -49,7 +49,7 @@
         const int rows, const int lanes, ptrdiff_t count, const T *x, ptrdiff_t ldx, const T *dw, \
         const T *dv, ptrdiff_t ldd, T *w, T *v, ptrdiff_t ld, const T *keep) {                    \
         cmlp_vec_##S ws[CMLP_ROWS], vs[CMLP_ROWS];                                                \
-        CMLP_UNROLL for (int r = 0; r < rows; r++) ws[r] = vs[r] = cmlp_splat_##S(0);             \
+        CMLP_UNROLL for (int r = 0; r < rows; r++) ws[r] = vs[r] = cmlp_spread_##S(0);             \
         for (ptrdiff_t t = 0; t < count; t++) {                                                   \
             const cmlp_vec_##S a = cmlp_load_##S(dw + t * ldd), b = cmlp_load_##S(dv + t * ldd);  \
             CMLP_UNROLL for (int r = 0; r < rows; r++) {                                          \

@@ -14,8 +14,8 @@ from libc.string cimport memcpy, memset
 from cmlp._core.batch cimport sample
 from cmlp._core.linalg cimport dot, gemm
 from cmlp._core.online cimport (
-    DECAY, MU, NESTEROV, PRODUCT_OLD, SCALE, Online, OnlineLayer, cmlp_combine_f32,
-    cmlp_combine_f64, next_weighted, padded, set_rule, squared_weights, step_above_first,
+    DECAY, MU, NESTEROV, PRODUCT_OLD, SCALE, Online, OnlineLayer, cmlp_mix_f32,
+    cmlp_mix_f64, next_weighted, padded, set_rule, squared_weights, step_above_first,
     update_bias, weight_of)
 from cmlp._core.types cimport Net, Source
 
@@ -128,10 +128,10 @@ cdef inline void combine_deltas(
     for i in range(t):
         s[blocks.mix + i] = <floating>past[i] * s[blocks.gram + t * BLOCK + i]
     if floating is float:
-        cmlp_combine_f32(t, blocks.ldd, blocks.ldd, &s[blocks.delta], &s[blocks.mix], 1, which,
+        cmlp_mix_f32(t, blocks.ldd, blocks.ldd, &s[blocks.delta], &s[blocks.mix], 1, which,
                          &s[out])
     else:
-        cmlp_combine_f64(t, blocks.ldd, blocks.ldd, &s[blocks.delta], &s[blocks.mix], 1, which,
+        cmlp_mix_f64(t, blocks.ldd, blocks.ldd, &s[blocks.delta], &s[blocks.mix], 1, which,
                          &s[out])
 
 
