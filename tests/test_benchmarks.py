@@ -195,7 +195,8 @@ def test_worker_times_another_process():
         assert prepared["systems"] == ["cmlp"]
         assert prepared["record"]["problem"] == "online"
         ((short, long),) = worker.turn("cmlp", 0)
-        assert short > 0 and long > 0
+        assert short > 0
+        assert long > 0
 
 
 def test_real_data_are_left_out_if_they_are_missing(monkeypatch, tmp_path):

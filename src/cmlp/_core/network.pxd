@@ -3,9 +3,9 @@
 #
 # A minibatch is two phases. In the first, each thread takes rows: forward, loss, deltas of all
 # layers. In the second, each takes slabs, rows of a weight matrix: their gradient over all rows
-# of the batch, the penalty, the optimizer's step, while they are in cache. Every number is computed
-# by one thread, in an order that does not depend on how many there are: so neither does the
-# result.
+# of the batch, the penalty, the optimizer's step, while they are in cache. Every number is
+# computed by one thread, in an order that does not depend on how many there are: so neither does
+# the result.
 
 from cython cimport floating
 from libc.string cimport memcpy

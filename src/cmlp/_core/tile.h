@@ -25,6 +25,60 @@
 #define CMLP_PREFETCH(address) ((void)(address))
 #endif
 
+static const float cmlp_zeros_f32[2 * CMLP_VECTOR_BYTES / sizeof(float)] = {0};
+static const double cmlp_zeros_f64[2 * CMLP_VECTOR_BYTES / sizeof(double)] = {0};
+
+#if CMLP_MASKED
+#define CMLP_DEFINE_HALF(T, S)                                                    \
+    /* the same for `vectors` whole vectors, none or one, and a tail of `last` in half a vector */\
+    CMLP_INLINE void cmlp_tile_half_##S(                                                          \
+        const int rows, const int vectors, int last, ptrdiff_t depth, const T *a,                 \
+        ptrdiff_t a_row, ptrdiff_t a_col, const T *b, ptrdiff_t ldb, T *c, ptrdiff_t ldc,         \
+        int accumulate, const T *bias) {                                                          \
+        enum { LANES = CMLP_VECTOR_BYTES / sizeof(T) };                                           \
+        cmlp_vec_##S sums[CMLP_ROWS], start = cmlp_load_##S(cmlp_zeros_##S), row;                 \
+        cmlp_half_##S tails[CMLP_ROWS], tail = cmlp_load_half_##S(cmlp_zeros_##S, 1), end;        \
+        if (bias && vectors) start = cmlp_load_##S(bias);                                         \
+        if (bias) tail = cmlp_load_half_##S(bias + vectors * LANES, last);                        \
+        CMLP_UNROLL for (int i = 0; i < rows; i++) {                                              \
+            const T *out = c + i * ldc;                                                           \
+            sums[i] = start;                                                                      \
+            tails[i] = tail;                                                                      \
+            if (accumulate) {                                                                     \
+                if (vectors) sums[i] = cmlp_add_##S(start, cmlp_load_##S(out));                   \
+                tails[i] = tail + cmlp_load_half_##S(out + vectors * LANES, last);                \
+            }                                                                                     \
+        }                                                                                         \
+        for (ptrdiff_t p = 0; p < depth; p++) {                                                   \
+            if (vectors) row = cmlp_load_##S(b + p * ldb);                                        \
+            end = cmlp_load_half_##S(b + p * ldb + vectors * LANES, last);                        \
+            CMLP_UNROLL for (int i = 0; i < rows; i++) {                                          \
+                T x = a[i * a_row + p * a_col];                                                   \
+                if (vectors) sums[i] = cmlp_fma_##S(x, row, sums[i]);                             \
+                tails[i] = x * end + tails[i];                                                    \
+            }                                                                                     \
+        }                                                                                         \
+        CMLP_UNROLL for (int i = 0; i < rows; i++) {                                              \
+            if (vectors) cmlp_store_##S(c + i * ldc, sums[i]);                                    \
+            cmlp_store_half_##S(c + i * ldc + vectors * LANES, tails[i], last);                   \
+        }                                                                                         \
+    }
+#define CMLP_HALF_CASE(S, rows, vectors)                                                          \
+    case 2 * rows + vectors:                                                                      \
+        cmlp_tile_half_##S(rows, vectors, last, depth, a, a_row, a_col, b, ldb, c, ldc,           \
+                           accumulate, bias);                                                     \
+        break;
+#define CMLP_HALF_CASES(S, rows) CMLP_HALF_CASE(S, rows, 0) CMLP_HALF_CASE(S, rows, 1)
+#define CMLP_HALF_TILES(S)                                                                        \
+    switch (2 * rows + vectors - 1) {                                                             \
+        CMLP_HALF_CASES(S, 1) CMLP_HALF_CASES(S, 2) CMLP_HALF_CASES(S, 3) CMLP_HALF_CASES(S, 4)   \
+        CMLP_HALF_CASES(S, 5) CMLP_HALF_CASES(S, 6) CMLP_HALF_CASES(S, 7) CMLP_HALF_CASES(S, 8)   \
+    }
+#else
+#define CMLP_DEFINE_HALF(T, S)
+#define CMLP_HALF_TILES(S)
+#endif
+
 #define CMLP_DEFINE_TILE(T, S)                                                                    \
     /* rows, vectors and whole are constants at every call, so that sums[][] lives in registers;  \
      * unless whole, the last vector has only `last` lanes */                                     \
@@ -70,6 +124,10 @@
         const T *b, ptrdiff_t ldb, T *c, ptrdiff_t ldc, int accumulate, const T *bias) {          \
         enum { LANES = CMLP_VECTOR_BYTES / sizeof(T) };                                           \
         const int vectors = cols > LANES ? 2 : 1, last = cols - (vectors - 1) * LANES;            \
+        if (CMLP_MASKED && 2 * last <= LANES) {                                                   \
+            CMLP_HALF_TILES(S)                                                                    \
+            return;                                                                               \
+        }                                                                                         \
         switch (4 * rows + 2 * (vectors - 1) + (last == LANES)) {                                 \
             CMLP_TILE_CASES(S, 1) CMLP_TILE_CASES(S, 2) CMLP_TILE_CASES(S, 3)                     \
             CMLP_TILE_CASES(S, 4) CMLP_TILE_CASES(S, 5) CMLP_TILE_CASES(S, 6)                     \
@@ -109,8 +167,8 @@
 #define CMLP_TILE_CASES_7_8(S)
 #endif
 
-static const float cmlp_zeros_f32[2 * CMLP_VECTOR_BYTES / sizeof(float)] = {0};
-static const double cmlp_zeros_f64[2 * CMLP_VECTOR_BYTES / sizeof(double)] = {0};
+CMLP_DEFINE_HALF(float, f32)
+CMLP_DEFINE_HALF(double, f64)
 CMLP_DEFINE_TILE(float, f32)
 CMLP_DEFINE_TILE(double, f64)
 

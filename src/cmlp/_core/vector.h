@@ -82,6 +82,21 @@ CMLP_INLINE void cmlp_store_n_f64(double *p, cmlp_vec_f64 v, int n) {
 }
 CMLP_INLINE float cmlp_sum_f32(cmlp_vec_f32 v) { return _mm512_reduce_add_ps((__m512)v); }
 CMLP_INLINE double cmlp_sum_f64(cmlp_vec_f64 v) { return _mm512_reduce_add_pd((__m512d)v); }
+/* half a vector: a short tail in one costs half of the multiply-adds */
+typedef float cmlp_half_f32 __attribute__((vector_size(32)));
+typedef double cmlp_half_f64 __attribute__((vector_size(32)));
+CMLP_INLINE cmlp_half_f32 cmlp_load_half_f32(const float *p, int n) {
+    return (cmlp_half_f32)_mm256_maskz_loadu_ps((__mmask8)((1u << n) - 1), p);
+}
+CMLP_INLINE cmlp_half_f64 cmlp_load_half_f64(const double *p, int n) {
+    return (cmlp_half_f64)_mm256_maskz_loadu_pd((__mmask8)((1u << n) - 1), p);
+}
+CMLP_INLINE void cmlp_store_half_f32(float *p, cmlp_half_f32 v, int n) {
+    _mm256_mask_storeu_ps(p, (__mmask8)((1u << n) - 1), (__m256)v);
+}
+CMLP_INLINE void cmlp_store_half_f64(double *p, cmlp_half_f64 v, int n) {
+    _mm256_mask_storeu_pd(p, (__mmask8)((1u << n) - 1), (__m256d)v);
+}
 #else
 #define CMLP_MASKED 0
 #define CMLP_DEFINE_PARTIAL(T, S)                                                                 \
