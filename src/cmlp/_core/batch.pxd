@@ -28,16 +28,21 @@ cdef inline void gather_x(
 ) noexcept nogil:
     """work (rows, n_features) = dense rows of X"""
     cdef Py_ssize_t i, j, n = source.n_features, stride = source.x_col
+    cdef Py_ssize_t row_lines = (n * <Py_ssize_t>sizeof(floating) + LINE_BYTES - 1) // LINE_BYTES
+    cdef Py_ssize_t lines = min(<Py_ssize_t>LINES_AHEAD, row_lines)
     cdef const floating* row
     cdef const char* ahead
     for i in range(rows):
         if i + ROWS_AHEAD < rows:
             ahead = <const char*>(<const floating*>source.x
                                   + sample(order, start + i + ROWS_AHEAD) * source.x_row)
-            for j in range(LINES_AHEAD):
+            for j in range(lines):
                 prefetch(ahead + j * LINE_BYTES)
         row = <const floating*>source.x + sample(order, start + i) * source.x_row
-        if stride == 1:
+        if stride == 1 and row_lines <= LINES_AHEAD:
+            for j in range(n):   # cheaper than the call of memcpy
+                work[at + i * n + j] = row[j]
+        elif stride == 1:
             memcpy(&work[at + i * n], row, n * sizeof(floating))
         else:
             for j in range(n):

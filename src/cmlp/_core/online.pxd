@@ -44,9 +44,9 @@ cdef extern from "online.h" nogil:
     void cmlp_dots_f32(Py_ssize_t, Py_ssize_t, Py_ssize_t, const float*, const float*, float*)
     void cmlp_dots_f64(Py_ssize_t, Py_ssize_t, Py_ssize_t, const double*, const double*, double*)
     void cmlp_mix_f32(Py_ssize_t, Py_ssize_t, Py_ssize_t, const float*, const float*,
-                          Py_ssize_t, const Py_ssize_t*, float*)
+                      Py_ssize_t, const Py_ssize_t*, float*)
     void cmlp_mix_f64(Py_ssize_t, Py_ssize_t, Py_ssize_t, const double*, const double*,
-                          Py_ssize_t, const Py_ssize_t*, double*)
+                      Py_ssize_t, const Py_ssize_t*, double*)
 
 cdef enum:
     COPY_BYTES = 1 << 18       # weights and state of a layer that is copied, at most

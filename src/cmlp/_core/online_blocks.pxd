@@ -129,10 +129,10 @@ cdef inline void combine_deltas(
         s[blocks.mix + i] = <floating>past[i] * s[blocks.gram + t * BLOCK + i]
     if floating is float:
         cmlp_mix_f32(t, blocks.ldd, blocks.ldd, &s[blocks.delta], &s[blocks.mix], 1, which,
-                         &s[out])
+                     &s[out])
     else:
         cmlp_mix_f64(t, blocks.ldd, blocks.ldd, &s[blocks.delta], &s[blocks.mix], 1, which,
-                         &s[out])
+                     &s[out])
 
 
 cdef inline void make_z(
