@@ -289,16 +289,6 @@ cdef inline void gemv_t(
         z[z0 + i] = dot(&b[b0 + i * n], &x[x0], n)
 
 
-cdef inline void axpy(
-    Py_ssize_t n, floating alpha, const floating[::1] x, Py_ssize_t x0,
-    floating[::1] y, Py_ssize_t y0,
-) noexcept nogil:
-    """y (n,) += alpha x"""
-    cdef Py_ssize_t j
-    for j in range(n):
-        y[y0 + j] += alpha * x[x0 + j]
-
-
 cdef inline void ger(
     Py_ssize_t m, Py_ssize_t n, const floating* x, Py_ssize_t x_stride,
     const floating[::1] y, Py_ssize_t y0,
