@@ -35,6 +35,8 @@ CORE = [
     "batch",
     "sparse",
     "network",
+    "online",
+    "online_blocks",
 ]
 
 

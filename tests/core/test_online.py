@@ -277,3 +277,19 @@ def test_adam_with_a_small_epsilon(engine, dtype, epsilon):
     arguments["hyper"][3] = epsilon
     assert np.isfinite(engine.train_epoch(*arguments.values()))
     assert np.isfinite(arguments["params"]).all()
+
+
+@pytest.mark.parametrize("optimizer", loaded.OPTIMIZERS)
+def test_denormals_are_flushed_inside_and_only_there(engine, dtype, optimizer):
+    """The moments of dead units would become denormal, and slow."""
+    problem = Problem(engine, dtype, (3, 5, 2), ("relu", "identity"), n_samples=8)
+    tiny = np.finfo(dtype).smallest_normal
+    arguments = problem.epoch_arguments(optimizer, 1, None, 0.0)
+    arguments["state"][...] = tiny
+    arguments["params"][:15] = 0
+    arguments["params"][25:30] = -1  # the hidden units never answer, their gradients are zero
+    engine.train_epoch(*arguments.values())
+    state = np.abs(arguments["state"][:, :15])
+    assert (state < tiny).all()
+    assert (state == 0).all() == engine.FLUSHES
+    assert (arguments["state"].dtype.type(tiny) / np.arange(2, 5, dtype=dtype) > 0).all()

@@ -92,7 +92,8 @@ CMLP_DEFINE_MORE(double, f64)
             return how == CMLP_NESTEROV ? cmlp_madd_##S(c[CMLP_MU], v, cmlp_add_##S(old, g))      \
                                         : cmlp_add_##S(old, v);                                   \
         }                                                                                         \
-        m = cmlp_madd_##S(c[CMLP_BETA_1], cmlp_get_##S(s0, lanes), cmlp_mul_##S(c[CMLP_REST_1], g)); \
+        m = cmlp_madd_##S(c[CMLP_BETA_1], cmlp_get_##S(s0, lanes),                                \
+                          cmlp_mul_##S(c[CMLP_REST_1], g));                                       \
         v = cmlp_madd_##S(c[CMLP_BETA_2], cmlp_get_##S(s1, lanes),                                \
                           cmlp_mul_##S(c[CMLP_REST_2], cmlp_mul_##S(g, g)));                      \
         cmlp_put_##S(s0, m, lanes);                                                               \
@@ -190,7 +191,8 @@ CMLP_DEFINE_MORE(double, f64)
         if (j < n) {                                                                              \
             cmlp_vec_##S v = cmlp_load_##S(a + j);                                                \
             CMLP_UNROLL for (int r = 0; r < count; r++)                                           \
-                sums[r] = cmlp_madd_##S(v, cmlp_load_n_##S(w + r * ld + j, (int)(n - j)), sums[r]); \
+                sums[r] = cmlp_madd_##S(v, cmlp_load_n_##S(w + r * ld + j, (int)(n - j)),         \
+                                        sums[r]);                                                 \
         }                                                                                         \
         CMLP_UNROLL for (int r = 0; r < count; r++) out[r] += cmlp_sum_##S(sums[r]);              \
     }                                                                                             \

@@ -32,6 +32,7 @@ cdef double online_epoch(
     cdef floating[::1] scratch, velocities = state[0]
     cdef double total = 0
     cdef bint in_blocks
+    cdef fp_state before
     online.layers = <_online.OnlineLayer*>calloc(net.n_layers, sizeof(_online.OnlineLayer))
     if online.layers is NULL:
         raise MemoryError()
@@ -48,6 +49,7 @@ cdef double online_epoch(
         if in_blocks:
             scratch[:] = 0
         with nogil:
+            before = flush_denormals()
             _online.set_up(net, &online, optimizer, &hyper[0], params, state, scratch)
             try:
                 while start < n:
@@ -63,13 +65,23 @@ cdef double online_epoch(
                     start = end
                     if start < n:
                         with gil:
-                            PyErr_CheckSignals()
+                            check_signals()
             finally:
                 # what was learnt before an interruption is kept
                 _online.copy_layers(net, &online, True, params, state, scratch)
+                fp_restore(before)
     finally:
         free(online.layers)
     return total
+
+
+cdef int check_signals() except -1:
+    """Handlers of signals run with the denormals of the caller."""
+    cdef fp_state before = keep_denormals()
+    try:
+        return PyErr_CheckSignals()
+    finally:
+        fp_restore(before)
 
 
 def aligned_empty(size, dtype):
