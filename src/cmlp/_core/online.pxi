@@ -2,7 +2,7 @@
 # engine.pxi, which imports. The arithmetic is in online.pxd.
 
 cdef enum:
-    FLOPS_PER_LOOK = 400_000_000    # some 10 ms between two looks at Ctrl-C: blocks are cut there
+    FLOPS_PER_LOOK = 800_000_000    # 5 to 50 ms between two looks at Ctrl-C
     MIN_BLOCKED = 8                 # samples for which a block of them is worth its while
 
 
@@ -48,6 +48,8 @@ cdef double online_epoch(
                                 np.asarray(params).dtype)
         if in_blocks:
             scratch[:] = 0
+            if samples > _blocks.BLOCK:      # whole blocks
+                samples -= samples % _blocks.BLOCK
         with nogil:
             before = flush_denormals()
             _online.set_up(net, &online, optimizer, &hyper[0], params, state, scratch)

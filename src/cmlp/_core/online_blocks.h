@@ -48,7 +48,7 @@
     CMLP_INLINE void cmlp_replay_tile_##S(                                                        \
         const int rows, const int lanes, ptrdiff_t count, const T *x, ptrdiff_t ldx, const T *dw, \
         const T *dv, ptrdiff_t ldd, T *w, T *v, ptrdiff_t ld, const T *keep) {                    \
-        cmlp_vec_##S ws[CMLP_ROWS], vs[CMLP_ROWS], k[4];                                          \
+        cmlp_vec_##S ws[CMLP_ROWS], vs[CMLP_ROWS];                                                \
         CMLP_UNROLL for (int r = 0; r < rows; r++) ws[r] = vs[r] = cmlp_spread_##S(0);            \
         for (ptrdiff_t t = 0; t < count; t++) {                                                   \
             const cmlp_vec_##S a = cmlp_load_##S(dw + t * ldd), b = cmlp_load_##S(dv + t * ldd);  \
@@ -58,12 +58,11 @@
                 vs[r] = cmlp_fma_##S(scalar, b, vs[r]);                                           \
             }                                                                                     \
         }                                                                                         \
-        CMLP_UNROLL for (int i = 0; i < 4; i++) k[i] = cmlp_spread_##S(keep[i]);                  \
         CMLP_UNROLL for (int r = 0; r < rows; r++) {                                              \
             const cmlp_vec_##S a = cmlp_get_##S(w + r * ld, lanes);                               \
             const cmlp_vec_##S b = cmlp_get_##S(v + r * ld, lanes);                               \
-            ws[r] = cmlp_madd_##S(k[0], a, cmlp_madd_##S(k[1], b, ws[r]));                        \
-            vs[r] = cmlp_madd_##S(k[2], a, cmlp_madd_##S(k[3], b, vs[r]));                        \
+            ws[r] = cmlp_fma_##S(keep[0], a, cmlp_fma_##S(keep[1], b, ws[r]));                    \
+            vs[r] = cmlp_fma_##S(keep[2], a, cmlp_fma_##S(keep[3], b, vs[r]));                    \
             cmlp_put_##S(w + r * ld, ws[r], lanes);                                               \
             cmlp_put_##S(v + r * ld, vs[r], lanes);                                               \
         }                                                                                         \
