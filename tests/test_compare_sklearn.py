@@ -27,7 +27,7 @@ import cmlp
 RTOL, RTOL_LBFGS, RTOL_FLOAT32 = 1e-9, 1e-6, 1e-5
 #: Constructor parameters that only cmlp has.
 ADDED = {
-    "MLPClassifier": {"fit_intercept", "n_jobs"},
+    "MLPClassifier": {"loss", "fit_intercept", "n_jobs"},
     "MLPRegressor": {"fit_intercept", "out_activation", "n_jobs"},
 }
 OLD_SKLEARN = parse_version(sklearn.__version__) < parse_version("1.9.0")

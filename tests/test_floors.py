@@ -16,6 +16,7 @@ FLOORS = {
     "cmlp._base": 4,
     "cmlp._stochastic": 3,
     "cmlp._lbfgs": 3,
+    "cmlp._arrays": 2,
     "cmlp._optimizers": 2,
     "cmlp._parameters": 2,
     "cmlp._validation": 2,

@@ -5,16 +5,14 @@ No loop over batches, no labels (``_classifier``), no solver (``_stochastic``, `
 
 from abc import ABC, abstractmethod
 from contextlib import suppress
-from functools import lru_cache
 from numbers import Integral, Real
 
 import numpy as np
-import scipy.sparse as sp
-from scipy.special import xlogy
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
+from cmlp._arrays import as_engine_input, as_training_input, loss_type
 from cmlp._core import engine
 from cmlp._lbfgs import fit_lbfgs
 from cmlp._optimizers import OPTIMIZERS
@@ -65,62 +63,10 @@ class BaseMultilayerPerceptron(BaseEstimator, ABC):
         "n_jobs": [Integral, None],
     }
 
-    @abstractmethod
-    def __init__(
-        self,
-        hidden_layer_sizes,
-        activation,
-        solver,
-        alpha,
-        batch_size,
-        learning_rate,
-        learning_rate_init,
-        power_t,
-        max_iter,
-        loss,
-        shuffle,
-        random_state,
-        tol,
-        verbose,
-        warm_start,
-        momentum,
-        nesterovs_momentum,
-        early_stopping,
-        validation_fraction,
-        beta_1,
-        beta_2,
-        epsilon,
-        n_iter_no_change,
-        max_fun,
-        fit_intercept,
-        n_jobs,
-    ):
-        self.hidden_layer_sizes = hidden_layer_sizes
-        self.activation = activation
-        self.solver = solver
-        self.alpha = alpha
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.learning_rate_init = learning_rate_init
-        self.power_t = power_t
-        self.max_iter = max_iter
-        self.loss = loss
-        self.shuffle = shuffle
-        self.random_state = random_state
-        self.tol = tol
-        self.verbose = verbose
-        self.warm_start = warm_start
-        self.momentum = momentum
-        self.nesterovs_momentum = nesterovs_momentum
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.beta_1 = beta_1
-        self.beta_2 = beta_2
-        self.epsilon = epsilon
-        self.n_iter_no_change = n_iter_no_change
-        self.max_fun = max_fun
-        self.fit_intercept = fit_intercept
-        self.n_jobs = n_jobs
+    def _keep(self, parameters):
+        """Set each parameter of __init__, which passes its ``locals()``, under its own name."""
+        del parameters["self"]
+        vars(self).update(parameters)
 
     def _validate_params(self):
         validate_parameters(self, super()._validate_params)
@@ -409,52 +355,3 @@ class BaseMultilayerPerceptron(BaseEstimator, ABC):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
-
-
-def as_engine_input(X, dtype):
-    """X as the engine reads it: the given dtype, native and aligned, dense or CSR."""
-    if type(X) is np.ndarray and X.dtype == dtype and X.flags.carray:
-        return X
-    if sp.issparse(X):
-        if X.format == "csc":
-            # scipy converts without looking; CSC is the CSR of the transpose
-            engine.check_compressed(*X.shape[::-1], X.data, X.indices, X.indptr)
-        X = X.tocsr().astype(dtype, copy=False)
-        if not all(array.flags.aligned for array in (X.data, X.indices, X.indptr)):
-            X = X.copy()
-        return X
-    X = X.astype(dtype, copy=False)
-    if not X.flags.aligned or any(stride % X.itemsize for stride in X.strides):
-        X = np.array(X, order="C")
-    return X
-
-
-def as_training_input(X, y, sample_weight, dtype):
-    """X, y and the weights as the engine reads them; y of a classifier stays bool.
-
-    Raises
-    ------
-    ValueError
-        If y overflows the dtype, or all weights are zero in it.
-    """
-    if y.dtype != bool:
-        if y.dtype != dtype:
-            with np.errstate(over="ignore"):
-                y = y.astype(dtype)
-        if not engine.is_plain_and_finite(y) and not np.isfinite(y).all():
-            raise ValueError(f"Input y contains infinity or a value too large for {y.dtype!r}.")
-    if not (y.flags.c_contiguous and y.flags.aligned):
-        y = np.require(y, requirements=["C", "A"])
-    if sample_weight is not None:
-        sample_weight = np.require(sample_weight, dtype, ["C", "A"])
-        if not sample_weight.any():
-            raise ValueError("Sample weights must contain at least one non-zero number.")
-    return as_engine_input(X, dtype), y, sample_weight
-
-
-@lru_cache
-def loss_type(dtype, weight_dtype, other):
-    """The type of a loss that is computed from arrays of these dtypes, weight_dtype if any."""
-    if other == "of xlogy":
-        other = xlogy(np.ones(1, bool), np.ones(1, dtype)).dtype  # depends on scipy
-    return np.result_type(*[d for d in (dtype, weight_dtype, other) if d is not None]).type

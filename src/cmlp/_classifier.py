@@ -8,6 +8,7 @@ from sklearn.base import ClassifierMixin
 from sklearn.metrics import accuracy_score
 from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils import column_or_1d
+from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import (
     _check_partial_fit_first_call,
@@ -40,6 +41,8 @@ class MLPClassifier(ClassifierMixin, BaseMultilayerPerceptron):
         Number of units of each hidden layer. ``()`` is a linear model.
     activation : {'identity', 'logistic', 'relu', 'tanh'}, default='relu'
         Activation of the hidden layers: f(z) = z, 1 / (1 + exp(-z)), max(0, z), tanh(z).
+    loss : {'log_loss'}, default='log_loss'
+        Loss function.
     solver : {'adam', 'lbfgs', 'sgd'}, default='adam'
         'adam' (Kingma & Ba 2014) and 'sgd' pass over the data in minibatches in compiled code;
         'lbfgs' is scipy's L-BFGS-B over the whole data, often the best on small data sets.
@@ -158,11 +161,17 @@ class MLPClassifier(ClassifierMixin, BaseMultilayerPerceptron):
     0.88
     """
 
+    _parameter_constraints: dict = {
+        **BaseMultilayerPerceptron._parameter_constraints,
+        "loss": [StrOptions({"log_loss"})],
+    }
+
     def __init__(
         self,
         hidden_layer_sizes: ArrayLike | int = (100,),
         activation: str = "relu",
         *,
+        loss: str = "log_loss",
         solver: str = "adam",
         alpha: float = 0.0001,
         batch_size: int | str = "auto",
@@ -187,34 +196,7 @@ class MLPClassifier(ClassifierMixin, BaseMultilayerPerceptron):
         fit_intercept: bool = True,
         n_jobs: int | None = None,
     ) -> None:
-        super().__init__(
-            hidden_layer_sizes=hidden_layer_sizes,
-            activation=activation,
-            loss="log_loss",
-            solver=solver,
-            alpha=alpha,
-            batch_size=batch_size,
-            learning_rate=learning_rate,
-            learning_rate_init=learning_rate_init,
-            power_t=power_t,
-            max_iter=max_iter,
-            shuffle=shuffle,
-            random_state=random_state,
-            tol=tol,
-            verbose=verbose,
-            warm_start=warm_start,
-            momentum=momentum,
-            nesterovs_momentum=nesterovs_momentum,
-            early_stopping=early_stopping,
-            validation_fraction=validation_fraction,
-            beta_1=beta_1,
-            beta_2=beta_2,
-            epsilon=epsilon,
-            n_iter_no_change=n_iter_no_change,
-            max_fun=max_fun,
-            fit_intercept=fit_intercept,
-            n_jobs=n_jobs,
-        )
+        self._keep(locals())
 
     @fit_context
     def fit(

@@ -10,7 +10,7 @@ import numpy as np
 import scipy.sparse as sp
 from sklearn.base import BaseEstimator
 
-from cmlp._base import as_engine_input
+from cmlp._arrays import as_engine_input
 from cmlp._core import engine
 from cmlp._parameters import Parameters, float_type
 from cmlp._typing import ArrayLike, FloatArray, Layers, MatrixLike

@@ -1,0 +1,58 @@
+"""Arrays as the engine reads them: dtype, strides, alignment. Knows no estimator."""
+
+from functools import lru_cache
+
+import numpy as np
+import scipy.sparse as sp
+from scipy.special import xlogy
+
+from cmlp._core import engine
+
+
+def as_engine_input(X, dtype):
+    """X as the engine reads it: the given dtype, native and aligned, dense or CSR."""
+    if type(X) is np.ndarray and X.dtype == dtype and X.flags.carray:
+        return X
+    if sp.issparse(X):
+        if X.format == "csc":
+            # scipy converts without looking; CSC is the CSR of the transpose
+            engine.check_compressed(*X.shape[::-1], X.data, X.indices, X.indptr)
+        X = X.tocsr().astype(dtype, copy=False)
+        if not all(array.flags.aligned for array in (X.data, X.indices, X.indptr)):
+            X = X.copy()
+        return X
+    X = X.astype(dtype, copy=False)
+    if not X.flags.aligned or any(stride % X.itemsize for stride in X.strides):
+        X = np.array(X, order="C")
+    return X
+
+
+def as_training_input(X, y, sample_weight, dtype):
+    """X, y and the weights as the engine reads them; y of a classifier stays bool.
+
+    Raises
+    ------
+    ValueError
+        If y overflows the dtype, or all weights are zero in it.
+    """
+    if y.dtype != bool:
+        if y.dtype != dtype:
+            with np.errstate(over="ignore"):
+                y = y.astype(dtype)
+        if not engine.is_plain_and_finite(y) and not np.isfinite(y).all():
+            raise ValueError(f"Input y contains infinity or a value too large for {y.dtype!r}.")
+    if not (y.flags.c_contiguous and y.flags.aligned):
+        y = np.require(y, requirements=["C", "A"])
+    if sample_weight is not None:
+        sample_weight = np.require(sample_weight, dtype, ["C", "A"])
+        if not sample_weight.any():
+            raise ValueError("Sample weights must contain at least one non-zero number.")
+    return as_engine_input(X, dtype), y, sample_weight
+
+
+@lru_cache
+def loss_type(dtype, weight_dtype, other):
+    """The type of a loss that is computed from arrays of these dtypes, weight_dtype if any."""
+    if other == "of xlogy":
+        other = xlogy(np.ones(1, bool), np.ones(1, dtype)).dtype  # depends on scipy
+    return np.result_type(*[d for d in (dtype, weight_dtype, other) if d is not None]).type
