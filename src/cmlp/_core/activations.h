@@ -55,13 +55,36 @@ static const cmlp_activation_row cmlp_activation_table[] = {
 #undef CMLP_ROW
 };
 
-/* Per dtype: activate(a, n) replaces n values z by f(z); activation_backward(z, a, d, n)
- * multiplies d by f'. z is NULL unless the row needs it. */
+/* Those cheap enough to be applied to the registers of a product's tile, before it is stored. The
+ * derivative of none of them needs z. */
+#ifdef CMLP_VECTOR_EXTENSIONS
+#define CMLP_IN_TILES(X, S) X(relu, S)
+#else
+#define CMLP_IN_TILES(X, S)
+#endif
+#define CMLP_CASE(name, S) case CMLP_##name:
+CMLP_INLINE int cmlp_is_in_tiles(int activation) {
+    switch (activation) {
+        CMLP_IN_TILES(CMLP_CASE, ) return 1;
+        default: return 0;
+    }
+}
+#undef CMLP_CASE
+
+/* Per dtype: the formulas of lanes; activate(a, n) replaces n values z by f(z);
+ * activation_backward(z, a, d, n) multiplies d by f'. z is NULL unless the row needs it. */
 #define CMLP_DEFINE_LOOPS(name, needs_z, E, S, value, delta)                                      \
+    CMLP_INLINE cmlp_lanes_##S cmlp_value_##name##_##S(cmlp_lanes_##S z) { return value; }        \
+    CMLP_INLINE cmlp_lanes_##S cmlp_delta_##name##_##S(                                           \
+        cmlp_lanes_##S z, cmlp_lanes_##S a, cmlp_lanes_##S d) {                                   \
+        (void)z;                                                                                  \
+        (void)a;                                                                                  \
+        return delta;                                                                             \
+    }                                                                                             \
     static void cmlp_activate_##name##_##S(E *values, ptrdiff_t n) {                              \
         CMLP_FOR_LANES(S, n,                                                                      \
             cmlp_lanes_##S z = cmlp_load_lanes_##S(values + i, count);                            \
-            cmlp_store_lanes_##S(values + i, value, count);                                       \
+            cmlp_store_lanes_##S(values + i, cmlp_value_##name##_##S(z), count);                  \
         )                                                                                         \
     }                                                                                             \
     static void cmlp_backward_##name##_##S(const E *zs, const E *as, E *ds, ptrdiff_t n) {        \
@@ -71,8 +94,7 @@ static const cmlp_activation_row cmlp_activation_table[] = {
             cmlp_lanes_##S d = cmlp_load_lanes_##S(ds + i, count);                                \
             if (needs_z)                                                                          \
                 z = cmlp_load_lanes_##S(zs + i, count);                                           \
-            (void)z;                                                                              \
-            cmlp_store_lanes_##S(ds + i, delta, count);                                           \
+            cmlp_store_lanes_##S(ds + i, cmlp_delta_##name##_##S(z, a, d), count);                \
         )                                                                                         \
     }
 

@@ -13,6 +13,7 @@ cdef extern from "activations.h" nogil:
     int ON_HIDDEN "CMLP_ON_HIDDEN"
     int ON_OUTPUT "CMLP_ON_OUTPUT"
     const activation_row* activation_table "cmlp_activation_table"
+    bint is_in_tiles "cmlp_is_in_tiles"(int)
     void (**cmlp_activate_f32)(float*, Py_ssize_t) noexcept
     void (**cmlp_activate_f64)(double*, Py_ssize_t) noexcept
     void (**cmlp_activation_backward_f32)(

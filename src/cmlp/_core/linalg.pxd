@@ -12,9 +12,9 @@ cdef extern from "tile.h" nogil:
     int VECTOR_BYTES "CMLP_VECTOR_BYTES"
     bint MASKED "CMLP_MASKED"
     void cmlp_tile_f32(int, int, Py_ssize_t, const float*, Py_ssize_t, Py_ssize_t,
-                       const float*, Py_ssize_t, float*, Py_ssize_t, int, const float*)
+                       const float*, Py_ssize_t, float*, Py_ssize_t, int, const float*, int, const float*)
     void cmlp_tile_f64(int, int, Py_ssize_t, const double*, Py_ssize_t, Py_ssize_t,
-                       const double*, Py_ssize_t, double*, Py_ssize_t, int, const double*)
+                       const double*, Py_ssize_t, double*, Py_ssize_t, int, const double*, int, const double*)
     float cmlp_dot_f32(const float*, const float*, Py_ssize_t)
     double cmlp_dot_f64(const double*, const double*, Py_ssize_t)
 
@@ -24,6 +24,7 @@ cdef enum:
     ROW_BLOCK = 120            # rows of the left operand per block; a multiple of 6 and 8
     PACK_WIDTH = 192           # pack B from this many columns on (measured: strided rows alias)
     ALIGNED = 16               # elements: offsets are multiples of 64 bytes in any dtype
+    PLAIN = -1                 # a product that is put through no activation
 
 
 cdef inline Py_ssize_t aligned(Py_ssize_t n) noexcept nogil:
@@ -89,13 +90,18 @@ cdef inline void gemm_block(
     floating[::1] c, Py_ssize_t c0, Py_ssize_t ldc, bint accumulate,
     const floating[::1] bias, Py_ssize_t bias0,
     const floating[::1] pack, Py_ssize_t pack0,
+    int finish, const floating[::1] outputs, Py_ssize_t outputs0,
 ) noexcept nogil:
-    """C (m, n) = A (m, depth) B [+ C] [+ bias], tile by tile; one panel of B stays in L1."""
+    """C (m, n) = A (m, depth) B [+ C] [+ bias], tile by tile; one panel of B stays in L1.
+
+    finish: see tile.h; outputs0 < 0: there are no outputs.
+    """
     cdef Py_ssize_t width = panel_width(sizeof(floating))
     cdef Py_ssize_t i, j = 0, cols, panel_ld
     cdef int rows
     cdef const floating* panel
     cdef const floating* bias_at
+    cdef const floating* outputs_at = NULL
     while j < n:
         cols = min(width, n - j)
         if packed or packs_panel(cols, sizeof(floating)):
@@ -108,12 +114,16 @@ cdef inline void gemm_block(
         i = 0
         while i < m:
             rows = <int>min(<Py_ssize_t>ROWS, m - i)
+            if outputs0 >= 0:
+                outputs_at = &outputs[outputs0 + i * ldc + j]
             if floating is float:
                 cmlp_tile_f32(rows, <int>cols, depth, a + i * a_row, a_row, a_col, panel,
-                              panel_ld, &c[c0 + i * ldc + j], ldc, accumulate, bias_at)
+                              panel_ld, &c[c0 + i * ldc + j], ldc, accumulate, bias_at,
+                              finish, outputs_at)
             else:
                 cmlp_tile_f64(rows, <int>cols, depth, a + i * a_row, a_row, a_col, panel,
-                              panel_ld, &c[c0 + i * ldc + j], ldc, accumulate, bias_at)
+                              panel_ld, &c[c0 + i * ldc + j], ldc, accumulate, bias_at,
+                              finish, outputs_at)
             i += ROWS
         j += width
 
@@ -130,6 +140,23 @@ cdef inline void gemm(
 
     Rows of B are ldb apart; with trans_b, B is stored as (n, k). bias0 < 0: no bias. The pack
     buffer starts at pack0 and has gemm_pack_size(n, k) elements.
+    """
+    gemm_finished(m, n, k, a, a_row, a_col, b, b0, ldb, trans_b, c, c0, accumulate, bias, bias0,
+                  pack, pack0, PLAIN, c, -1)
+
+
+cdef inline void gemm_finished(
+    Py_ssize_t m, Py_ssize_t n, Py_ssize_t k,
+    const floating* a, Py_ssize_t a_row, Py_ssize_t a_col,
+    const floating[::1] b, Py_ssize_t b0, Py_ssize_t ldb, bint trans_b,
+    floating[::1] c, Py_ssize_t c0, bint accumulate,
+    const floating[::1] bias, Py_ssize_t bias0,
+    floating[::1] pack, Py_ssize_t pack0,
+    int finish, const floating[::1] outputs, Py_ssize_t outputs0,
+) noexcept nogil:
+    """C = f(A B [+ C] [+ bias]), or with outputs (m, n), which are f(z), C = A B * f'(z).
+
+    finish: the activation f, of those that is_in_tiles; PLAIN for none. outputs0 < 0: no outputs.
     """
     cdef Py_ssize_t width = panel_width(sizeof(floating))
     cdef Py_ssize_t max_depth = panel_depth(sizeof(floating))
@@ -155,7 +182,8 @@ cdef inline void gemm(
                     a + i0 * a_row + p0 * a_col, a_row, a_col,
                     b, b0 + p0 * ldb + j0, ldb, packed, c, c0 + i0 * n + j0, n,
                     accumulate or p0 > 0, bias, bias0 + j0 if bias0 >= 0 and p0 == 0 else -1,
-                    pack, pack0)
+                    pack, pack0, finish if p0 + depth == k else PLAIN,
+                    outputs, outputs0 + i0 * n + j0 if outputs0 >= 0 else -1)
                 i0 += ROW_BLOCK
             p0 += max_depth
         j0 += COLUMN_BLOCK
@@ -191,8 +219,9 @@ cdef inline void gemm_packed(
     const floating* a, Py_ssize_t a_row, Py_ssize_t a_col,
     const floating[::1] pack, Py_ssize_t pack0,
     floating[::1] c, Py_ssize_t c0, bint accumulate,
+    int finish, const floating[::1] outputs, Py_ssize_t outputs0,
 ) noexcept nogil:
-    """C (m, n) = A (m, k) B (k, n) [+ C] with B from pack_matrix; the same bits as from gemm."""
+    """gemm_finished with B from pack_matrix and without bias; the same bits."""
     cdef Py_ssize_t max_depth = panel_depth(sizeof(floating))
     cdef Py_ssize_t i0 = 0, p0
     while i0 < m:
@@ -202,7 +231,9 @@ cdef inline void gemm_packed(
                 min(<Py_ssize_t>ROW_BLOCK, m - i0), n, min(max_depth, k - p0),
                 a + i0 * a_row + p0 * a_col, a_row, a_col, pack, 0, 0, True,
                 c, c0 + i0 * n, n, accumulate or p0 > 0, pack, -1,
-                pack, pack0 + packed_size(n, p0, sizeof(floating)))
+                pack, pack0 + packed_size(n, p0, sizeof(floating)),
+                finish if p0 + max_depth >= k else PLAIN,
+                outputs, outputs0 + i0 * n if outputs0 >= 0 else -1)
             p0 += max_depth
         i0 += ROW_BLOCK
 

@@ -9,11 +9,11 @@
 
 from cython cimport floating
 from libc.string cimport memcpy
-from cmlp._core.activations cimport activate, activation_backward
+from cmlp._core.activations cimport activate, activation_backward, is_in_tiles
 from cmlp._core.batch cimport gather_targets, gather_weights, gather_x
 from cmlp._core.linalg cimport (
-    PACK_WIDTH, ROWS, affine_narrow, aligned, column_sums, dot, gemm, gemm_pack_size, gemm_packed,
-    gemm_tn_narrow, gemv, pack_matrix, packed_size, panel_depth, panel_width)
+    PACK_WIDTH, PLAIN, ROWS, affine_narrow, aligned, column_sums, dot, gemm, gemm_finished,
+    gemm_pack_size, gemm_packed, gemm_tn_narrow, gemv, pack_matrix, packed_size, panel_depth, panel_width)
 from cmlp._core.losses cimport SOFTMAX, output_delta, row_losses, softmax
 from cmlp._core.optimizers cimport Step, optimizer_step
 from cmlp._core.sparse cimport (
@@ -182,6 +182,7 @@ cdef inline void forward(
 ) noexcept nogil:
     """Activations of every layer for rows row..row+rows of the samples that begin at start."""
     cdef Py_ssize_t l, bias, z, a_row, a_col
+    cdef int finish
     cdef const Layer* layer
     cdef const floating* a
     cdef Compressed x
@@ -189,6 +190,7 @@ cdef inline void forward(
         layer = &net.layers[l]
         bias = layer.intercept if net.fit_intercept else -1
         z = output_offset(net, plan, l, row)
+        finish = PLAIN
         if l == 0 and plan.sparse.used:
             compress(&plan.sparse, source, order, start, row, row + rows, work)
             x = compressed_rows(&plan.sparse, source, work)
@@ -204,12 +206,15 @@ cdef inline void forward(
                 gemv(layer.fan_out, layer.fan_in, a, a_col, params, layer.coef,
                      params, bias, work, z)
             else:
-                gemm(rows, layer.fan_out, layer.fan_in, a, a_row, a_col, params, layer.coef,
-                     layer.fan_out, False, work, z, False, params, bias, work, own + plan.pack)
+                finish = layer.activation if is_in_tiles(layer.activation) else PLAIN
+                gemm_finished(rows, layer.fan_out, layer.fan_in, a, a_row, a_col,
+                              params, layer.coef, layer.fan_out, False, work, z, False,
+                              params, bias, work, own + plan.pack, finish, work, -1)
         if layer.needs_z:
             memcpy(&work[z_offset(net, plan, l, row)], &work[z],
                    rows * layer.fan_out * sizeof(floating))
-        apply_activation(layer.activation, rows, layer.fan_out, work, z)
+        if finish == PLAIN:
+            apply_activation(layer.activation, rows, layer.fan_out, work, z)
 
 
 cdef inline void pack_transposed(
@@ -230,23 +235,27 @@ cdef inline void deltas(
     const floating[::1] params, floating[::1] work, Py_ssize_t own,
 ) noexcept nogil:
     """From the output delta down to that of the first layer: D_(l-1) = (D_l W_l.T) * f'."""
-    cdef Py_ssize_t l, d, previous, transposed = own + plan.slab
+    cdef Py_ssize_t l, d, previous, a, transposed = own + plan.slab
+    cdef int activation, finish
     cdef const Layer* layer
     for l in range(net.n_layers - 1, 0, -1):
         layer = &net.layers[l]
         d = delta_offset(net, plan, l, row)
         previous = delta_offset(net, plan, l - 1, row)
+        a = output_offset(net, plan, l - 1, row)
+        activation = net.layers[l - 1].activation
+        finish = activation if is_in_tiles(activation) else PLAIN
         if plan.transposed >= 0:
             transposed -= aligned(packed_size(layer.fan_in, layer.fan_out, sizeof(floating)))
             gemm_packed(rows, layer.fan_in, layer.fan_out, &work[d], layer.fan_out, 1,
-                        work, transposed, work, previous, False)
+                        work, transposed, work, previous, False, finish, work, a)
         else:
-            gemm(rows, layer.fan_in, layer.fan_out, &work[d], layer.fan_out, 1,
-                 params, layer.coef, layer.fan_out, True, work, previous, False, params, -1,
-                 work, own + plan.pack)
-        activation_backward(
-            net.layers[l - 1].activation, work, z_offset(net, plan, l - 1, row),
-            work, output_offset(net, plan, l - 1, row), work, previous, rows * layer.fan_in)
+            gemm_finished(rows, layer.fan_in, layer.fan_out, &work[d], layer.fan_out, 1,
+                          params, layer.coef, layer.fan_out, True, work, previous, False,
+                          params, -1, work, own + plan.pack, finish, work, a)
+        if finish == PLAIN:
+            activation_backward(activation, work, z_offset(net, plan, l - 1, row),
+                                work, a, work, previous, rows * layer.fan_in)
 
 
 cdef inline void rows_phase(
@@ -303,7 +312,7 @@ cdef inline void slab_gradient(
     a = layer_input(net, plan, source, order, start, 0, l, work, &a_row, &a_col)
     if n >= PACK_WIDTH:
         gemm_packed(count, n, rows, a + first * a_col, a_col, a_row, work, own + plan.pack,
-                    grads, at, accumulate)
+                    grads, at, accumulate, PLAIN, grads, -1)
     else:
         gemm(count, n, rows, a + first * a_col, a_col, a_row, work, d, n, False,
              grads, at, accumulate, grads, -1, work, own + plan.pack)

@@ -6,12 +6,15 @@
  * chain of multiply-adds from its start, whatever the tile: products cut anywhere, along any
  * axis, have the same bits. Element (i, p) of A is a[i * a_row + p * a_col] and row p of B is
  * b + p * ldb. Unless CMLP_MASKED, whole vectors of B are read: where cols is no multiple of the
- * vector length, B must be padded. */
+ * vector length, B must be padded.
+ *
+ * finish: an activation of CMLP_IN_TILES that C is put through before it is stored, or -1; with
+ * outputs, laid out as C, that C is multiplied by the derivative of, where f(z) are the outputs. */
 #ifndef CMLP_TILE_H
 #define CMLP_TILE_H
 
 #include <stddef.h>
-#include "vector.h"
+#include "activations.h"
 
 #if defined(__AVX512F__) || defined(__aarch64__)
 #define CMLP_ROWS 8
@@ -28,13 +31,46 @@
 static const float cmlp_zeros_f32[2 * CMLP_VECTOR_BYTES / sizeof(float)] = {0};
 static const double cmlp_zeros_f64[2 * CMLP_VECTOR_BYTES / sizeof(double)] = {0};
 
+/* cases of a switch (finish), for the sums of a tile and for its tails in half vectors */
+#define CMLP_FINISH(name, S)                                                                      \
+    case CMLP_##name:                                                                             \
+        CMLP_UNROLL for (int i = 0; i < rows; i++)                                                \
+            CMLP_UNROLL for (int v = 0; v < vectors; v++)                                         \
+                if (outputs) {                                                                    \
+                    cmlp_vec_##S f = whole || v < vectors - 1                                     \
+                        ? cmlp_load_##S(outputs + i * ldc + v * LANES)                            \
+                        : cmlp_load_n_##S(outputs + i * ldc + v * LANES, last);                   \
+                    sums[i][v] = cmlp_delta_##name##_##S(f, f, sums[i][v]);                       \
+                } else {                                                                          \
+                    sums[i][v] = cmlp_value_##name##_##S(sums[i][v]);                             \
+                }                                                                                 \
+        break;
+#define CMLP_FINISH_HALF(name, S)                                                                 \
+    case CMLP_##name:                                                                             \
+        CMLP_UNROLL for (int i = 0; i < rows; i++) {                                              \
+            cmlp_vec_##S x = cmlp_whole_##S(tails[i]), f;                                         \
+            if (outputs) {                                                                        \
+                f = cmlp_whole_##S(cmlp_load_half_##S(outputs + i * ldc + vectors * LANES, last));\
+                x = cmlp_delta_##name##_##S(f, f, x);                                             \
+                if (vectors) {                                                                    \
+                    f = cmlp_load_##S(outputs + i * ldc);                                         \
+                    sums[i] = cmlp_delta_##name##_##S(f, f, sums[i]);                             \
+                }                                                                                 \
+            } else {                                                                              \
+                x = cmlp_value_##name##_##S(x);                                                   \
+                if (vectors) sums[i] = cmlp_value_##name##_##S(sums[i]);                          \
+            }                                                                                     \
+            tails[i] = cmlp_half_of_##S(x);                                                       \
+        }                                                                                         \
+        break;
+
 #if CMLP_MASKED
-#define CMLP_DEFINE_HALF(T, S)                                                    \
+#define CMLP_DEFINE_HALF(T, S)                                                                    \
     /* the same for `vectors` whole vectors, none or one, and a tail of `last` in half a vector */\
     CMLP_INLINE void cmlp_tile_half_##S(                                                          \
         const int rows, const int vectors, int last, ptrdiff_t depth, const T *a,                 \
         ptrdiff_t a_row, ptrdiff_t a_col, const T *b, ptrdiff_t ldb, T *c, ptrdiff_t ldc,         \
-        int accumulate, const T *bias) {                                                          \
+        int accumulate, const T *bias, int finish, const T *outputs) {                            \
         enum { LANES = CMLP_VECTOR_BYTES / sizeof(T) };                                           \
         cmlp_vec_##S sums[CMLP_ROWS], start = cmlp_load_##S(cmlp_zeros_##S), row;                 \
         cmlp_half_##S tails[CMLP_ROWS], tail = cmlp_load_half_##S(cmlp_zeros_##S, 1), end;        \
@@ -58,6 +94,10 @@ static const double cmlp_zeros_f64[2 * CMLP_VECTOR_BYTES / sizeof(double)] = {0}
                 tails[i] = x * end + tails[i];                                                    \
             }                                                                                     \
         }                                                                                         \
+        switch (finish) {                                                                         \
+            CMLP_IN_TILES(CMLP_FINISH_HALF, S)                                                    \
+            default: break;                                                                       \
+        }                                                                                         \
         CMLP_UNROLL for (int i = 0; i < rows; i++) {                                              \
             if (vectors) cmlp_store_##S(c + i * ldc, sums[i]);                                    \
             cmlp_store_half_##S(c + i * ldc + vectors * LANES, tails[i], last);                   \
@@ -66,7 +106,7 @@ static const double cmlp_zeros_f64[2 * CMLP_VECTOR_BYTES / sizeof(double)] = {0}
 #define CMLP_HALF_CASE(S, rows, vectors)                                                          \
     case 2 * rows + vectors:                                                                      \
         cmlp_tile_half_##S(rows, vectors, last, depth, a, a_row, a_col, b, ldb, c, ldc,           \
-                           accumulate, bias);                                                     \
+                           accumulate, bias, finish, outputs);                                    \
         break;
 #define CMLP_HALF_CASES(S, rows) CMLP_HALF_CASE(S, rows, 0) CMLP_HALF_CASE(S, rows, 1)
 #define CMLP_HALF_TILES(S)                                                                        \
@@ -85,7 +125,7 @@ static const double cmlp_zeros_f64[2 * CMLP_VECTOR_BYTES / sizeof(double)] = {0}
     CMLP_INLINE void cmlp_tile_fixed_##S(                                                         \
         const int rows, const int vectors, const int whole, int last, ptrdiff_t depth,            \
         const T *a, ptrdiff_t a_row, ptrdiff_t a_col, const T *b, ptrdiff_t ldb, T *c,            \
-        ptrdiff_t ldc, int accumulate, const T *bias) {                                           \
+        ptrdiff_t ldc, int accumulate, const T *bias, int finish, const T *outputs) {             \
         enum { LANES = CMLP_VECTOR_BYTES / sizeof(T) };                                           \
         cmlp_vec_##S sums[CMLP_ROWS][2], start[2];                                                \
         CMLP_UNROLL for (int v = 0; v < vectors; v++)                                             \
@@ -112,6 +152,10 @@ static const double cmlp_zeros_f64[2 * CMLP_VECTOR_BYTES / sizeof(double)] = {0}
                     sums[i][v] = cmlp_fma_##S(x, row[v], sums[i][v]);                             \
             }                                                                                     \
         }                                                                                         \
+        switch (finish) {                                                                         \
+            CMLP_IN_TILES(CMLP_FINISH, S)                                                         \
+            default: break;                                                                       \
+        }                                                                                         \
         CMLP_UNROLL for (int i = 0; i < rows; i++)                                                \
             CMLP_UNROLL for (int v = 0; v < vectors; v++) {                                       \
                 T *out = c + i * ldc + v * LANES;                                                 \
@@ -121,7 +165,7 @@ static const double cmlp_zeros_f64[2 * CMLP_VECTOR_BYTES / sizeof(double)] = {0}
     }                                                                                             \
     static void cmlp_tile_##S(                                                                    \
         int rows, int cols, ptrdiff_t depth, const T *a, ptrdiff_t a_row, ptrdiff_t a_col,        \
-        const T *b, ptrdiff_t ldb, T *c, ptrdiff_t ldc, int accumulate, const T *bias) {          \
+        const T *b, ptrdiff_t ldb, T *c, ptrdiff_t ldc, int accumulate, const T *bias, int finish, const T *outputs) {\
         enum { LANES = CMLP_VECTOR_BYTES / sizeof(T) };                                           \
         const int vectors = cols > LANES ? 2 : 1, last = cols - (vectors - 1) * LANES;            \
         if (CMLP_MASKED && 2 * last <= LANES) {                                                   \
@@ -156,7 +200,7 @@ static const double cmlp_zeros_f64[2 * CMLP_VECTOR_BYTES / sizeof(double)] = {0}
 #define CMLP_TILE_CASE(S, rows, vectors, whole)                                                   \
     case 4 * rows + 2 * (vectors - 1) + whole:                                                    \
         cmlp_tile_fixed_##S(rows, vectors, whole, last, depth, a, a_row, a_col, b, ldb, c, ldc,   \
-                            accumulate, bias);                                                    \
+                            accumulate, bias, finish, outputs);                                   \
         break;
 #define CMLP_TILE_CASES(S, rows)                                                                  \
     CMLP_TILE_CASE(S, rows, 1, 0) CMLP_TILE_CASE(S, rows, 1, 1)                                   \

@@ -21,6 +21,7 @@
 #endif
 
 #if defined(__GNUC__) && !defined(CMLP_NO_VECTOR_EXTENSIONS)
+#define CMLP_VECTOR_EXTENSIONS
 #ifdef __clang__
 #define CMLP_UNROLL _Pragma("clang loop unroll(full)")
 #else
@@ -96,6 +97,19 @@ CMLP_INLINE void cmlp_store_half_f32(float *p, cmlp_half_f32 v, int n) {
 }
 CMLP_INLINE void cmlp_store_half_f64(double *p, cmlp_half_f64 v, int n) {
     _mm256_mask_storeu_pd(p, (__mmask8)((1u << n) - 1), (__m256d)v);
+}
+/* as the lower half of a vector whose upper half is anything, and back: no instruction */
+CMLP_INLINE cmlp_vec_f32 cmlp_whole_f32(cmlp_half_f32 v) {
+    return (cmlp_vec_f32)_mm512_castps256_ps512((__m256)v);
+}
+CMLP_INLINE cmlp_vec_f64 cmlp_whole_f64(cmlp_half_f64 v) {
+    return (cmlp_vec_f64)_mm512_castpd256_pd512((__m256d)v);
+}
+CMLP_INLINE cmlp_half_f32 cmlp_half_of_f32(cmlp_vec_f32 v) {
+    return (cmlp_half_f32)_mm512_castps512_ps256((__m512)v);
+}
+CMLP_INLINE cmlp_half_f64 cmlp_half_of_f64(cmlp_vec_f64 v) {
+    return (cmlp_half_f64)_mm512_castpd512_pd256((__m512d)v);
 }
 #else
 #define CMLP_MASKED 0
