@@ -96,7 +96,7 @@ cdef inline void adam_step(
     cdef floating beta_1 = <floating>step.beta_1, rest_1 = <floating>(1 - step.beta_1)
     cdef floating beta_2 = <floating>step.beta_2, rest_2 = <floating>(1 - step.beta_2)
     cdef floating a = <floating>decay, s = <floating>scale
-    cdef floating g
+    cdef floating g, mi, vi  # compilers would read m and v back: a stall
     cdef Py_ssize_t i
     cdef floating* w = &params[at]
     cdef floating* m = &state[0, at]
@@ -104,12 +104,14 @@ cdef inline void adam_step(
     cdef const floating* grad = &grads[g0]
     for i in range(n):
         g = (grad[i] + a * w[i]) * s
-        m[i] = beta_1 * m[i] + rest_1 * g
-        v[i] = beta_2 * v[i] + rest_2 * (g * g)
+        mi = beta_1 * m[i] + rest_1 * g
+        vi = beta_2 * v[i] + rest_2 * (g * g)
+        m[i] = mi
+        v[i] = vi
         if floating is float:
-            w[i] -= lr * m[i] / (sqrtf(v[i]) + epsilon)
+            w[i] -= lr * mi / (sqrtf(vi) + epsilon)
         else:
-            w[i] -= lr * m[i] / (sqrt(v[i]) + epsilon)
+            w[i] -= lr * mi / (sqrt(vi) + epsilon)
 
 
 cdef inline void optimizer_step(
