@@ -12,11 +12,17 @@ cdef extern from "tile.h" nogil:
     int VECTOR_BYTES "CMLP_VECTOR_BYTES"
     bint MASKED "CMLP_MASKED"
     void cmlp_tile_f32(int, int, Py_ssize_t, const float*, Py_ssize_t, Py_ssize_t,
-                       const float*, Py_ssize_t, float*, Py_ssize_t, int, const float*, int, const float*)
+                       const float*, Py_ssize_t, float*, Py_ssize_t, int, const float*, int,
+                       const float*)
     void cmlp_tile_f64(int, int, Py_ssize_t, const double*, Py_ssize_t, Py_ssize_t,
-                       const double*, Py_ssize_t, double*, Py_ssize_t, int, const double*, int, const double*)
+                       const double*, Py_ssize_t, double*, Py_ssize_t, int, const double*, int,
+                       const double*)
     float cmlp_dot_f32(const float*, const float*, Py_ssize_t)
     double cmlp_dot_f64(const double*, const double*, Py_ssize_t)
+    void cmlp_row_dots_f32(Py_ssize_t, Py_ssize_t, const float*, Py_ssize_t, const float*,
+                           float, float*, Py_ssize_t)
+    void cmlp_row_dots_f64(Py_ssize_t, Py_ssize_t, const double*, Py_ssize_t, const double*,
+                           double, double*, Py_ssize_t)
 
 cdef enum:
     PANEL_BYTES = 16384        # of a packed panel: half of a 32 KiB L1 cache
@@ -24,6 +30,7 @@ cdef enum:
     ROW_BLOCK = 120            # rows of the left operand per block; a multiple of 6 and 8
     PACK_WIDTH = 192           # pack B from this many columns on (measured: strided rows alias)
     ALIGNED = 16               # elements: offsets are multiples of 64 bytes in any dtype
+    NARROW_ROWS = 16           # of affine_narrow that are taken from cache for each column
     PLAIN = -1                 # a product that is put through no activation
 
 
@@ -266,14 +273,22 @@ cdef inline void affine_narrow(
 ) noexcept nogil:
     """C (m, n) = A (m, k) B (k, n) [+ bias] by dot products, for n so small that a tile would be
     mostly empty. The pack buffer has n k elements."""
-    cdef Py_ssize_t i, j, p
+    cdef Py_ssize_t i = 0, j, p, rows
+    cdef floating start
     for j in range(n):
         for p in range(k):
             pack[pack0 + j * k + p] = b[b0 + p * n + j]
-    for i in range(m):
+    while i < m:
+        rows = min(<Py_ssize_t>NARROW_ROWS, m - i)
         for j in range(n):
-            c[c0 + i * n + j] = dot(&a[a0 + i * k], &pack[pack0 + j * k], k) + (
-                bias[bias0 + j] if bias0 >= 0 else 0)
+            start = bias[bias0 + j] if bias0 >= 0 else 0
+            if floating is float:
+                cmlp_row_dots_f32(rows, k, &a[a0 + i * k], k, &pack[pack0 + j * k], start,
+                                  &c[c0 + i * n + j], n)
+            else:
+                cmlp_row_dots_f64(rows, k, &a[a0 + i * k], k, &pack[pack0 + j * k], start,
+                                  &c[c0 + i * n + j], n)
+        i += NARROW_ROWS
 
 
 cdef inline void gemv(

@@ -13,7 +13,8 @@ from cmlp._core.activations cimport activate, activation_backward, is_in_tiles
 from cmlp._core.batch cimport gather_targets, gather_weights, gather_x
 from cmlp._core.linalg cimport (
     PACK_WIDTH, PLAIN, ROWS, affine_narrow, aligned, column_sums, dot, gemm, gemm_finished,
-    gemm_pack_size, gemm_packed, gemm_tn_narrow, gemv, pack_matrix, packed_size, panel_depth, panel_width)
+    gemm_pack_size, gemm_packed, gemm_tn_narrow, gemv, pack_matrix, packed_size, panel_depth,
+    panel_width)
 from cmlp._core.losses cimport SOFTMAX, output_delta, row_losses, softmax
 from cmlp._core.optimizers cimport Step, optimizer_step
 from cmlp._core.sparse cimport (

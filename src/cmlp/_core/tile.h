@@ -8,8 +8,8 @@
  * b + p * ldb. Unless CMLP_MASKED, whole vectors of B are read: where cols is no multiple of the
  * vector length, B must be padded.
  *
- * finish: an activation of CMLP_IN_TILES that C is put through before it is stored, or -1; with
- * outputs, laid out as C, that C is multiplied by the derivative of, where f(z) are the outputs. */
+ * finish: an activation of CMLP_IN_TILES that C is put through before it is stored, or -1. With
+ * outputs, laid out as C, C is instead multiplied by the derivative where f(z) is the output. */
 #ifndef CMLP_TILE_H
 #define CMLP_TILE_H
 
@@ -70,7 +70,8 @@ static const double cmlp_zeros_f64[2 * CMLP_VECTOR_BYTES / sizeof(double)] = {0}
     CMLP_INLINE void cmlp_tile_half_##S(                                                          \
         const int rows, const int vectors, int last, ptrdiff_t depth, const T *a,                 \
         ptrdiff_t a_row, ptrdiff_t a_col, const T *b, ptrdiff_t ldb, T *c, ptrdiff_t ldc,         \
-        int accumulate, const T *bias, int finish, const T *outputs) {                            \
+        int accumulate, const T *bias,                                                            \
+        int finish, const T *outputs) {                                                           \
         enum { LANES = CMLP_VECTOR_BYTES / sizeof(T) };                                           \
         cmlp_vec_##S sums[CMLP_ROWS], start = cmlp_load_##S(cmlp_zeros_##S), row;                 \
         cmlp_half_##S tails[CMLP_ROWS], tail = cmlp_load_half_##S(cmlp_zeros_##S, 1), end;        \
@@ -125,7 +126,8 @@ static const double cmlp_zeros_f64[2 * CMLP_VECTOR_BYTES / sizeof(double)] = {0}
     CMLP_INLINE void cmlp_tile_fixed_##S(                                                         \
         const int rows, const int vectors, const int whole, int last, ptrdiff_t depth,            \
         const T *a, ptrdiff_t a_row, ptrdiff_t a_col, const T *b, ptrdiff_t ldb, T *c,            \
-        ptrdiff_t ldc, int accumulate, const T *bias, int finish, const T *outputs) {             \
+        ptrdiff_t ldc, int accumulate, const T *bias,                                             \
+        int finish, const T *outputs) {                                                           \
         enum { LANES = CMLP_VECTOR_BYTES / sizeof(T) };                                           \
         cmlp_vec_##S sums[CMLP_ROWS][2], start[2];                                                \
         CMLP_UNROLL for (int v = 0; v < vectors; v++)                                             \
@@ -165,7 +167,8 @@ static const double cmlp_zeros_f64[2 * CMLP_VECTOR_BYTES / sizeof(double)] = {0}
     }                                                                                             \
     static void cmlp_tile_##S(                                                                    \
         int rows, int cols, ptrdiff_t depth, const T *a, ptrdiff_t a_row, ptrdiff_t a_col,        \
-        const T *b, ptrdiff_t ldb, T *c, ptrdiff_t ldc, int accumulate, const T *bias, int finish, const T *outputs) {\
+        const T *b, ptrdiff_t ldb, T *c, ptrdiff_t ldc, int accumulate, const T *bias,            \
+        int finish, const T *outputs) {                                                           \
         enum { LANES = CMLP_VECTOR_BYTES / sizeof(T) };                                           \
         const int vectors = cols > LANES ? 2 : 1, last = cols - (vectors - 1) * LANES;            \
         if (CMLP_MASKED && 2 * last <= LANES) {                                                   \
@@ -178,23 +181,52 @@ static const double cmlp_zeros_f64[2 * CMLP_VECTOR_BYTES / sizeof(double)] = {0}
             CMLP_TILE_CASES_7_8(S)                                                                \
         }                                                                                         \
     }                                                                                             \
-    static T cmlp_dot_##S(const T *x, const T *y, ptrdiff_t n) {                                  \
+    /* out[r * step] = x_r . y + bias for a constant number of rows x_r, ldx apart: the sums of   \
+     * one row do not depend on how many there are */                                             \
+    CMLP_INLINE void cmlp_dots_fixed_##S(                                                         \
+        const int rows, ptrdiff_t n, const T *x, ptrdiff_t ldx, const T *y, T bias, T *out,       \
+        ptrdiff_t step) {                                                                         \
         enum { LANES = CMLP_VECTOR_BYTES / sizeof(T) };                                           \
-        cmlp_vec_##S s0 = cmlp_load_##S(cmlp_zeros_##S), s1 = s0;                                 \
+        cmlp_vec_##S s0[4], s1[4], y0, y1;                                                        \
         ptrdiff_t i = 0;                                                                          \
+        CMLP_UNROLL for (int r = 0; r < rows; r++) s0[r] = s1[r] = cmlp_load_##S(cmlp_zeros_##S); \
         for (; i + 2 * LANES <= n; i += 2 * LANES) {                                              \
-            s0 = cmlp_add_##S(s0, cmlp_mul_##S(cmlp_load_##S(x + i), cmlp_load_##S(y + i)));      \
-            s1 = cmlp_add_##S(s1, cmlp_mul_##S(cmlp_load_##S(x + i + LANES),                      \
-                                               cmlp_load_##S(y + i + LANES)));                    \
+            y0 = cmlp_load_##S(y + i);                                                            \
+            y1 = cmlp_load_##S(y + i + LANES);                                                    \
+            CMLP_UNROLL for (int r = 0; r < rows; r++) {                                          \
+                const T *at = x + r * ldx + i;                                                    \
+                s0[r] = cmlp_add_##S(s0[r], cmlp_mul_##S(cmlp_load_##S(at), y0));                 \
+                s1[r] = cmlp_add_##S(s1[r], cmlp_mul_##S(cmlp_load_##S(at + LANES), y1));         \
+            }                                                                                     \
         }                                                                                         \
         if (i + LANES <= n) {                                                                     \
-            s0 = cmlp_add_##S(s0, cmlp_mul_##S(cmlp_load_##S(x + i), cmlp_load_##S(y + i)));      \
+            y0 = cmlp_load_##S(y + i);                                                            \
+            CMLP_UNROLL for (int r = 0; r < rows; r++)                                            \
+                s0[r] = cmlp_add_##S(s0[r], cmlp_mul_##S(cmlp_load_##S(x + r * ldx + i), y0));    \
             i += LANES;                                                                           \
         }                                                                                         \
-        if (i < n)                                                                                \
-            s1 = cmlp_add_##S(s1, cmlp_mul_##S(cmlp_load_n_##S(x + i, (int)(n - i)),              \
-                                               cmlp_load_n_##S(y + i, (int)(n - i))));            \
-        return cmlp_sum_##S(cmlp_add_##S(s0, s1));                                                \
+        if (i < n) {                                                                              \
+            const int last = (int)(n - i);                                                        \
+            y1 = cmlp_load_n_##S(y + i, last);                                                    \
+            CMLP_UNROLL for (int r = 0; r < rows; r++)                                            \
+                s1[r] = cmlp_add_##S(                                                             \
+                    s1[r], cmlp_mul_##S(cmlp_load_n_##S(x + r * ldx + i, last), y1));             \
+        }                                                                                         \
+        CMLP_UNROLL for (int r = 0; r < rows; r++)                                                \
+            out[r * step] = cmlp_sum_##S(cmlp_add_##S(s0[r], s1[r])) + bias;                      \
+    }                                                                                             \
+    static void cmlp_row_dots_##S(ptrdiff_t rows, ptrdiff_t n, const T *x, ptrdiff_t ldx,         \
+                                  const T *y, T bias, T *out, ptrdiff_t step) {                   \
+        ptrdiff_t r = 0;                                                                          \
+        for (; r + 4 <= rows; r += 4)                                                             \
+            cmlp_dots_fixed_##S(4, n, x + r * ldx, ldx, y, bias, out + r * step, step);           \
+        for (; r < rows; r++)                                                                     \
+            cmlp_dots_fixed_##S(1, n, x + r * ldx, ldx, y, bias, out + r * step, step);           \
+    }                                                                                             \
+    static T cmlp_dot_##S(const T *x, const T *y, ptrdiff_t n) {                                  \
+        T out;                                                                                    \
+        cmlp_dots_fixed_##S(1, n, x, 0, y, 0, &out, 0);                                           \
+        return out;                                                                               \
     }
 
 #define CMLP_TILE_CASE(S, rows, vectors, whole)                                                   \
