@@ -158,7 +158,7 @@ def fit_stochastic(
     elif est.shuffle and n_samples > 1:
         order = np.arange(n_samples, dtype=np.intp)
     batch_size = clip_batch_size(est, n_samples)
-    grads = np.empty_like(vector)
+    grads = layout.gradient(batch_size, vector.dtype)
     n_threads = effective_n_threads(est.n_jobs, flops * batch_size)
     work = layout.workspace(batch_size, vector.dtype, n_threads, data=dataset)
 

@@ -121,7 +121,8 @@ cdef class Layout:
         -------
         work : ndarray of shape (size,) and the given dtype, aligned to 64 bytes
         """
-        cdef Py_ssize_t rows = max(1, min(batch_size, <Py_ssize_t>CHUNK_ROWS))
+        cdef Py_ssize_t most = PREDICT_ROWS if each else CHUNK_ROWS
+        cdef Py_ssize_t rows = max(1, min(batch_size, most))
         cdef cnp.dtype wanted = np.dtype(dtype)
         cdef Py_ssize_t itemsize = cnp.PyDataType_ELSIZE(wanted)
         cdef Py_ssize_t size
@@ -134,6 +135,10 @@ cdef class Layout:
         if each:
             size *= n_threads
         return aligned_vector(size, wanted)
+
+    def gradient(self, Py_ssize_t batch_size, dtype):
+        """A vector for the gradient of batches of the given size, or None if none is formed."""
+        return np.empty(self.net.n_params, dtype) if batch_size > CHUNK_ROWS else None
 
 
 cdef aligned_vector(Py_ssize_t size, cnp.dtype dtype):
