@@ -34,8 +34,10 @@ CORE = [
     "losses",
     "optimizers",
     "batch",
+    "sparse_plan",
     "sparse",
     "network",
+    "online_plan",
     "online",
     "online_blocks",
 ]

@@ -225,33 +225,6 @@ class TestVectorKernels:
         z = np.empty(7, dtype=dtype)
         engine.gemv(x, b, z)
         np.testing.assert_allclose(z, x @ b, rtol=20 * np.finfo(dtype).eps, atol=1e-6)
-        c = np.empty((11, 7), dtype=dtype)
-        engine.ger(x, z, c)
-        np.testing.assert_array_equal(c, np.outer(x, z))
-
-    def test_gemv_t(self, engine, dtype):
-        a, b, *_ = gemm_source(1, 33, 33, dtype)
-        for k, n in [*itertools.product(SIZES, SIZES)]:
-            x = guarded(a[0, :n], dtype)[0]
-            right = guarded(b[:k, :n], dtype)[0]
-            z, buffer = guarded(np.full(k, np.nan), dtype)
-            engine.gemv_t(x, right, z)
-            exact = right.astype(np.float64) @ x
-            limit = bound(n, np.abs(right).astype(np.float64) @ np.abs(x), dtype)
-            assert (np.abs(z - exact) <= limit).all(), (k, n)
-            assert untouched(z, buffer)
-
-    @pytest.mark.parametrize("accumulate", [False, True])
-    def test_ger(self, engine, dtype, accumulate):
-        x, y = normal(0, 33, dtype), normal(1, 33, dtype)
-        start = normal(2, (33, 33), dtype)
-        for m, n in itertools.product(SIZES, SIZES):
-            c, buffer = guarded(start[:m, :n] if accumulate else np.full((m, n), np.nan), dtype)
-            engine.ger(guarded(x[:m], dtype)[0], guarded(y[:n], dtype)[0], c, accumulate)
-            exact = np.outer(x[:m].astype(np.float64), y[:n]) + accumulate * start[:m, :n]
-            limit = bound(1, np.abs(np.outer(x[:m], y[:n])) + np.abs(start[:m, :n]), dtype)
-            assert (np.abs(c - exact) <= limit).all(), (m, n)
-            assert untouched(c, buffer)
 
     @pytest.mark.parametrize("accumulate", [False, True])
     def test_column_sums(self, engine, dtype, accumulate):
@@ -271,8 +244,6 @@ class TestVectorKernels:
             engine.gemm(records, b, c)
         with pytest.raises(ValueError, match="trides"):
             engine.gemv(records[0], b, c[0])
-        with pytest.raises(ValueError, match="trides"):
-            engine.ger(records[:, 0], c[0], c)
 
     def test_no_rows_sum_to_zero(self, engine, dtype):
         out = np.full(3, np.nan, dtype=dtype)
@@ -289,14 +260,6 @@ class TestVectorKernels:
             (engine.gemv, (array(4), array(4, 5), array(5), array(4))),
             (engine.gemv, (array(0), array(0, 5), array(5))),
             (engine.gemv, (array(4), array(4, 0), array(0))),
-            (engine.gemv_t, (array(4), array(4, 5), array(4))),
-            (engine.gemv_t, (array(5), array(4, 5), array(5))),
-            (engine.gemv_t, (array(0), array(4, 0), array(4))),
-            (engine.gemv_t, (array(5), array(0, 5), array(0))),
-            (engine.ger, (array(4), array(5), array(5, 4))),
-            (engine.ger, (array(4), array(5), array(4, 6))),
-            (engine.ger, (array(0), array(5), array(0, 5))),
-            (engine.ger, (array(4), array(0), array(4, 0))),
             (engine.column_sums, (array(4, 5), array(4))),
         ]:
             with pytest.raises(ValueError, match="shapes"):

@@ -29,12 +29,14 @@ from cmlp._core.losses cimport (
 from cmlp._core.network cimport (
     count_slabs, finish_gradient, forward, output_offset, plan_workspace, rows_phase, shift,
     slabs_phase)
-from cmlp._core.optimizers cimport ADAM, SGD, Step, begin_step, end_steps, optimizer_step
+from cmlp._core.optimizers cimport (
+    ADAM, ADAM_EPSILON, SGD, Step, begin_step, end_steps, optimizer_step)
 from cmlp._core cimport online as _online
 from cmlp._core cimport online_blocks as _blocks
+from cmlp._core cimport online_plan as _online_plan
 from cmlp._core.fpenv cimport flush_denormals, fp_restore, fp_state, keep_denormals
 from cmlp._core.pool cimport pool_run
-from cmlp._core.sparse cimport density, entries, most_entries
+from cmlp._core.sparse_plan cimport density, entries, most_entries
 from cmlp._core.types cimport Layer, Net, Plan, Source
 
 cnp.import_array()
@@ -50,6 +52,7 @@ include "layout.pxi"
 include "dataset.pxi"
 include "train.pxi"
 include "predict.pxi"
+include "plain.pxi"
 include "predictor.pxi"
 include "online.pxi"
 include "shuffle.pxi"

@@ -9,6 +9,7 @@ from cmlp._core cimport network as _network
 from cmlp._core cimport fpenv as _fpenv
 from cmlp._core cimport pool as _pool
 from cmlp._core cimport sparse as _sparse
+from cmlp._core cimport sparse_plan as _sparse_plan
 from cmlp._core.types cimport Compressed, SparsePlan
 
 
@@ -55,28 +56,6 @@ def gemv(
                      bias, bias0, z, 0)
 
 
-def gemv_t(const floating[::1] x, const floating[:, ::1] b, floating[::1] z):
-    """z = b @ x"""
-    check_shapes(b.shape[0] > 0 and b.shape[1] > 0
-                 and x.shape[0] == b.shape[1] and z.shape[0] == b.shape[0])
-    cdef const floating[::1] flat_b = np.asarray(b).reshape(-1)
-    with nogil:
-        _linalg.gemv_t(b.shape[1], b.shape[0], x, 0, flat_b, 0, z, 0)
-
-
-def ger(
-    const floating[:] x, const floating[::1] y, floating[:, ::1] c, bint accumulate=False,
-):
-    """c = outer(x, y) [+ c]; x may have any stride."""
-    check_shapes(x.shape[0] > 0 and y.shape[0] > 0
-                 and c.shape[0] == x.shape[0] and c.shape[1] == y.shape[0])
-    check_strides(np.asarray(x))
-    cdef floating[::1] flat_c = np.asarray(c).reshape(-1)
-    with nogil:
-        _linalg.ger(x.shape[0], y.shape[0], &x[0], x.strides[0] // <Py_ssize_t>sizeof(floating),
-                    y, 0, flat_c, 0, accumulate)
-
-
 def column_sums(const floating[:, ::1] a, floating[::1] out, bint accumulate=False):
     """out = a.sum(axis=0) [+ out]"""
     check_shapes(out.shape[0] == a.shape[1])
@@ -103,7 +82,7 @@ def affine(
     cdef Py_ssize_t bias0 = -1 if intercept is None else 0
     cdef Py_ssize_t pack = _linalg.gemm_pack_size(n, k, sizeof(floating))
     cdef Source source = source_of(data, order, skip_zeros)
-    cdef SparsePlan plan = _sparse.plan_sparse(&source, rows, n, sizeof(floating), 0)
+    cdef SparsePlan plan = _sparse_plan.plan_sparse(&source, rows, n, sizeof(floating), 0)
     cdef Compressed x
     cdef floating[::1] work = np.empty(
         plan.end + plan.own_size if plan.used else pack + rows * k, dtype=data.dtype)
@@ -140,7 +119,7 @@ def coef_gradient(
     cdef floating[::1] flat_grad = np.asarray(grad).reshape(-1)
     cdef Py_ssize_t pack = _linalg.gemm_pack_size(n, rows, sizeof(floating))
     cdef Source source = source_of(data, order, skip_zeros)
-    cdef SparsePlan plan = _sparse.plan_sparse(&source, rows, n, sizeof(floating), 0)
+    cdef SparsePlan plan = _sparse_plan.plan_sparse(&source, rows, n, sizeof(floating), 0)
     cdef Compressed x, columns
     cdef floating[::1] work = np.empty(
         plan.end + plan.own_size if plan.used else pack + rows * k, dtype=data.dtype)

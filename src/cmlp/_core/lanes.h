@@ -20,16 +20,13 @@
     CMLP_INLINE cmlp_bits_##S cmlp_bits_of_##S(cmlp_lanes_##S x) { return (cmlp_bits_##S)x; }     \
     CMLP_INLINE cmlp_lanes_##S cmlp_from_bits_##S(cmlp_bits_##S i) { return (cmlp_lanes_##S)i; }  \
     CMLP_INLINE cmlp_lanes_##S cmlp_load_lanes_##S(const T *p, int count) {                       \
-        return count == CMLP_WIDTH_##S ? cmlp_load_##S(p) : cmlp_load_n_##S(p, count);            \
+        return cmlp_get_##S(p, count);                                                            \
     }                                                                                             \
     CMLP_INLINE void cmlp_store_lanes_##S(T *p, cmlp_lanes_##S x, int count) {                    \
-        if (count == CMLP_WIDTH_##S)                                                              \
-            cmlp_store_##S(p, x);                                                                 \
-        else                                                                                      \
-            cmlp_store_n_##S(p, x, count);                                                        \
+        cmlp_put_##S(p, x, count);                                                                \
     }                                                                                             \
     /* the same number in every lane */                                                           \
-    CMLP_INLINE cmlp_lanes_##S cmlp_splat_##S(T x) { return x - (cmlp_lanes_##S){0}; }
+    CMLP_INLINE cmlp_lanes_##S cmlp_splat_##S(T x) { return cmlp_spread_##S(x); }
 CMLP_DEFINE_LANES(float, f32, uint32_t)
 CMLP_DEFINE_LANES(double, f64, uint64_t)
 

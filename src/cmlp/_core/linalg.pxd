@@ -1,4 +1,4 @@
-# Dense linear algebra on row-major matrices in flat arrays: gemm, gemv, ger, sums. Blocking,
+# Dense linear algebra on row-major matrices in flat arrays: gemm, gemv, sums. Blocking,
 # packing and the choice of a kernel are here; register tiles are in tile.h.
 #
 # A matrix is a flat memoryview plus the offset of its first element, so that parameters,
@@ -323,34 +323,6 @@ cdef inline void gemv(
         row = &b[b0 + i * n]
         for j in range(n):
             out[j] += x0 * row[j]
-
-
-cdef inline void gemv_t(
-    Py_ssize_t n, Py_ssize_t k, const floating[::1] x, Py_ssize_t x0,
-    const floating[::1] b, Py_ssize_t b0, floating[::1] z, Py_ssize_t z0,
-) noexcept nogil:
-    """z (k,) = B (k, n) x (n,): one dot product per row of B."""
-    cdef Py_ssize_t i
-    for i in range(k):
-        z[z0 + i] = dot(&b[b0 + i * n], &x[x0], n)
-
-
-cdef inline void ger(
-    Py_ssize_t m, Py_ssize_t n, const floating* x, Py_ssize_t x_stride,
-    const floating[::1] y, Py_ssize_t y0,
-    floating[::1] c, Py_ssize_t c0, bint accumulate,
-) noexcept nogil:
-    """C (m, n) = outer(x, y) [+ C]: the weight gradient of one sample."""
-    cdef Py_ssize_t i, j
-    cdef floating xi
-    for i in range(m):
-        xi = x[i * x_stride]
-        if accumulate:
-            for j in range(n):
-                c[c0 + i * n + j] += xi * y[y0 + j]
-        else:
-            for j in range(n):
-                c[c0 + i * n + j] = xi * y[y0 + j]
 
 
 cdef inline void column_sums(

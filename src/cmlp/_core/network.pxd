@@ -18,8 +18,8 @@ from cmlp._core.linalg cimport (
 from cmlp._core.losses cimport SOFTMAX, output_delta, row_losses, softmax
 from cmlp._core.optimizers cimport Step, optimizer_step
 from cmlp._core.sparse cimport (
-    compress, compressed_rows, pack_delta, plan_sparse, sparse_affine, sparse_coef_gradient,
-    transpose)
+    compress, compressed_rows, pack_delta, sparse_affine, sparse_coef_gradient, transpose)
+from cmlp._core.sparse_plan cimport plan_sparse
 from cmlp._core.types cimport Compressed, Layer, Net, Plan, Source
 
 cdef enum:

@@ -43,43 +43,9 @@ CMLP_DEFINE_LANEWISE(float, f32, sqrtf)
 CMLP_DEFINE_LANEWISE(double, f64, sqrt)
 #endif
 
-#if defined(__GNUC__) && !defined(CMLP_NO_VECTOR_EXTENSIONS)
-#define CMLP_DEFINE_MORE(T, S)                                                                    \
-    CMLP_INLINE cmlp_vec_##S cmlp_spread_##S(T a) { return a - (cmlp_vec_##S){0}; }               \
-    CMLP_INLINE cmlp_vec_##S cmlp_div_##S(cmlp_vec_##S a, cmlp_vec_##S b) { return a / b; }       \
-    CMLP_INLINE cmlp_vec_##S cmlp_madd_##S(cmlp_vec_##S a, cmlp_vec_##S b, cmlp_vec_##S c) {      \
-        return a * b + c;                                                                         \
-    }
-#else
-#define CMLP_DEFINE_MORE(T, S)                                                                    \
-    CMLP_INLINE cmlp_vec_##S cmlp_spread_##S(T a) {                                               \
-        cmlp_vec_##S v;                                                                           \
-        for (int i = 0; i < CMLP_LANES_##S; i++) v.v[i] = a;                                      \
-        return v;                                                                                 \
-    }                                                                                             \
-    CMLP_INLINE cmlp_vec_##S cmlp_div_##S(cmlp_vec_##S a, cmlp_vec_##S b) {                       \
-        for (int i = 0; i < CMLP_LANES_##S; i++) a.v[i] /= b.v[i];                                \
-        return a;                                                                                 \
-    }                                                                                             \
-    CMLP_INLINE cmlp_vec_##S cmlp_madd_##S(cmlp_vec_##S a, cmlp_vec_##S b, cmlp_vec_##S c) {      \
-        for (int i = 0; i < CMLP_LANES_##S; i++) c.v[i] += a.v[i] * b.v[i];                       \
-        return c;                                                                                 \
-    }
-#endif
-CMLP_DEFINE_MORE(float, f32)
-CMLP_DEFINE_MORE(double, f64)
-
 /* CMLP_DEFINE_ONLINE(type, suffix). count rows (a constant) are updated together, so that d and
  * product are loaded once for all of them; the last `last` < LANES entries are masked. */
 #define CMLP_DEFINE_ONLINE(T, S)                                                                  \
-    /* the first n lanes, n = LANES being a constant at the call */                               \
-    CMLP_INLINE cmlp_vec_##S cmlp_get_##S(const T *p, int n) {                                    \
-        return n == CMLP_VECTOR_BYTES / sizeof(T) ? cmlp_load_##S(p) : cmlp_load_n_##S(p, n);     \
-    }                                                                                             \
-    CMLP_INLINE void cmlp_put_##S(T *p, cmlp_vec_##S v, int n) {                                  \
-        if (n == CMLP_VECTOR_BYTES / sizeof(T)) cmlp_store_##S(p, v);                             \
-        else cmlp_store_n_##S(p, v, n);                                                           \
-    }                                                                                             \
     /* one vector of one row; returns the updated weights */                                      \
     CMLP_INLINE cmlp_vec_##S cmlp_update_vector_##S(                                              \
         const int how, const int penalised, const int lanes, cmlp_vec_##S old, T *s0, T *s1,      \

@@ -14,7 +14,7 @@ cdef bint trains_online(
     if batch_size != 1 or source.sparse:
         return False
     # an epsilon that rounds to zero would make 0 / 0 of the zeros that pad a row
-    return optimizer != ADAM or <float>hyper[_online.ADAM_EPSILON] >= FLT_MIN
+    return optimizer != ADAM or <float>hyper[ADAM_EPSILON] >= FLT_MIN
 
 
 cdef double online_epoch(
@@ -23,7 +23,7 @@ cdef double online_epoch(
     floating[::1] params, floating[:, ::1] state,
 ) except? -1:
     """The sum of the losses of n steps, one sample each; params and state are updated."""
-    cdef _online.Online online
+    cdef _online_plan.Online online
     cdef _blocks.Blocks blocks
     cdef Py_ssize_t[::1] which = np.empty(max(net.n_features, net.widest), dtype=np.intp)
     cdef Py_ssize_t flops = 6 * net.n_coefs + 20 * net.n_params
@@ -33,11 +33,11 @@ cdef double online_epoch(
     cdef double total = 0
     cdef bint in_blocks
     cdef fp_state before
-    online.layers = <_online.OnlineLayer*>calloc(net.n_layers, sizeof(_online.OnlineLayer))
+    online.layers = <_online_plan.OnlineLayer*>calloc(net.n_layers, sizeof(_online_plan.OnlineLayer))
     if online.layers is NULL:
         raise MemoryError()
     try:
-        _online.plan_online(net, &online, <int>state.shape[0], sizeof(floating))
+        _online_plan.plan_online(net, &online, <int>state.shape[0], sizeof(floating))
         _blocks.plan_blocks(
             net, &online,
             gemm_pack_size(net.layers[0].fan_out, net.n_features, sizeof(floating)),
@@ -52,7 +52,7 @@ cdef double online_epoch(
                 samples -= samples % _blocks.BLOCK
         with nogil:
             before = flush_denormals()
-            _online.set_up(net, &online, optimizer, &hyper[0], params, state, scratch)
+            _online_plan.set_up(net, &online, optimizer, &hyper[0], params, state, scratch)
             try:
                 while start < n:
                     end = min(n, start + samples)
@@ -70,7 +70,7 @@ cdef double online_epoch(
                             check_signals()
             finally:
                 # what was learnt before an interruption is kept
-                _online.copy_layers(net, &online, True, params, state, scratch)
+                _online_plan.copy_layers(net, &online, True, params, state, scratch)
                 fp_restore(before)
     finally:
         free(online.layers)

@@ -14,9 +14,10 @@ from libc.string cimport memcpy, memset
 from cmlp._core.batch cimport sample
 from cmlp._core.linalg cimport dot, gemm
 from cmlp._core.online cimport (
-    DECAY, MU, NESTEROV, PRODUCT_OLD, SCALE, Online, OnlineLayer, cmlp_mix_f32,
-    cmlp_mix_f64, next_weighted, padded, set_rule, squared_weights, step_above_first,
+    PRODUCT_OLD, cmlp_mix_f32, cmlp_mix_f64, next_weighted, squared_weights, step_above_first,
     update_bias, weight_of)
+from cmlp._core.online_plan cimport (
+    DECAY, MU, NESTEROV, SCALE, Online, OnlineLayer, padded, set_rule)
 from cmlp._core.types cimport Net, Source
 
 cdef extern from "online_blocks.h" nogil:

@@ -36,6 +36,12 @@
     CMLP_INLINE cmlp_vec_##S cmlp_fma_##S(T a, cmlp_vec_##S b, cmlp_vec_##S c) { return a * b + c; } \
     CMLP_INLINE cmlp_vec_##S cmlp_mul_##S(cmlp_vec_##S a, cmlp_vec_##S b) { return a * b; }       \
     CMLP_INLINE cmlp_vec_##S cmlp_add_##S(cmlp_vec_##S a, cmlp_vec_##S b) { return a + b; }       \
+    CMLP_INLINE cmlp_vec_##S cmlp_div_##S(cmlp_vec_##S a, cmlp_vec_##S b) { return a / b; }       \
+    CMLP_INLINE cmlp_vec_##S cmlp_madd_##S(cmlp_vec_##S a, cmlp_vec_##S b, cmlp_vec_##S c) {      \
+        return a * b + c;                                                                         \
+    }                                                                                             \
+    /* the same number in every lane */                                                           \
+    CMLP_INLINE cmlp_vec_##S cmlp_spread_##S(T a) { return a - (cmlp_vec_##S){0}; }               \
     CMLP_INLINE T cmlp_lane_##S(cmlp_vec_##S v, int i) { return v[i]; }
 #else
 /* compilers without vector extensions (MSVC): fixed-length loops that they may vectorise */
@@ -58,6 +64,19 @@
     CMLP_INLINE cmlp_vec_##S cmlp_add_##S(cmlp_vec_##S a, cmlp_vec_##S b) {                       \
         for (int i = 0; i < CMLP_LANES_##S; i++) a.v[i] += b.v[i];                                \
         return a;                                                                                 \
+    }                                                                                             \
+    CMLP_INLINE cmlp_vec_##S cmlp_div_##S(cmlp_vec_##S a, cmlp_vec_##S b) {                       \
+        for (int i = 0; i < CMLP_LANES_##S; i++) a.v[i] /= b.v[i];                                \
+        return a;                                                                                 \
+    }                                                                                             \
+    CMLP_INLINE cmlp_vec_##S cmlp_madd_##S(cmlp_vec_##S a, cmlp_vec_##S b, cmlp_vec_##S c) {      \
+        for (int i = 0; i < CMLP_LANES_##S; i++) c.v[i] += a.v[i] * b.v[i];                       \
+        return c;                                                                                 \
+    }                                                                                             \
+    CMLP_INLINE cmlp_vec_##S cmlp_spread_##S(T a) {                                               \
+        cmlp_vec_##S v;                                                                           \
+        for (int i = 0; i < CMLP_LANES_##S; i++) v.v[i] = a;                                      \
+        return v;                                                                                 \
     }                                                                                             \
     CMLP_INLINE T cmlp_lane_##S(cmlp_vec_##S v, int i) { return v.v[i]; }
 #endif
@@ -134,5 +153,17 @@ CMLP_INLINE cmlp_half_f64 cmlp_half_of_f64(cmlp_vec_f64 v) {
 CMLP_DEFINE_PARTIAL(float, f32)
 CMLP_DEFINE_PARTIAL(double, f64)
 #endif
+
+/* The same for n up to all lanes, which costs nothing where n is a constant. */
+#define CMLP_DEFINE_UP_TO(T, S)                                                                   \
+    CMLP_INLINE cmlp_vec_##S cmlp_get_##S(const T *p, int n) {                                    \
+        return n == CMLP_VECTOR_BYTES / sizeof(T) ? cmlp_load_##S(p) : cmlp_load_n_##S(p, n);     \
+    }                                                                                             \
+    CMLP_INLINE void cmlp_put_##S(T *p, cmlp_vec_##S v, int n) {                                  \
+        if (n == CMLP_VECTOR_BYTES / sizeof(T)) cmlp_store_##S(p, v);                             \
+        else cmlp_store_n_##S(p, v, n);                                                           \
+    }
+CMLP_DEFINE_UP_TO(float, f32)
+CMLP_DEFINE_UP_TO(double, f64)
 
 #endif

@@ -1,0 +1,197 @@
+# Where a network lies for the time of an epoch of online training: layers that are not large are
+# kept in a scratch array, aligned, rows padded with zeros to whole vectors, and transposed where
+# they are narrower than their input. Copied in and out here; trained in online.pxd.
+
+from cython cimport floating
+from libc.math cimport pow, sqrt
+from libc.string cimport memcpy, memset
+from cmlp._core.linalg cimport VECTOR_BYTES
+from cmlp._core.network cimport apply_activation
+from cmlp._core.optimizers cimport (
+    ADAM, ADAM_BETA_1, ADAM_BETA_2, ADAM_EPSILON, ADAM_LEARNING_RATE, ADAM_T,
+    SGD_LEARNING_RATE, SGD_MOMENTUM, SGD_NESTEROV)
+from cmlp._core.types cimport Layer, Net
+
+# the update rules, and where their constants stand
+cdef extern from "online.h" nogil:
+    int MOMENTUM "CMLP_MOMENTUM"
+    int NESTEROV "CMLP_NESTEROV"
+    int ADAPTIVE "CMLP_ADAM"
+    int SCALE "CMLP_SCALE"
+    int DECAY "CMLP_DECAY"
+    int MU "CMLP_MU"
+    int BETA_1 "CMLP_BETA_1"
+    int REST_1 "CMLP_REST_1"
+    int BETA_2 "CMLP_BETA_2"
+    int REST_2 "CMLP_REST_2"
+    int EPSILON "CMLP_EPSILON"
+    int STEP "CMLP_STEP"
+    int RULE_SIZE "CMLP_RULE_SIZE"
+
+cdef enum:
+    COPY_BYTES = 1 << 18       # weights and state of a layer that is copied, at most
+
+# Where a layer lies for the time of an epoch; offsets into the scratch array. Every vector of
+# units starts on a whole vector register and is padded with zeros.
+cdef struct OnlineLayer:
+    Py_ssize_t rows            # of weights as stored
+    Py_ssize_t n               # entries of a row
+    Py_ssize_t ld              # from row to row
+    Py_ssize_t state           # from the weights to the first vector of state, and to the second
+    bint transposed            # a row holds the weights of an output, not of an input
+    bint zero_stays            # the activation maps the padding to itself
+    Py_ssize_t width           # fan_out, padded
+    Py_ssize_t coef            # the copied weights, or -1: in place
+    Py_ssize_t bias            # the biases, then their state
+    Py_ssize_t a
+    Py_ssize_t z               # -1: not kept
+    Py_ssize_t delta
+
+cdef struct Online:
+    OnlineLayer* layers
+    int how                    # the update rule
+    int n_slots
+    Py_ssize_t rule            # its constants
+    Py_ssize_t one             # a vector of ones
+    Py_ssize_t squares         # partial sums of the squared weights
+    Py_ssize_t unused          # products that nobody needs
+    Py_ssize_t x               # the sample, where the first layer is transposed
+    Py_ssize_t y
+    Py_ssize_t size
+
+
+cdef inline Py_ssize_t padded(Py_ssize_t n, size_t itemsize) noexcept nogil:
+    cdef Py_ssize_t lanes = <Py_ssize_t>(VECTOR_BYTES // itemsize)
+    return (n + lanes - 1) // lanes * lanes
+
+
+cdef inline void plan_online(
+    const Net* net, Online* online, int n_slots, size_t itemsize,
+) noexcept nogil:
+    """Where everything lies in the scratch array."""
+    cdef Py_ssize_t l, at = 0, widest = 0
+    cdef Py_ssize_t lanes = <Py_ssize_t>(VECTOR_BYTES // itemsize)
+    cdef const Layer* layer
+    cdef OnlineLayer* here
+    online.n_slots = n_slots
+    for l in range(net.n_layers):
+        layer = &net.layers[l]
+        here = &online.layers[l]
+        here.transposed = layer.fan_out < layer.fan_in and (l > 0 or 2 * layer.fan_out <= lanes)
+        here.rows = layer.fan_out if here.transposed else layer.fan_in
+        here.n = layer.fan_in if here.transposed else layer.fan_out
+        here.ld = padded(here.n, itemsize)
+        here.width = padded(layer.fan_out, itemsize)
+        widest = max(widest, max(here.width, here.ld))
+        if (1 + n_slots) * here.rows * here.ld <= COPY_BYTES // <Py_ssize_t>itemsize:
+            here.n = here.ld
+            here.coef = at
+            here.state = here.rows * here.ld
+            at += (1 + n_slots) * here.state
+        else:
+            here.transposed = layer.fan_out == 1
+            here.rows = 1 if here.transposed else layer.fan_in
+            here.n = layer.fan_in if here.transposed else layer.fan_out
+            here.ld = here.n
+            here.coef = -1
+        here.bias = at
+        here.a = at + (1 + n_slots) * here.width
+        here.delta = here.a + here.width
+        here.z = here.delta + here.width
+        at = here.z + here.width
+        if not layer.needs_z:
+            here.z = -1
+    online.unused = at
+    online.x = at + widest
+    online.one = online.x + padded(net.n_features, itemsize)
+    online.squares = online.one + lanes
+    online.y = online.squares + lanes
+    online.rule = online.y + padded(net.n_outputs, itemsize)
+    online.size = online.rule + padded(RULE_SIZE, itemsize)
+
+
+cdef inline void copy_weights(
+    Py_ssize_t rows, Py_ssize_t n, const OnlineLayer* here, bint back,
+    floating* stored, floating* scratch,
+) noexcept nogil:
+    """The (rows, n) weights, or their state, to the scratch array, or back."""
+    cdef Py_ssize_t i, j
+    cdef floating* at
+    for i in range(rows):
+        for j in range(n):
+            at = &scratch[j * here.ld + i if here.transposed else i * here.ld + j]
+            if back:
+                stored[i * n + j] = at[0]
+            else:
+                at[0] = stored[i * n + j]
+
+
+cdef inline void copy_layers(
+    const Net* net, const Online* online, bint back, floating[::1] params,
+    floating[:, ::1] state, floating[::1] s,
+) noexcept nogil:
+    """Parameters and optimizer state to the scratch array, or back."""
+    cdef Py_ssize_t l, k
+    cdef const Layer* layer
+    cdef const OnlineLayer* here
+    cdef floating* source
+    for l in range(net.n_layers):
+        layer = &net.layers[l]
+        here = &online.layers[l]
+        for k in range(1 + online.n_slots):
+            source = &params[0] if k == 0 else &state[k - 1, 0]
+            if here.coef >= 0:
+                copy_weights(layer.fan_in, layer.fan_out, here, back, source + layer.coef,
+                             &s[here.coef + k * here.state])
+            if net.fit_intercept and back:
+                memcpy(source + layer.intercept, &s[here.bias + k * here.width],
+                       layer.fan_out * sizeof(floating))
+            elif net.fit_intercept:
+                memcpy(&s[here.bias + k * here.width], source + layer.intercept,
+                       layer.fan_out * sizeof(floating))
+
+
+cdef inline void set_up(
+    const Net* net, Online* online, int optimizer, const double* hyper,
+    floating[::1] params, floating[:, ::1] state, floating[::1] s,
+) noexcept nogil:
+    """Fill the scratch array at the start of an epoch."""
+    cdef Py_ssize_t l
+    cdef OnlineLayer* here
+    memset(&s[0], 0, online.size * sizeof(floating))
+    s[online.one] = 1
+    if optimizer == ADAM:
+        online.how = ADAPTIVE
+        s[online.rule + BETA_1] = <floating>hyper[ADAM_BETA_1]
+        s[online.rule + BETA_2] = <floating>hyper[ADAM_BETA_2]
+        s[online.rule + REST_1] = <floating>(1 - hyper[ADAM_BETA_1])
+        s[online.rule + REST_2] = <floating>(1 - hyper[ADAM_BETA_2])
+        s[online.rule + EPSILON] = <floating>hyper[ADAM_EPSILON]
+    else:
+        online.how = NESTEROV if hyper[SGD_NESTEROV] != 0 else MOMENTUM
+        s[online.rule + MU] = <floating>hyper[SGD_MOMENTUM]
+    for l in range(net.n_layers):
+        here = &online.layers[l]
+        here.zero_stays = False
+        if l < net.n_layers - 1:
+            apply_activation(net.layers[l].activation, 1, 1, s, online.unused)
+            here.zero_stays = s[online.unused] == 0
+            s[online.unused] = 0
+    copy_layers(net, online, False, params, state, s)
+
+
+cdef inline void set_rule(
+    const Online* online, double* hyper, double alpha, double weight, floating[::1] s,
+) noexcept nogil:
+    """The constants of the update rule for one step on a sample of the given weight."""
+    cdef double t, scale = 1 / weight
+    if online.how == ADAPTIVE:
+        hyper[ADAM_T] += 1
+        t = hyper[ADAM_T]
+        s[online.rule + STEP] = <floating>(
+            -hyper[ADAM_LEARNING_RATE] * sqrt(1 - pow(hyper[ADAM_BETA_2], t))
+            / (1 - pow(hyper[ADAM_BETA_1], t)))
+    else:
+        scale *= -hyper[SGD_LEARNING_RATE]
+    s[online.rule + SCALE] = <floating>scale
+    s[online.rule + DECAY] = <floating>(scale * alpha)
