@@ -29,6 +29,7 @@ CORE = [
     "types",
     "fpenv",
     "pool",
+    "stop",
     "activations",
     "linalg",
     "losses",

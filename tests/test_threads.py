@@ -6,6 +6,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 
 import joblib
@@ -280,6 +281,49 @@ def run_script(script, *arguments, timeout=120):
 def test_ctrl_c_within_an_epoch(n_jobs, batch_size):
     out = run_script(INTERRUPTED, n_jobs, batch_size)
     assert float(out.split()[-1]) < 20  # seconds; an epoch is longer on any slow machine
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no setitimer")
+def test_signals_within_a_step_of_wide_layers(monkeypatch):
+    """One step, of two pieces only; handlers run within them, and what is stopped is sound."""
+    rows, targets = X[:512], y[:512]
+    train_epoch, calls = engine.train_epoch, []
+
+    def coefs_after(n_calls):
+        """The weights that a step leaves that is interrupted by the n-th call of the handler."""
+
+        def handler(*_):
+            calls.append(None)
+            if len(calls) == n_calls:
+                raise KeyboardInterrupt
+
+        def with_signals(*arguments):
+            signal.setitimer(signal.ITIMER_REAL, 1e-3, 1e-3)
+            try:
+                return train_epoch(*arguments)
+            finally:
+                signal.setitimer(signal.ITIMER_REAL, 0)
+
+        calls.clear()
+        monkeypatch.setattr(engine, "train_epoch", with_signals)
+        before = signal.signal(signal.SIGALRM, handler)
+        try:
+            est = MLPClassifier((2048, 2048), batch_size=512, max_iter=1, random_state=0, n_jobs=1)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                return est.fit(rows, targets).coefs_[1]
+        finally:
+            signal.signal(signal.SIGALRM, before)
+
+    trained = coefs_after(0)
+    n_calls = len(calls)
+    assert n_calls >= 6  # at the ends of pieces there would be two
+    untouched = coefs_after(1)
+    assert (trained != untouched).mean() > 0.9
+    # within the products of rows nothing is done yet; between slabs some of them are
+    np.testing.assert_array_equal(coefs_after(3), untouched)
+    partly = coefs_after(n_calls - 2)
+    assert ((partly == untouched) | (partly == trained)).all()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no pthread_kill")

@@ -36,6 +36,7 @@ from cmlp._core cimport online_blocks as _blocks
 from cmlp._core cimport online_plan as _online_plan
 from cmlp._core.fpenv cimport flush_denormals, fp_restore, fp_state, keep_denormals
 from cmlp._core.pool cimport pool_run
+from cmlp._core.stop cimport raise_flag, raised, stop_flag, watch_begin, watch_end
 from cmlp._core.sparse_plan cimport density, entries, most_entries
 from cmlp._core.types cimport Layer, Net, Plan, Source
 
@@ -45,6 +46,7 @@ cdef enum:
     CHUNK_ROWS = 1024            # samples whose activations are held at once at most
     PREDICT_ROWS = 512           # the same in predict
     FLOPS_PER_SIGNAL_CHECK = 50_000_000   # a few ms of work between two looks at Ctrl-C
+    FLOPS_PER_LOOK_WITHIN = 500_000_000   # the same within a piece; smaller pieces are not watched
     FLOPS_PER_PREDICT_PIECE = 1_000_000   # or a block of rows, if that is more
     MAX_PREDICT_PIECES = 1_000_000        # the pool counts pieces in 24 bits
 
@@ -103,7 +105,8 @@ def train_epoch(
     Raises
     ------
     KeyboardInterrupt
-        Between two minibatches.
+        Between two minibatches or, where one takes long, within it: its update may then be made
+        for some of the weights only, each of which is as before or after the step.
     """
     cdef Py_ssize_t n = data.source.n_samples if order is None else order.shape[0]
     cdef Training run = Training(layout, data)

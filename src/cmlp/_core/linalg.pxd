@@ -6,6 +6,7 @@
 # The left operand of gemm and gemv is an address with two strides: it may be the caller's X.
 
 from cython cimport floating
+from cmlp._core.stop cimport product_stopped
 
 cdef extern from "tile.h" nogil:
     int ROWS "CMLP_ROWS"
@@ -146,7 +147,8 @@ cdef inline void gemm(
     """C (m, n) = A (m, k) B (k, n) [+ C] [+ bias]; element (i, p) of A is a[i a_row + p a_col].
 
     Rows of B are ldb apart; with trans_b, B is stored as (n, k). bias0 < 0: no bias. The pack
-    buffer starts at pack0 and has gemm_pack_size(n, k) elements.
+    buffer starts at pack0 and has gemm_pack_size(n, k) elements. If its job is stopped it
+    returns early.
     """
     gemm_finished(m, n, k, a, a_row, a_col, b, b0, ldb, trans_b, c, c0, accumulate, bias, bias0,
                   pack, pack0, PLAIN, c, -1)
@@ -171,6 +173,8 @@ cdef inline void gemm_finished(
     cdef Py_ssize_t i0, j, j0, p0, block_cols, depth, cols, at
     j0 = 0
     while j0 < n:
+        if j0 > 0 and product_stopped(2 * m * COLUMN_BLOCK * k):
+            return
         block_cols = min(<Py_ssize_t>COLUMN_BLOCK, n - j0)
         p0 = 0
         while p0 < k:

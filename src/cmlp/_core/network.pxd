@@ -20,6 +20,7 @@ from cmlp._core.optimizers cimport Step, optimizer_step
 from cmlp._core.sparse cimport (
     compress, compressed_rows, pack_delta, sparse_affine, sparse_coef_gradient, transpose)
 from cmlp._core.sparse_plan cimport plan_sparse
+from cmlp._core.stop cimport stopped
 from cmlp._core.types cimport Compressed, Layer, Net, Plan, Source
 
 cdef enum:
@@ -348,6 +349,8 @@ cdef inline void slabs_phase(
         while first < layer.fan_in:
             count = min(per_slab, layer.fan_in - first)
             if share_first <= passed < share_last:
+                if stopped(2 * count * n * rows):
+                    return
                 if not packed:
                     if l == 0 and plan.sparse.used:
                         # the columns of this thread's slabs

@@ -59,14 +59,16 @@ cdef void prediction_piece(void* run, int piece, int rank) noexcept nogil:
     cdef Plan* plan = &(<Prediction>run).plan
     cdef Py_ssize_t first = piece * (<Prediction>run).piece_rows
     cdef Py_ssize_t last = min(first + (<Prediction>run).piece_rows, source.n_samples)
-    if (<Prediction>run).interrupt.stop:
+    if raised(&(<Prediction>run).interrupt.stop):
         return
+    (<Prediction>run).interrupt.watch(rank, 2 * (last - first) * net.n_coefs, True)
     if (<Prediction>run).single:
         predict_rows(net, source, plan, first, last, (<Prediction>run).params32,
                      (<Prediction>run).work32, rank, &(<Prediction>run).out32[0, 0], False)
     else:
         predict_rows(net, source, plan, first, last, (<Prediction>run).params64,
                      (<Prediction>run).work64, rank, &(<Prediction>run).out64[0, 0], False)
+    watch_end()
     if rank == 0:
         (<Prediction>run).interrupt.note(2 * (last - first) * net.n_coefs)
 

@@ -6,7 +6,7 @@ cdef class Interrupt:
 
     cdef bint in_main_thread     # Python handles signals there only
     cdef Py_ssize_t flops        # since the last look
-    cdef bint stop
+    cdef stop_flag stop
     cdef object error
 
     def __cinit__(self):
@@ -15,17 +15,32 @@ cdef class Interrupt:
     cdef void note(self, Py_ssize_t flops) noexcept nogil:
         """Count work done; look if it is time."""
         self.flops += flops
-        if self.flops > FLOPS_PER_SIGNAL_CHECK and self.in_main_thread:
-            self.flops = 0
+        if self.flops > FLOPS_PER_SIGNAL_CHECK:
             self.look()
 
-    cdef void look(self) noexcept with gil:
+    cdef void watch(self, int rank, Py_ssize_t flops, bint in_products) noexcept nogil:
+        """Have this thread notice a stop within a piece of so much work."""
+        if flops > FLOPS_PER_LOOK_WITHIN:
+            watch_begin(&self.stop, look_within, <void*>self if rank == 0 else NULL, in_products)
+
+    cdef void note_within(self, Py_ssize_t flops) noexcept nogil:
+        """The same as note, of a part of a piece."""
+        self.flops += flops
+        if self.flops > FLOPS_PER_LOOK_WITHIN:
+            self.look()
+
+    cdef void look(self) noexcept nogil:
+        self.flops = 0
+        if self.in_main_thread:
+            self.run_handlers()
+
+    cdef void run_handlers(self) noexcept with gil:
         cdef fp_state before = keep_denormals()
         try:
             PyErr_CheckSignals()
         except BaseException as error:
             self.error = error
-            self.stop = True
+            raise_flag(&self.stop)
         fp_restore(before)
 
     cdef check(self, int n_run):
@@ -34,6 +49,10 @@ cdef class Interrupt:
             raise self.error
         if n_run == 0:
             raise RuntimeError("The process forked within this call, which ends in the parent.")
+
+
+cdef void look_within(void* interrupt, Py_ssize_t flops) noexcept nogil:
+    (<Interrupt>interrupt).note_within(flops)
 
 
 cdef class Training:
@@ -109,7 +128,7 @@ cdef class Training:
 
     cdef int next_phase(self) noexcept nogil:
         """How many pieces the next phase has; 0 at the end, or when a signal stops the job."""
-        if self.interrupt.stop:
+        if raised(&self.interrupt.stop):
             return 0
         if self.in_rows:
             self.in_rows = False
@@ -163,10 +182,9 @@ cdef class Training:
                          * (self.end - self.start))
         self.total += self.loss
 
-    cdef void note_work(self) noexcept nogil:
-        """After a piece of rank 0."""
+    cdef Py_ssize_t flops_of_piece(self) noexcept nogil:
         cdef Net* net = &self.layout.net
-        self.interrupt.note((3 * self.rows * net.n_coefs + 10 * net.n_params) // self.n_pieces)
+        return (3 * self.rows * net.n_coefs + 10 * net.n_params) // self.n_pieces
 
 
 cdef int training_next_phase(void* run) noexcept nogil:
@@ -174,14 +192,19 @@ cdef int training_next_phase(void* run) noexcept nogil:
 
 
 cdef void training_piece(void* run, int piece, int rank) noexcept nogil:
+    cdef Py_ssize_t flops = (<Training>run).flops_of_piece()
+    # an unfinished product of rows is of no consequence, there will be no update; but a slab is
+    # updated by what is computed
+    (<Training>run).interrupt.watch(rank, flops, (<Training>run).in_rows)
     if (<Training>run).single:
         train_piece(<Training>run, (<Training>run).params32, (<Training>run).grads32,
                     (<Training>run).state32, (<Training>run).work32, piece, rank)
     else:
         train_piece(<Training>run, (<Training>run).params64, (<Training>run).grads64,
                     (<Training>run).state64, (<Training>run).work64, piece, rank)
+    watch_end()
     if rank == 0:
-        (<Training>run).note_work()
+        (<Training>run).interrupt.note(flops)
 
 
 cdef void train_piece(
