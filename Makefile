@@ -6,7 +6,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 BENCH ?= bench
 
-.PHONY: quickstart test lint bench debug clean
+.PHONY: quickstart test lint bench growth debug clean
 
 quickstart: $(VENV)/.installed
 	$(BIN)/python examples/quickstart.py
@@ -23,6 +23,14 @@ lint: $(VENV)/.linted
 bench: $(VENV)/.installed
 	$(BIN)/pip install --quiet ".[$(BENCH)]"
 	$(BIN)/python benchmarks/run.py
+
+# how a step grows, its table and plot in docs/performance.md; GROWTH=--quick for a look at it.
+# It says so and goes on where cmlp is slower than another system.
+growth: $(VENV)/.installed
+	$(BIN)/pip install --quiet ".[$(BENCH)]"
+	-$(BIN)/python benchmarks/growth.py $(GROWTH)
+	$(BIN)/python benchmarks/report.py docs/performance.md \
+		--results benchmarks/results/growth.json --plots docs
 
 # every check of Cython on, no optimisation; in an environment of its own
 debug:

@@ -227,14 +227,14 @@ CALLS = [
 NAMES = [*PROBLEMS, *CALLS, "grid-search"]
 
 
-def turns_of(name, turns):
+def turns_of(name, turns, slow_turns=SLOW_TURNS):
     """How many turns a case gets where the others get so many."""
     slow = name == "grid-search" or (name in PROBLEMS and PROBLEMS[name].slow)
-    return min(turns, SLOW_TURNS) if slow else turns
+    return min(turns, slow_turns) if slow else turns
 
 
-def make(name, dtype, adapters):
-    """The named case on the given systems.
+def make(name, dtype, adapters, n_samples=None):
+    """The named case on the given systems; training on the first samples only, if so asked.
 
     Raises
     ------
@@ -242,7 +242,7 @@ def make(name, dtype, adapters):
         If it is on real data that are not here.
     """
     if name in PROBLEMS:
-        return training_case(PROBLEMS[name].load(dtype), adapters)
+        return training_case(PROBLEMS[name].load(dtype, n_samples), adapters)
     if name in FIXED:
         return FIXED[name](dtype, adapters)
     problem, n_rows = name.rsplit("-", 1)

@@ -20,6 +20,7 @@ WIDTHS = tuple(2**i for i in range(4, 12))
 BATCHES = tuple(2**i for i in range(13))
 N_FEATURES, N_CLASSES, BATCH, WIDTH = 64, 10, 200, 100
 TURNS, SECONDS = 5, 0.1
+QUICK_TURNS, QUICK_SECONDS, QUICK_STRIDE = 2, 0.02, 3
 #: of the rate at the next smaller size: less is a cliff
 CLIFF = 0.75
 
@@ -89,12 +90,12 @@ def sweep_table(label, results):
     return report.table(columns, rows, 0)
 
 
-def measure_all(adapters, dtype, turns, seconds, report=print):
-    """All sweeps: a list of dicts with title, label, dtype and results."""
+def measure_all(adapters, dtype, turns, seconds, report=print, quick=False):
+    """All sweeps: a list of dicts with title, label, dtype and results; if quick, of few sizes."""
     sweeps = []
     for title, (label, sizes, sized_problem) in SWEEPS.items():
         results = []
-        for size in sizes:
+        for size in sizes[::QUICK_STRIDE] if quick else sizes:
             report(f"{label} {size}")
             results.append(measure(size, sized_problem(size), dtype, adapters, turns, seconds))
         sweeps.append({"title": title, "label": label, "dtype": dtype, "results": results})
@@ -122,7 +123,8 @@ def say(text):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--dtype", choices=("float32", "float64"), default="float32")
-    parser.add_argument("--turns", type=int, default=TURNS)
+    parser.add_argument("--quick", action="store_true", help="few sizes: under a minute")
+    parser.add_argument("--turns", type=int, help=f"of each system; default: {TURNS}")
     parser.add_argument("--output", type=Path, default=report.RESULTS, metavar="DIR")
     parser.add_argument(
         "--systems", type=lambda names: names.split(","), default=SYSTEMS, metavar="NAMES"
@@ -132,7 +134,10 @@ def main():
     adapters = runners.installed(say, tuple(arguments.systems))
     description = machine.describe(adapter.DISTRIBUTION for adapter in adapters.values())
     print(machine.as_text(description), flush=True)
-    sweeps = measure_all(adapters, arguments.dtype, arguments.turns, SECONDS, say)
+    turns, seconds = (QUICK_TURNS, QUICK_SECONDS) if arguments.quick else (TURNS, SECONDS)
+    sweeps = measure_all(
+        adapters, arguments.dtype, arguments.turns or turns, seconds, say, arguments.quick
+    )
     print(f"\n{tables(sweeps)}")
     arguments.output.mkdir(parents=True, exist_ok=True)
     json_path = arguments.output / "growth.json"

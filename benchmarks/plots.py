@@ -35,9 +35,10 @@ def pyplot():
 def of_results(record, folder):
     """All plots of one run; returns the paths of the files written."""
     paths = []
+    training = record.get("training", [])
     for results, file, unit in (
-        (record["training"], "speedup.png", "training step"),
-        (record["calls"], "calls.png", "call"),
+        (training, "speedup.png", "training step"),
+        (record.get("calls", []), "calls.png", "call"),
     ):
         rivals = [name for name in report.systems_of(results) if name != CMLP]
         speedups = {
@@ -46,9 +47,9 @@ def of_results(record, folder):
         if speedups:
             cpu = record["machine"]["cpu"]
             paths += speedup_bars(results, speedups, cpu, folder / file, unit)
-    if record["training"] and record["limits"]:
-        paths += roofline(record["training"], record["limits"], folder / "roofline.png")
-    if record["growth"]:
+    if training and record["limits"]:
+        paths += roofline(training, record["limits"], folder / "roofline.png")
+    if record.get("growth"):
         paths += growth(record["growth"], folder / "growth.png", record["machine"]["cpu"])
     return paths
 

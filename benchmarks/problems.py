@@ -59,9 +59,9 @@ class Problem:
     X: np.ndarray | sp.csr_matrix | None = None
     y: np.ndarray | None = None
 
-    def load(self, dtype):
-        """This problem with its data in the given dtype."""
-        X, y = self.data()
+    def load(self, dtype, n_samples=None):
+        """This problem with its data, or the first samples of them, in the given dtype."""
+        X, y = (of[:n_samples] for of in self.data())
         if self.kind == "regressor":
             y = y.astype(dtype)
         return replace(self, X=X.astype(dtype), y=y)

@@ -1,7 +1,8 @@
 """Tables of the results, and the files that quote them: ``python benchmarks/report.py FILE ...``.
 
 Whatever stands in a Markdown file between ``<!-- benchmark:NAME -->`` and
-``<!-- /benchmark:NAME -->`` is replaced by the block of that name, so that no number is typed.
+``<!-- /benchmark:NAME -->`` is replaced by the block of that name, so that no number is typed;
+blocks of parts that were not measured are left alone.
 With ``--check`` nothing is written, and the exit status is 1 if something would be.
 """
 
@@ -222,6 +223,8 @@ BLOCKS = {
     "noise": noise_block,
     "growth": growth_block,
 }
+#: name -> what it is made of; without it the block in a file stays as it is
+SOURCES = {"rivals": ["training"], "limits": ["limits", "training"], "noise": ["training"]}
 
 
 def fill(text, blocks):
@@ -230,11 +233,14 @@ def fill(text, blocks):
     Parameters
     ----------
     blocks : callable
-        Name -> text.
+        Name -> text, or None: the block is left as it is.
     """
-    return BLOCK.sub(
-        lambda match: f"{match['begin']}{blocks(match['name'])}\n{match['end']}", text
-    )
+
+    def filled(match):
+        block = blocks(match["name"])
+        return match[0] if block is None else f"{match['begin']}{block}\n{match['end']}"
+
+    return BLOCK.sub(filled, text)
 
 
 def main():
@@ -242,12 +248,17 @@ def main():
     parser.add_argument("files", nargs="+", type=Path, help="Markdown files with marked blocks")
     parser.add_argument("--results", type=Path, default=RESULTS / "results.json", metavar="FILE")
     parser.add_argument("--check", action="store_true", help="only say what would change")
+    parser.add_argument(
+        "--plots", type=Path, metavar="DIR", help="draw the plots of the results there"
+    )
     arguments = parser.parse_args()
     record = json.loads(arguments.results.read_text())
 
     def block(name):
         if name not in BLOCKS:
             parser.error(f"unknown block {name!r}; there are: {', '.join(BLOCKS)}")
+        if not all(record.get(source) for source in SOURCES.get(name, [name])):
+            return None
         return BLOCKS[name](record)
 
     stale = False
@@ -260,6 +271,10 @@ def main():
         print(f"{path}: {'out of date' if arguments.check else 'filled'}")
         if not arguments.check:
             path.write_text(after, encoding="utf-8")
+    if arguments.plots:
+        from benchmarks import plots
+
+        print(f"drawn: {', '.join(map(str, plots.of_results(record, arguments.plots)))}")
     return 1 if arguments.check and stale else 0
 
 

@@ -130,8 +130,7 @@ def parse_arguments():
     parser.add_argument(
         "--parts",
         type=lambda names: names.split(","),
-        default=PARTS,
-        help=f"separated by commas, of: {', '.join(PARTS)}; default: all",
+        help=f"separated by commas, of: {', '.join(PARTS)}; default: all, growth not if quick",
     )
     parser.add_argument(
         "--problems",
@@ -161,6 +160,7 @@ def parse_arguments():
     if arguments.data:
         os.environ[problems.DATA_VARIABLE] = arguments.data
     unknown = set(arguments.problems or ()) - set(cases.NAMES)
+    arguments.parts = arguments.parts or (PARTS[:-1] if arguments.quick else PARTS)
     unknown |= set(arguments.parts) - set(PARTS)
     if unknown:
         parser.error(f"unknown: {', '.join(sorted(unknown))}")
@@ -187,11 +187,14 @@ def chosen_names(arguments):
 
 
 def measure_growth(adapters, arguments):
-    """The sweeps of `growth`, in the dtype in which they have rivals; none if quick."""
-    if arguments.quick or arguments.problems or "growth" not in arguments.parts:
+    """The sweeps of `growth`, in the dtype in which they have rivals."""
+    if arguments.problems or "growth" not in arguments.parts:
         return []
     chosen = {name: of for name, of in adapters.items() if name in growth.SYSTEMS}
-    return growth.measure_all(chosen, DTYPES[0], growth.TURNS, arguments.seconds, say)
+    turns = growth.QUICK_TURNS if arguments.quick else growth.TURNS
+    return growth.measure_all(
+        chosen, DTYPES[0], turns, arguments.seconds, say, quick=arguments.quick
+    )
 
 
 def main():

@@ -24,6 +24,11 @@ NAMES = [
 ]
 
 
+#: a few steps of a network that takes long say as much as an epoch of them
+SAMPLES = {"wide": 2048}
+SLOW_TURNS = 2
+
+
 def measure(name, dtype, workers, turns, seconds):
     """Time one case in all workers, which take turns.
 
@@ -37,7 +42,9 @@ def measure(name, dtype, workers, turns, seconds):
     result : dict
         The record of the case, and ``us``: number of cores -> system -> microseconds.
     """
-    prepared = {cores: worker.prepare(name, dtype) for cores, worker in workers.items()}
+    prepared = {
+        cores: worker.prepare(name, dtype, SAMPLES.get(name)) for cores, worker in workers.items()
+    }
     first = next(iter(prepared.values()))
     pairs = {cores: {system: [] for system in first["systems"]} for cores in workers}
     for _ in range(turns):
@@ -62,7 +69,8 @@ def measure_all(names, dtypes, cpus, turns, seconds, systems=None, report=print)
         for name in names:
             for dtype in dtypes:
                 report(f"{name} {dtype} on one core and on {N_CORES}")
-                yield measure(name, dtype, workers, cases.turns_of(name, turns), seconds)
+                chosen = turns if name in SAMPLES else cases.turns_of(name, turns, SLOW_TURNS)
+                yield measure(name, dtype, workers, chosen, seconds)
 
 
 def main():

@@ -4,10 +4,13 @@
 object per line. Workers that take turns are as comparable as systems in one process.
 """
 
+import ctypes
 import json
 import os
+import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -29,7 +32,12 @@ class Worker:
     """
 
     def __init__(self, n_cores=1, cpus=None, path=None, systems=None):
-        self.order = {"n_cores": n_cores, "cpus": cpus, "systems": systems}
+        self.order = {
+            "n_cores": n_cores,
+            "cpus": cpus,
+            "systems": systems,
+            "parent": os.getpid(),
+        }
         self.environment = dict(os.environ)
         if path is not None:
             self.environment["PYTHONPATH"] = str(path)
@@ -44,9 +52,13 @@ class Worker:
         )
         return self
 
-    def __exit__(self, *exception):
-        self.process.stdin.close()
+    def __exit__(self, exception, *_):
+        if exception is not None:
+            self.process.kill()  # it may be at work for a minute
+        with suppress(BrokenPipeError):
+            self.process.stdin.close()
         self.process.wait()
+        self.process.stdout.close()
 
     def ask(self, **command):
         """Send one command and wait for its answer."""
@@ -64,13 +76,23 @@ class Worker:
         """The file of the cmlp it has imported."""
         return Path(self.ask(do="where"))
 
-    def prepare(self, name, dtype):
+    def prepare(self, name, dtype, n_samples=None):
         """Make a case; returns its record, its number of units and its systems."""
-        return self.ask(do="prepare", name=name, dtype=dtype)
+        return self.ask(do="prepare", name=name, dtype=dtype, n_samples=n_samples)
 
     def turn(self, system, seconds):
         """Pairs of seconds of one turn of a system in the case that was prepared."""
         return self.ask(do="turn", system=system, seconds=seconds)
+
+
+def end_with_parent(parent):
+    """Leave Ctrl-C to the parent, and do not outlive it, whatever ends it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if sys.platform == "linux":
+        pr_set_pdeathsig = 1
+        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
+        if os.getppid() != parent:
+            sys.exit("the parent has gone")
 
 
 def obey(order, commands, answers):
@@ -88,7 +110,7 @@ def obey(order, commands, answers):
         if command["do"] == "where":
             answer = cmlp.__file__
         elif command["do"] == "prepare":
-            case = cases.make(command["name"], command["dtype"], adapters)
+            case = cases.make(command["name"], command["dtype"], adapters, command["n_samples"])
             answer = {
                 "record": case.record(),
                 "n_units": case.n_units,
@@ -102,7 +124,9 @@ def obey(order, commands, answers):
 
 if __name__ == "__main__":
     # the order's channel is kept apart from what libraries print
+    order = json.loads(sys.argv[1])
+    end_with_parent(order["parent"])
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     sys.path.insert(0, str(ROOT))
-    obey(json.loads(sys.argv[1]), sys.stdin, answers)
+    obey(order, sys.stdin, answers)

@@ -6,7 +6,9 @@ No test here looks at a time.
 import json
 import subprocess
 import sys
+import time
 import warnings
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -40,7 +42,7 @@ from benchmarks.problems import (
     synthetic_sparse,
     synthetic_values,
 )
-from benchmarks.worker import Worker
+from benchmarks.worker import ROOT, Worker
 
 ADAPTERS = runners.installed(report=lambda text: None)
 OWN_ARITHMETIC = {"cmlp", "scikit-learn", "numpy"}
@@ -199,6 +201,41 @@ def test_worker_times_another_process():
         assert long > 0
 
 
+def test_an_interrupted_worker_ends():
+    worker = Worker(systems=["cmlp"])
+    with suppress(KeyboardInterrupt), worker:
+        worker.where()
+        raise KeyboardInterrupt
+    assert worker.process.returncode not in (0, None)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="no death signal")
+def test_workers_do_not_outlive_their_parent():
+    code = (
+        f"import sys; sys.path.insert(0, {str(ROOT)!r})\n"
+        "from benchmarks.worker import Worker\n"
+        "worker = Worker(systems=['cmlp']).__enter__()\n"
+        "worker.where()\n"
+        "print(worker.process.pid, flush=True)\n"
+        "worker.ask(do='prepare', name='wide', dtype='float64', n_samples=None)\n"
+        "worker.turn('cmlp', 60)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as parent:
+        pid = int(parent.stdout.readline())
+        parent.kill()
+    stat = Path(f"/proc/{pid}/stat")
+    for _ in range(100):
+        # gone, or a zombie where nobody waits for orphans
+        if not stat.exists() or stat.read_text().rsplit(")", 1)[1].split()[0] in "ZX":
+            return
+        time.sleep(0.1)
+    pytest.fail("it is still there")
+
+
+def test_a_case_on_fewer_samples():
+    assert len(PROBLEMS["wide"].load("float32", 1024).y) == 1024
+
+
 def test_real_data_are_left_out_if_they_are_missing(monkeypatch, tmp_path):
     monkeypatch.delenv("CMLP_DATA", raising=False)
     with pytest.raises(DataMissing, match="CMLP_DATA"):
@@ -292,6 +329,11 @@ def test_report_fills_what_is_marked(tmp_path):
     expected = f"before\n{begin}{report.rivals_block(RECORD)}\n{end}\nafter"
     assert page.read_text() == expected
     assert subprocess.run([*command, "--check"], check=False).returncode == 0
+    # what was not measured is left alone
+    results.write_text(json.dumps({"growth": RECORD["growth"]}))
+    page.write_text(f"{expected}<!-- benchmark:growth -->\n<!-- /benchmark:growth -->")
+    assert subprocess.run(command, check=False).returncode == 0
+    assert page.read_text().startswith(expected + "<!-- benchmark:growth -->\n64-width")
 
 
 def test_plots(tmp_path):
@@ -322,7 +364,7 @@ class Slow:
     def __init__(self, *seconds):
         self.seconds = iter(seconds)
 
-    def prepare(self, name, dtype):
+    def prepare(self, name, dtype, n_samples=None):
         self.now = next(self.seconds)
         return {"record": {"problem": name}, "n_units": 1, "systems": ["cmlp"]}
 
