@@ -33,7 +33,8 @@ cdef double online_epoch(
     cdef double total = 0
     cdef bint in_blocks
     cdef fp_state before
-    online.layers = <_online_plan.OnlineLayer*>calloc(net.n_layers, sizeof(_online_plan.OnlineLayer))
+    online.layers = <_online_plan.OnlineLayer*>calloc(
+        net.n_layers, sizeof(_online_plan.OnlineLayer))
     if online.layers is NULL:
         raise MemoryError()
     try:

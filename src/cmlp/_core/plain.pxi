@@ -1,5 +1,6 @@
-# Plain arrays: what validation would hand back as it is, looked at in one call, and the arrays that
-# short ways make of others. What is not plain is answered with no or None. Included by engine.pxi.
+# Plain arrays: what validation would hand back as it is, looked at in one call, and the arrays
+# that short ways make of others. What is not plain is answered with no or None. Included by
+# engine.pxi.
 
 cdef enum:
     PRODUCTS_WITH_GIL = 200_000       # about 10 us: less is not worth letting go of the GIL
