@@ -195,22 +195,21 @@ static const double cmlp_zeros_f64[2 * CMLP_VECTOR_BYTES / sizeof(double)] = {0}
             y1 = cmlp_load_##S(y + i + LANES);                                                    \
             CMLP_UNROLL for (int r = 0; r < rows; r++) {                                          \
                 const T *at = x + r * ldx + i;                                                    \
-                s0[r] = cmlp_add_##S(s0[r], cmlp_mul_##S(cmlp_load_##S(at), y0));                 \
-                s1[r] = cmlp_add_##S(s1[r], cmlp_mul_##S(cmlp_load_##S(at + LANES), y1));         \
+                s0[r] = cmlp_madd_##S(cmlp_load_##S(at), y0, s0[r]);                              \
+                s1[r] = cmlp_madd_##S(cmlp_load_##S(at + LANES), y1, s1[r]);                      \
             }                                                                                     \
         }                                                                                         \
         if (i + LANES <= n) {                                                                     \
             y0 = cmlp_load_##S(y + i);                                                            \
             CMLP_UNROLL for (int r = 0; r < rows; r++)                                            \
-                s0[r] = cmlp_add_##S(s0[r], cmlp_mul_##S(cmlp_load_##S(x + r * ldx + i), y0));    \
+                s0[r] = cmlp_madd_##S(cmlp_load_##S(x + r * ldx + i), y0, s0[r]);                 \
             i += LANES;                                                                           \
         }                                                                                         \
         if (i < n) {                                                                              \
             const int last = (int)(n - i);                                                        \
             y1 = cmlp_load_n_##S(y + i, last);                                                    \
             CMLP_UNROLL for (int r = 0; r < rows; r++)                                            \
-                s1[r] = cmlp_add_##S(                                                             \
-                    s1[r], cmlp_mul_##S(cmlp_load_n_##S(x + r * ldx + i, last), y1));             \
+                s1[r] = cmlp_madd_##S(cmlp_load_n_##S(x + r * ldx + i, last), y1, s1[r]);         \
         }                                                                                         \
         CMLP_UNROLL for (int r = 0; r < rows; r++)                                                \
             out[r * step] = cmlp_sum_##S(cmlp_add_##S(s0[r], s1[r])) + bias;                      \

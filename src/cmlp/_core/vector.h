@@ -37,12 +37,27 @@
     CMLP_INLINE cmlp_vec_##S cmlp_mul_##S(cmlp_vec_##S a, cmlp_vec_##S b) { return a * b; }       \
     CMLP_INLINE cmlp_vec_##S cmlp_add_##S(cmlp_vec_##S a, cmlp_vec_##S b) { return a + b; }       \
     CMLP_INLINE cmlp_vec_##S cmlp_div_##S(cmlp_vec_##S a, cmlp_vec_##S b) { return a / b; }       \
-    CMLP_INLINE cmlp_vec_##S cmlp_madd_##S(cmlp_vec_##S a, cmlp_vec_##S b, cmlp_vec_##S c) {      \
-        return a * b + c;                                                                         \
-    }                                                                                             \
     /* the same number in every lane */                                                           \
     CMLP_INLINE cmlp_vec_##S cmlp_spread_##S(T a) { return a - (cmlp_vec_##S){0}; }               \
     CMLP_INLINE T cmlp_lane_##S(cmlp_vec_##S v, int i) { return v[i]; }
+/* a * b + c, rounded once if the machine can: left to itself, a compiler decides case by case,
+ * and the same sum in two places has not the same bits */
+#ifdef __FMA__
+#include <immintrin.h>
+#if CMLP_VECTOR_BYTES == 64
+#define CMLP_MADD(type, S) (cmlp_vec_##S)_mm512_fmadd_##type
+#else
+#define CMLP_MADD(type, S) (cmlp_vec_##S)_mm256_fmadd_##type
+#endif
+#else
+#define CMLP_MADD(type, S) cmlp_plain_madd_##S
+#endif
+#define CMLP_DEFINE_MADD(type, S)                                                                 \
+    CMLP_INLINE cmlp_vec_##S cmlp_plain_madd_##S(                                                 \
+        cmlp_vec_##S a, cmlp_vec_##S b, cmlp_vec_##S c) { return a * b + c; }                     \
+    CMLP_INLINE cmlp_vec_##S cmlp_madd_##S(cmlp_vec_##S a, cmlp_vec_##S b, cmlp_vec_##S c) {      \
+        return CMLP_MADD(type, S)(a, b, c);                                                       \
+    }
 #else
 /* compilers without vector extensions (MSVC): fixed-length loops that they may vectorise */
 #define CMLP_UNROLL
@@ -83,6 +98,10 @@
 
 CMLP_DEFINE_VECTOR(float, f32)
 CMLP_DEFINE_VECTOR(double, f64)
+#ifdef CMLP_VECTOR_EXTENSIONS
+CMLP_DEFINE_MADD(ps, f32)
+CMLP_DEFINE_MADD(pd, f64)
+#endif
 
 /* The first n lanes of a vector, 1 <= n <= lanes; the others are read as 0 and not written. */
 #if defined(__AVX512F__) && defined(__GNUC__) && !defined(CMLP_NO_VECTOR_EXTENSIONS)
