@@ -5,15 +5,19 @@ No loop over batches, no labels (``_classifier``), no solver (``_stochastic``, `
 
 from abc import ABC, abstractmethod
 from contextlib import suppress
+from inspect import signature
 from numbers import Integral, Real
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.metrics import get_scorer_names
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from cmlp._arrays import as_engine_input, as_training_input, loss_type
+from cmlp._callbacks import CallbackSupportMixin, FitTask
 from cmlp._core import engine
+from cmlp._early_stopping import HeldOut
 from cmlp._lbfgs import fit_lbfgs
 from cmlp._optimizers import OPTIMIZERS
 from cmlp._parameters import Parameters, float_type
@@ -27,7 +31,7 @@ from cmlp._validation import (
 )
 
 
-class BaseMultilayerPerceptron(BaseEstimator, ABC):
+class BaseMultilayerPerceptron(CallbackSupportMixin, BaseEstimator, ABC):
     """Base class of MLPClassifier and MLPRegressor."""
 
     _parameter_constraints: dict = {
@@ -43,6 +47,7 @@ class BaseMultilayerPerceptron(BaseEstimator, ABC):
         "power_t": [Interval(Real, 0, None, closed="left")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
         "shuffle": ["boolean"],
+        "partial_fit_reshuffle": ["boolean"],
         "random_state": ["random_state"],
         "tol": [Interval(Real, 0, None, closed="left")],
         "verbose": ["verbose"],
@@ -51,6 +56,7 @@ class BaseMultilayerPerceptron(BaseEstimator, ABC):
         "nesterovs_momentum": ["boolean"],
         "early_stopping": ["boolean"],
         "validation_fraction": [Interval(Real, 0, 1, closed="left")],
+        "scoring": [StrOptions({"loss", *get_scorer_names()}), callable, None],
         "beta_1": [Interval(Real, 0, 1, closed="left")],
         "beta_2": [Interval(Real, 0, 1, closed="left")],
         "epsilon": [Interval(Real, 0, None, closed="neither")],
@@ -86,12 +92,24 @@ class BaseMultilayerPerceptron(BaseEstimator, ABC):
         """Name of the loss in the engine's table."""
 
     @abstractmethod
-    def _predict(self, X, check_input=True):
-        """Labels or values for X."""
+    def _validate_held_out(self, X, y):
+        """The same for the validation data of a fit."""
 
     @abstractmethod
-    def _score(self, X, y, sample_weight=None):
+    def _from_outputs(self, out):
+        """Labels or values for output activations."""
+
+    @abstractmethod
+    def _from_targets(self, targets):
+        """Labels or values for y in the form that the loss needs."""
+
+    @abstractmethod
+    def _score_outputs(self, out, y, sample_weight=None):
         """The score that early stopping watches; NaN if predictions are not finite."""
+
+    def _weigh_samples(self, targets, sample_weight):
+        """The sample weights, times what else weighs samples."""
+        return sample_weight
 
     # Fit
 
@@ -112,19 +130,28 @@ class BaseMultilayerPerceptron(BaseEstimator, ABC):
         incremental=False,
         coefs_init=None,
         intercepts_init=None,
+        validation_data=None,
     ):
         hidden_layer_sizes = self._hidden_layer_sizes()
         first_pass = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
+        given = X, y, sample_weight
         X, y = self._validate_input(X, y, incremental, reset=first_pass)
         if sample_weight is not None:
             sample_weight = _check_sample_weight(sample_weight, X)
+        sample_weight = self._weigh_samples(y, sample_weight)
+        held_out = None
+        if validation_data is not None:
+            held_out = self._validate_validation_data(*validation_data, n_outputs=y.shape[1])
         if incremental and self.early_stopping:
             raise ValueError("partial_fit does not support early_stopping=True")
 
         units = [X.shape[1], *hidden_layer_sizes, y.shape[1]]
         seed = self.random_state
         # one sample, of a network that has weights, is neither shuffled nor split
-        random_state = borrow_random_state(seed, drawn=first_pass or len(y) > 1)
+        reshuffle = incremental and self.partial_fit_reshuffle and not first_pass
+        random_state = borrow_random_state(
+            seed, drawn=first_pass or len(y) > 1, stream=self.t_ if reshuffle else 0
+        )
         try:
             if first_pass:
                 parameters = Parameters.initialize(
@@ -139,12 +166,55 @@ class BaseMultilayerPerceptron(BaseEstimator, ABC):
                 if not self.fit_intercept and any(b.any() for b in parameters.intercepts):
                     raise ValueError("fit_intercept=False allows no intercepts_init but zeros.")
             return self._train(
-                parameters, X, y, sample_weight, first_pass, incremental, random_state
+                parameters,
+                X,
+                y,
+                sample_weight,
+                first_pass,
+                incremental,
+                random_state,
+                given,
+                held_out,
             )
         finally:
             give_back(random_state, seed)
 
-    def _train(self, parameters, X, y, sample_weight, first_pass, incremental, random_state):
+    def _validate_validation_data(self, X_val, y_val, sample_weight_val, n_outputs):
+        """The validation data of a fit as HeldOut, or None if there are none."""
+        if X_val is None and y_val is None:
+            if sample_weight_val is not None:
+                raise ValueError("sample_weight_val is provided, but X_val was not provided.")
+            return None
+        if y_val is None:
+            raise ValueError("X_val is provided, but y_val was not provided.")
+        if X_val is None:
+            raise ValueError("y_val is provided, but X_val was not provided.")
+        if self.solver not in OPTIMIZERS:
+            raise ValueError(
+                "X_val and y_val are only used by stochastic optimizers."
+                f" {self.solver} is not stochastic."
+            )
+        X, y, targets = self._validate_held_out(X_val, y_val)
+        if targets.shape[1] != n_outputs:
+            raise ValueError(
+                f"y_val asks for {targets.shape[1]} outputs of the network, y for {n_outputs}."
+            )
+        if sample_weight_val is not None:
+            sample_weight_val = _check_sample_weight(sample_weight_val, X)
+        return HeldOut(X, targets, sample_weight_val, X_val, y)
+
+    def _train(
+        self,
+        parameters,
+        X,
+        y,
+        sample_weight,
+        first_pass,
+        incremental,
+        random_state,
+        given,
+        held_out,
+    ):
         dtype = parameters.dtype
         input_dtype = X.dtype if X.dtype == dtype else np.result_type(X.dtype, dtype)
         loss_type = self._loss_type(input_dtype, y, sample_weight)
@@ -154,16 +224,22 @@ class BaseMultilayerPerceptron(BaseEstimator, ABC):
         X, targets, weights = as_training_input(X, y, sample_weight, working_dtype)
         if self.solver == "lbfgs" and weights is not None and weights.sum() == 0:
             raise ValueError("Sample weights sum to zero.")
+        if held_out is not None:
+            arrays = as_training_input(*held_out[:3], working_dtype)
+            held_out = HeldOut(*arrays, held_out.rows, held_out.y)
         dataset = engine.Dataset(X, targets, weights)
         flops = flops_per_sample(X, parameters.units, training=True)
 
-        self._start(parameters.units, first_pass)
+        self._start(parameters.units, first_pass, held_out is not None)
         self._incremental = incremental
         self._publish(parameters)
         layout = self._layout(parameters, self.fit_intercept)
+        task = None
         try:
+            if "_skl_callbacks" in vars(self):
+                task = FitTask(self, parameters, dtype, *given, incremental)
             if self.solver == "lbfgs":
-                fit_lbfgs(self, parameters, layout, dataset, flops, loss_type)
+                fit_lbfgs(self, parameters, layout, dataset, flops, loss_type, task)
             else:
                 fit_stochastic(
                     self,
@@ -171,16 +247,22 @@ class BaseMultilayerPerceptron(BaseEstimator, ABC):
                     layout,
                     dataset,
                     flops,
-                    (X, y, weights),
+                    (X, targets, weights),
                     random_state,
                     loss_type,
                     incremental,
+                    first_pass,
+                    (given[0], y),
+                    held_out,
+                    task,
                 )
         finally:
             if parameters.dtype != dtype:
                 self._publish(parameters.astype(dtype))
         if not engine.is_plain_and_finite(parameters.vector):
             raise ValueError(NON_FINITE)
+        if task is not None:
+            task.close()
         return self
 
     def _loss_type(self, dtype, y, sample_weight):
@@ -218,7 +300,7 @@ class BaseMultilayerPerceptron(BaseEstimator, ABC):
                 intercept[...] = 0
         return parameters
 
-    def _start(self, units, first_pass):
+    def _start(self, units, first_pass, with_validation_data):
         """Set the attributes that a fit starts from; those of a previous one go on."""
         if first_pass:
             self.n_iter_ = 0
@@ -233,12 +315,17 @@ class BaseMultilayerPerceptron(BaseEstimator, ABC):
             self._no_improvement_count = 0
             self.best_loss_ = np.inf
             self.validation_scores_ = None
+            self.validation_loss_curve_ = None
             self.best_validation_score_ = None
-        if self.early_stopping:
-            self.best_loss_ = None
+            self.best_iter_ = None
+        if self.early_stopping or with_validation_data:
             if self.validation_scores_ is None:
                 self.validation_scores_ = []
                 self.best_validation_score_ = -np.inf
+            if getattr(self, "validation_loss_curve_", None) is None:
+                self.validation_loss_curve_ = []
+        if self.early_stopping:
+            self.best_loss_ = None
         elif self.best_loss_ is None:
             self.best_loss_ = np.inf
 
@@ -264,7 +351,7 @@ class BaseMultilayerPerceptron(BaseEstimator, ABC):
 
     # Predict
 
-    def _forward(self, X, check_input=True):
+    def _forward(self, X):
         """Output activations for X.
 
         Returns
@@ -277,8 +364,7 @@ class BaseMultilayerPerceptron(BaseEstimator, ABC):
             out = parameters.predictor.outputs(vars(self), X)
             if out is not None:
                 return out
-        if check_input:
-            X = validate_rows(self, X)
+        X = validate_rows(self, X)
         if parameters is None or not parameters.holds(self.coefs_, self.intercepts_):
             parameters = Parameters.from_lists(self.coefs_, self.intercepts_)
             if parameters.units[-1] != getattr(self, "n_outputs_", parameters.units[-1]):
@@ -324,8 +410,12 @@ class BaseMultilayerPerceptron(BaseEstimator, ABC):
         if not hasattr(self, "coefs_"):
             check_is_fitted(self)
 
-    def _score_with(self, score_function, X, y, sample_weight):
-        prediction = self._predict(X, check_input=False)
+    def _predict(self, X):
+        """Labels or values for X."""
+        return self._from_outputs(self._forward(X))
+
+    def _score_with(self, score_function, out, y, sample_weight):
+        prediction = self._from_outputs(out)
         if np.issubdtype(prediction.dtype, np.floating) and not np.isfinite(prediction).all():
             return np.nan
         return score_function(y, prediction, sample_weight=sample_weight)
@@ -335,7 +425,8 @@ class BaseMultilayerPerceptron(BaseEstimator, ABC):
     def __getstate__(self):
         """Without the cached vector, and without the optimizer unless partial_fit is going on."""
         state = dict(super().__getstate__())
-        state.pop("_parameters", None)
+        for name in ("_parameters", "_callback_fit_ctx", "_skl_callbacks_to_teardown"):
+            state.pop(name, None)
         if not state.get("_incremental", False):
             state.pop("_optimizer", None)
         return state
@@ -343,6 +434,9 @@ class BaseMultilayerPerceptron(BaseEstimator, ABC):
     def __setstate__(self, state):
         """With the weights in one vector again, unless they are mapped from a file or mixed."""
         super().__setstate__(state)
+        for name, parameter in signature(type(self).__init__).parameters.items():
+            if name != "self" and name not in state:  # pickled before there was such a parameter
+                setattr(self, name, parameter.default)
         arrays = [*state.get("coefs_", ()), *state.get("intercepts_", ())]
         if arrays and all(type(array) is np.ndarray for array in arrays):
             dtypes = {array.dtype for array in arrays}

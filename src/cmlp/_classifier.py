@@ -1,5 +1,6 @@
 """MLPClassifier: its signature and documentation, labels, probabilities. No maths."""
 
+from collections.abc import Callable
 from typing import Self
 
 import numpy as np
@@ -17,6 +18,7 @@ from sklearn.utils.multiclass import (
 )
 
 from cmlp._base import BaseMultilayerPerceptron
+from cmlp._class_weight import BALANCED_NEEDS_ALL, weigh_classes
 from cmlp._typing import ArrayLike, FloatArray, Layers, MatrixLike
 from cmlp._validation import (
     are_classes,
@@ -62,6 +64,10 @@ class MLPClassifier(ClassifierMixin, BaseMultilayerPerceptron):
         Maximum number of epochs ('sgd', 'adam') or iterations ('lbfgs').
     shuffle : bool, default=True
         Whether samples are shuffled before each epoch.
+    partial_fit_reshuffle : bool, default=False
+        Whether each call of partial_fit shuffles in another order. With an integer
+        ``random_state`` the calls otherwise repeat one permutation, as in scikit-learn. The orders
+        follow from ``random_state`` and ``t_``.
     random_state : int, RandomState instance or None, default=None
         Source of the initial weights, of the split for early stopping and of the shuffling. The
         same integer gives the same numbers as in scikit-learn.
@@ -78,10 +84,14 @@ class MLPClassifier(ClassifierMixin, BaseMultilayerPerceptron):
         Whether 'sgd' uses Nesterov's momentum.
     early_stopping : bool, default=False
         Whether to hold out ``validation_fraction`` of the training data, stop when the
-        accuracy on it no longer improves, and keep the best weights. The split
+        accuracy on it (or ``scoring``) no longer improves, and keep the best weights. The split
         is stratified for two classes.
     validation_fraction : float, default=0.1
-        Fraction held out by ``early_stopping``.
+        Fraction held out by ``early_stopping``, if fit is given no ``X_val``.
+    scoring : str, callable or None, default=None
+        What ``early_stopping`` watches, the higher the better: None is the accuracy, 'loss' the
+        negative loss without penalty, or the name of a scorer of scikit-learn, as 'neg_log_loss',
+        or a callable ``scorer(estimator, X, y)``.
     beta_1 : float, default=0.9
         Decay of adam's mean of gradients, in [0, 1).
     beta_2 : float, default=0.999
@@ -94,6 +104,11 @@ class MLPClassifier(ClassifierMixin, BaseMultilayerPerceptron):
         Maximum number of loss evaluations of 'lbfgs'.
     fit_intercept : bool, default=True
         Whether layers have biases. If False, ``intercepts_`` are zeros and stay so.
+    class_weight : dict, list of dict, 'balanced' or None, default=None
+        Weights of the classes, {label: weight}, by which the sample weights are multiplied; a
+        label not named weighs 1. For multilabel y a list with a dict {0: weight, 1: weight} for
+        each column; the weights of the columns are multiplied. 'balanced' is n_samples /
+        (n_classes * np.bincount(y)); partial_fit, which sees a part of y, does not take it.
     n_jobs : int, default=None
         Upper limit of the threads that fit and predict share their work among; the numbers do
         not depend on it. ``None`` means as many as pay for the work, within ``OMP_NUM_THREADS``,
@@ -117,9 +132,14 @@ class MLPClassifier(ClassifierMixin, BaseMultilayerPerceptron):
     loss_curve_ : list of float
         Loss after each epoch.
     validation_scores_ : list of float or None
-        Accuracy on the held-out data after each epoch, with early stopping.
+        Accuracy, or what ``scoring`` asks for, on the held-out data after each epoch, with early
+        stopping or ``X_val``.
+    validation_loss_curve_ : list of float or None
+        Mean loss, without penalty, on the same data.
     best_validation_score_ : float or None
-        The best of them.
+        The best of the scores.
+    best_iter_ : int or None
+        Number of the epoch that had it, counted as in ``validation_scores_``, from 1.
     n_iter_ : int
         Epochs or iterations run by the last fit.
     t_ : int
@@ -164,6 +184,7 @@ class MLPClassifier(ClassifierMixin, BaseMultilayerPerceptron):
     _parameter_constraints: dict = {
         **BaseMultilayerPerceptron._parameter_constraints,
         "loss": [StrOptions({"log_loss"})],
+        "class_weight": [StrOptions({"balanced"}), dict, list, None],
     }
 
     def __init__(
@@ -180,6 +201,7 @@ class MLPClassifier(ClassifierMixin, BaseMultilayerPerceptron):
         power_t: float = 0.5,
         max_iter: int = 200,
         shuffle: bool = True,
+        partial_fit_reshuffle: bool = False,
         random_state: int | np.random.RandomState | None = None,
         tol: float = 1e-4,
         verbose: bool | int = False,
@@ -188,12 +210,14 @@ class MLPClassifier(ClassifierMixin, BaseMultilayerPerceptron):
         nesterovs_momentum: bool = True,
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
+        scoring: str | Callable | None = None,
         beta_1: float = 0.9,
         beta_2: float = 0.999,
         epsilon: float = 1e-8,
         n_iter_no_change: float = 10,
         max_fun: int = 15000,
         fit_intercept: bool = True,
+        class_weight: dict | list | str | None = None,
         n_jobs: int | None = None,
     ) -> None:
         self._keep(locals())
@@ -205,6 +229,9 @@ class MLPClassifier(ClassifierMixin, BaseMultilayerPerceptron):
         y: MatrixLike,
         sample_weight: ArrayLike | None = None,
         *,
+        X_val: MatrixLike | None = None,
+        y_val: MatrixLike | None = None,
+        sample_weight_val: ArrayLike | None = None,
         coefs_init: Layers | None = None,
         intercepts_init: Layers | None = None,
     ) -> Self:
@@ -218,6 +245,16 @@ class MLPClassifier(ClassifierMixin, BaseMultilayerPerceptron):
             Class labels, or a multilabel indicator.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the samples.
+        X_val : {array-like, sparse matrix} of shape (n_val, n_features), default=None
+            Validation data for ``early_stopping``, in place of a part of X; without it they are
+            watched only: ``validation_scores_`` and ``validation_loss_curve_``. In a Pipeline the
+            steps before transform them if it is made with ``transform_input=["X_val"]``. 'sgd' and
+            'adam' only.
+        y_val : array-like, as y with n_val rows, default=None
+            Their labels, all of them among those of y.
+        sample_weight_val : array-like of shape (n_val,), default=None
+            Their weights, in the score and in the loss. ``class_weight`` does not
+            apply to them.
         coefs_init, intercepts_init : list of array-like, default=None
             Initial weights and biases, one per layer, in place of random ones.
 
@@ -231,7 +268,12 @@ class MLPClassifier(ClassifierMixin, BaseMultilayerPerceptron):
             If the input does not fit, or training ends in non-finite weights.
         """
         return self._fit(
-            X, y, sample_weight, coefs_init=coefs_init, intercepts_init=intercepts_init
+            X,
+            y,
+            sample_weight,
+            coefs_init=coefs_init,
+            intercepts_init=intercepts_init,
+            validation_data=(X_val, y_val, sample_weight_val),
         )
 
     @available_if(lambda est: est._check_solver())
@@ -257,6 +299,8 @@ class MLPClassifier(ClassifierMixin, BaseMultilayerPerceptron):
         -------
         self : MLPClassifier
         """
+        if self.class_weight == "balanced":
+            raise ValueError(BALANCED_NEEDS_ALL)
         known = vars(self).get("classes_")
         if known is not None and (classes is None or are_classes(classes, known)):
             pass  # what a stream of calls comes with
@@ -330,12 +374,35 @@ class MLPClassifier(ClassifierMixin, BaseMultilayerPerceptron):
         p = self.predict_proba(X)
         return np.log(p, out=p)
 
-    def _predict(self, X, check_input=True):
-        p = self._forward(X, check_input=check_input)
-        return self._label_binarizer.inverse_transform(p.ravel() if self.n_outputs_ == 1 else p)
+    def _from_outputs(self, out):
+        return self._label_binarizer.inverse_transform(
+            out.ravel() if self.n_outputs_ == 1 else out
+        )
 
-    def _score(self, X, y, sample_weight=None):
-        return self._score_with(accuracy_score, X, y, sample_weight)
+    def _from_targets(self, targets):
+        return self._label_binarizer.inverse_transform(targets)
+
+    def _score_outputs(self, out, y, sample_weight=None):
+        return self._score_with(accuracy_score, out, y, sample_weight)
+
+    def _weigh_samples(self, targets, sample_weight):
+        if self.class_weight is None:
+            return sample_weight
+        multilabel = self._label_binarizer.y_type_.startswith("multilabel")
+        y = targets if multilabel else self._from_targets(targets)
+        return weigh_classes(self.class_weight, self.classes_, y, sample_weight)
+
+    def _validate_held_out(self, X, y):
+        X, y = validate_training_data(self, X, y, reset=False)
+        if y.ndim == 2 and y.shape[1] == 1:
+            y = column_or_1d(y, warn=True)
+        unseen = np.setdiff1d(unique_labels(y), self.classes_)
+        if len(unseen):
+            raise ValueError(f"y_val contains previously unseen labels: {unseen.tolist()}")
+        targets = indicator(self._label_binarizer, y)
+        if targets is None:
+            targets = self._label_binarizer.transform(y).astype(bool)
+        return X, y, targets
 
     def _validate_input(self, X, y, incremental, reset):
         X, y = validate_training_data(self, X, y, reset)

@@ -8,7 +8,11 @@ from cmlp._core import engine
 from cmlp._threads import effective_n_threads
 
 
-def fit_lbfgs(est, parameters, layout, dataset, flops, loss_type):
+class Stopped(Exception):
+    """A callback wants the fit to stop."""
+
+
+def fit_lbfgs(est, parameters, layout, dataset, flops, loss_type, task=None):
     """Minimise the penalised loss over all samples, starting from ``parameters.vector``.
 
     Sets ``n_iter_`` and ``loss_`` of the estimator and updates the vector in place. Runs in
@@ -21,6 +25,8 @@ def fit_lbfgs(est, parameters, layout, dataset, flops, loss_type):
         Work of a sample in one evaluation.
     loss_type : type
         What scikit-learn's arithmetic would make the reported loss.
+    task : FitTask or None
+        Whose hooks are called around each iteration.
 
     Warns
     -----
@@ -35,26 +41,38 @@ def fit_lbfgs(est, parameters, layout, dataset, flops, loss_type):
 
     def loss_and_gradient(vector):
         nonlocal last_loss
+        if task is not None and task.subtask is None:
+            task.begin()
         last_loss = engine.loss_and_gradient(
             layout, dataset, float(est.alpha), vector, grads, work, n_threads
         )
         return last_loss, grads.copy()
 
-    def report(intermediate_result):
+    def iteration_ends(intermediate_result):
         nonlocal n_iter
         n_iter += 1
         # scipy < 1.11 passes the vector instead of a result
         loss = getattr(intermediate_result, "fun", last_loss)
-        print(f"Iteration {n_iter}, loss = {loss:.8f}")
+        if est.verbose:
+            print(f"Iteration {n_iter}, loss = {loss:.8f}")
+        if task is not None:
+            parameters.vector[...] = getattr(intermediate_result, "x", intermediate_result)
+            est.n_iter_ = n_iter
+            est.loss_ = loss_type(loss)
+            if task.end():
+                raise Stopped
 
-    result = scipy.optimize.minimize(
-        loss_and_gradient,
-        parameters.vector.copy(),
-        method="L-BFGS-B",
-        jac=True,
-        callback=report if est.verbose else None,
-        options={"maxfun": est.max_fun, "maxiter": est.max_iter, "gtol": est.tol},
-    )
+    try:
+        result = scipy.optimize.minimize(
+            loss_and_gradient,
+            parameters.vector.copy(),
+            method="L-BFGS-B",
+            jac=True,
+            callback=iteration_ends if est.verbose or task is not None else None,
+            options={"maxfun": est.max_fun, "maxiter": est.max_iter, "gtol": est.tol},
+        )
+    except Stopped:
+        return
     est.n_iter_ = _check_optimize_result("lbfgs", result, est.max_iter)
     est.loss_ = loss_type(result.fun)
     parameters.vector[...] = result.x

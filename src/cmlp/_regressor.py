@@ -1,5 +1,6 @@
 """MLPRegressor: its signature and documentation, losses and output activations. No maths."""
 
+from collections.abc import Callable
 from typing import Self
 
 import numpy as np
@@ -57,6 +58,10 @@ class MLPRegressor(RegressorMixin, BaseMultilayerPerceptron):
         Maximum number of epochs ('sgd', 'adam') or iterations ('lbfgs').
     shuffle : bool, default=True
         Whether samples are shuffled before each epoch.
+    partial_fit_reshuffle : bool, default=False
+        Whether each call of partial_fit shuffles in another order. With an integer
+        ``random_state`` the calls otherwise repeat one permutation, as in scikit-learn. The orders
+        follow from ``random_state`` and ``t_``.
     random_state : int, RandomState instance or None, default=None
         Source of the initial weights, of the split for early stopping and of the shuffling. The
         same integer gives the same numbers as in scikit-learn.
@@ -73,9 +78,13 @@ class MLPRegressor(RegressorMixin, BaseMultilayerPerceptron):
         Whether 'sgd' uses Nesterov's momentum.
     early_stopping : bool, default=False
         Whether to hold out ``validation_fraction`` of the training data, stop when the
-        R2 score on it no longer improves, and keep the best weights.
+        R2 score on it (or ``scoring``) no longer improves, and keep the best weights.
     validation_fraction : float, default=0.1
-        Fraction held out by ``early_stopping``.
+        Fraction held out by ``early_stopping``, if fit is given no ``X_val``.
+    scoring : str, callable or None, default=None
+        What ``early_stopping`` watches, the higher the better: None is the R2 score, 'loss' the
+        negative loss without penalty, or the name of a scorer of scikit-learn, as
+        'neg_mean_absolute_error', or a callable ``scorer(estimator, X, y)``.
     beta_1 : float, default=0.9
         Decay of adam's mean of gradients, in [0, 1).
     beta_2 : float, default=0.999
@@ -112,9 +121,14 @@ class MLPRegressor(RegressorMixin, BaseMultilayerPerceptron):
     loss_curve_ : list of float
         Loss after each epoch.
     validation_scores_ : list of float or None
-        R2 score on the held-out data after each epoch, with early stopping.
+        R2 score, or what ``scoring`` asks for, on the held-out data after each epoch, with early
+        stopping or ``X_val``.
+    validation_loss_curve_ : list of float or None
+        Mean loss, without penalty, on the same data.
     best_validation_score_ : float or None
-        The best of them.
+        The best of the scores.
+    best_iter_ : int or None
+        Number of the epoch that had it, counted as in ``validation_scores_``, from 1.
     n_iter_ : int
         Epochs or iterations run by the last fit.
     t_ : int
@@ -176,6 +190,7 @@ class MLPRegressor(RegressorMixin, BaseMultilayerPerceptron):
         power_t: float = 0.5,
         max_iter: int = 200,
         shuffle: bool = True,
+        partial_fit_reshuffle: bool = False,
         random_state: int | np.random.RandomState | None = None,
         tol: float = 1e-4,
         verbose: bool | int = False,
@@ -184,6 +199,7 @@ class MLPRegressor(RegressorMixin, BaseMultilayerPerceptron):
         nesterovs_momentum: bool = True,
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
+        scoring: str | Callable | None = None,
         beta_1: float = 0.9,
         beta_2: float = 0.999,
         epsilon: float = 1e-8,
@@ -202,6 +218,9 @@ class MLPRegressor(RegressorMixin, BaseMultilayerPerceptron):
         y: MatrixLike,
         sample_weight: ArrayLike | None = None,
         *,
+        X_val: MatrixLike | None = None,
+        y_val: MatrixLike | None = None,
+        sample_weight_val: ArrayLike | None = None,
         coefs_init: Layers | None = None,
         intercepts_init: Layers | None = None,
     ) -> Self:
@@ -215,6 +234,15 @@ class MLPRegressor(RegressorMixin, BaseMultilayerPerceptron):
             Target values.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the samples.
+        X_val : {array-like, sparse matrix} of shape (n_val, n_features), default=None
+            Validation data for ``early_stopping``, in place of a part of X; without it they are
+            watched only: ``validation_scores_`` and ``validation_loss_curve_``. In a Pipeline the
+            steps before transform them if it is made with ``transform_input=["X_val"]``. 'sgd' and
+            'adam' only.
+        y_val : array-like, as y with n_val rows, default=None
+            Their target values.
+        sample_weight_val : array-like of shape (n_val,), default=None
+            Their weights, in the score and in the loss.
         coefs_init, intercepts_init : list of array-like, default=None
             Initial weights and biases, one per layer, in place of random ones.
 
@@ -229,7 +257,12 @@ class MLPRegressor(RegressorMixin, BaseMultilayerPerceptron):
             non-finite weights.
         """
         return self._fit(
-            X, y, sample_weight, coefs_init=coefs_init, intercepts_init=intercepts_init
+            X,
+            y,
+            sample_weight,
+            coefs_init=coefs_init,
+            intercepts_init=intercepts_init,
+            validation_data=(X_val, y_val, sample_weight_val),
         )
 
     @available_if(lambda est: est._check_solver())
@@ -270,12 +303,18 @@ class MLPRegressor(RegressorMixin, BaseMultilayerPerceptron):
         self._check_is_fitted()
         return self._predict(X)
 
-    def _predict(self, X, check_input=True):
-        y = self._forward(X, check_input=check_input)
-        return y.ravel() if y.shape[1] == 1 else y
+    def _from_outputs(self, out):
+        return out.ravel() if out.shape[1] == 1 else out
 
-    def _score(self, X, y, sample_weight=None):
-        return self._score_with(r2_score, X, y, sample_weight)
+    def _from_targets(self, targets):
+        return self._from_outputs(targets)
+
+    def _score_outputs(self, out, y, sample_weight=None):
+        return self._score_with(r2_score, out, y, sample_weight)
+
+    def _validate_held_out(self, X, y):
+        X, targets = self._validate_input(X, y, incremental=False, reset=False)
+        return X, self._from_targets(targets), targets
 
     def _validate_input(self, X, y, incremental, reset):
         X, y = validate_training_data(self, X, y, reset, y_numeric=True)

@@ -8,73 +8,17 @@ import warnings
 from math import isinf, isnan
 
 import numpy as np
-from sklearn.base import is_classifier
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.model_selection import train_test_split
 
 from cmlp._core import engine
+from cmlp._early_stopping import Validation, hold_out, split
 from cmlp._optimizers import OPTIMIZERS
-from cmlp._threads import effective_n_threads
+from cmlp._threads import effective_n_threads, flops_per_sample
 
 NON_FINITE = (
     "Solver produced non-finite parameter weights. The input data may contain large values and"
     " need to be preprocessed."
 )
-
-
-class Validation:
-    """The held-out part of the training data, and the best weights seen on it.
-
-    Parameters
-    ----------
-    indices : ndarray of int
-        The samples held out.
-    """
-
-    def __init__(self, est, arrays, indices, vector):
-        X, y, sample_weight = arrays
-        self.X = X[indices]
-        self.y = y[indices]
-        if is_classifier(est):
-            self.y = est._label_binarizer.inverse_transform(self.y)
-        self.sample_weight = None if sample_weight is None else sample_weight[indices]
-        self.best_vector = vector.copy()
-
-    def update(self, est, vector):
-        """Score the current weights and keep them if they are the best; count if they are not."""
-        score = np.nan  # of weights that are not finite, although a classifier has labels for them
-        if np.isfinite(vector).all():
-            score = est._score(self.X, self.y, self.sample_weight)
-        est.validation_scores_.append(score)
-        if est.verbose:
-            print(f"Validation score: {score:f}")
-        if score < est.best_validation_score_ + est.tol:
-            est._no_improvement_count += 1
-        else:
-            est._no_improvement_count = 0
-        if score > est.best_validation_score_:
-            est.best_validation_score_ = score
-            self.best_vector[...] = vector
-
-
-def split(est, y, random_state):
-    """Indices of the samples to train on and to hold out, by scikit-learn's own draws.
-
-    Only binary targets are stratified, as in scikit-learn.
-    """
-    stratify = y if is_classifier(est) and est.n_outputs_ == 1 else None
-    train, held_out = train_test_split(
-        np.arange(len(y), dtype=np.intp),
-        random_state=random_state,
-        test_size=est.validation_fraction,
-        stratify=stratify,
-    )
-    if len(held_out) < 2:
-        raise ValueError(
-            "The validation set is too small. Increase 'validation_fraction' or the size of"
-            " your dataset."
-        )
-    return train, held_out
 
 
 def clip_batch_size(est, n_samples):
@@ -119,7 +63,19 @@ def out_of_patience(est):
 
 
 def fit_stochastic(
-    est, parameters, layout, dataset, flops, arrays, random_state, loss_type, incremental
+    est,
+    parameters,
+    layout,
+    dataset,
+    flops,
+    arrays,
+    random_state,
+    loss_type,
+    incremental,
+    first_pass=True,
+    seen=None,
+    held_out=None,
+    task=None,
 ):
     """Train ``parameters.vector`` in place, for one epoch if incremental.
 
@@ -133,6 +89,14 @@ def fit_stochastic(
         Work of a sample in one epoch.
     loss_type : type
         What scikit-learn's arithmetic would make the reported loss.
+    first_pass : bool
+        Whether the weights have not been trained before.
+    seen : tuple (X, y)
+        X as the caller of fit gave it, and y in its own dtype, which scores are made of.
+    held_out : HeldOut or None
+        Validation data; without, early stopping holds out a part of the samples.
+    task : FitTask or None
+        Whose hooks are called around each epoch.
 
     Raises
     ------
@@ -151,12 +115,22 @@ def fit_stochastic(
 
     order, validation = None, None
     n_samples = len(dataset)
-    if est.early_stopping:
-        order, held_out = split(est, arrays[1], random_state)
-        validation = Validation(est, arrays, held_out, vector)
+    may_differ = held_out is not None or est.scoring is not None
+    if est.early_stopping and held_out is None:
+        order, indices = split(est, seen[1], random_state)
+        held_out = hold_out(est, arrays, seen, indices)
         n_samples = len(order)
+        if task is not None:
+            task.keep_rows(order.copy())
     elif est.shuffle and n_samples > 1:
         order = np.arange(n_samples, dtype=np.intp)
+    if held_out is not None:
+        flops_of_predict = flops_per_sample(held_out.X, parameters.units, training=False)
+        flops_of_predict *= len(held_out.targets)
+        n_threads = effective_n_threads(est.n_jobs, flops_of_predict)
+        validation = Validation(est, held_out, layout, vector, n_threads)
+        if est.early_stopping and may_differ and not first_pass:
+            validation.start_again(est, vector)
     batch_size = clip_batch_size(est, n_samples)
     grads = layout.gradient(batch_size, vector.dtype)
     n_threads = effective_n_threads(est.n_jobs, flops * batch_size)
@@ -165,6 +139,8 @@ def fit_stochastic(
     try:
         est.n_iter_ = 0
         while est.n_iter_ < est.max_iter:
+            if task is not None:
+                task.begin()
             if est.shuffle and order is not None:
                 engine.shuffle(random_state, order)  # the permutations compose over the epochs
             hyper = optimizer.hyper
@@ -193,11 +169,13 @@ def fit_stochastic(
                 print(f"Iteration {est.n_iter_}, loss = {est.loss_:.8f}")
             if validation is not None:
                 validation.update(est, vector)
-            else:
+            if not est.early_stopping:
                 count_improvement(est)
             optimizer.iteration_ends(est.t_)
-            if diverged(loss, vector):
-                if validation is None:
+            hopeless = diverged(loss, vector)
+            stopped = task is not None and task.end(usable=not hopeless)
+            if hopeless:
+                if not est.early_stopping:
                     raise ValueError(NON_FINITE)
                 warnings.warn(
                     f"The loss is not finite after epoch {est.n_iter_}: training stops, and the"
@@ -207,7 +185,7 @@ def fit_stochastic(
                     stacklevel=2,
                 )
                 break
-            if out_of_patience(est) or incremental:
+            if stopped or out_of_patience(est) or incremental:
                 break
             if est.n_iter_ == est.max_iter:
                 warnings.warn(
@@ -218,6 +196,6 @@ def fit_stochastic(
                 )
     except KeyboardInterrupt:
         warnings.warn("Training interrupted by user.", stacklevel=2)
-
-    if validation is not None:
-        vector[...] = validation.best_vector
+    finally:  # also when a callback or a scorer raises
+        if validation is not None and est.early_stopping:
+            vector[...] = validation.best_vector

@@ -218,14 +218,17 @@ def are_classes(classes, fitted):
 _random_states = []
 
 
-def borrow_random_state(seed, drawn=True):
+def borrow_random_state(seed, drawn=True, stream=0):
     """``check_random_state(seed)``, for one fit; to be given back after it.
 
-    None where nothing will be drawn from a valid integer seed.
+    None where nothing will be drawn from a valid integer seed. An integer seed has other draws for
+    each stream, a non-negative integer.
 
     A new RandomState asks the system for entropy before it is seeded, which takes longer than a
     small fit; one that is seeded again draws the same numbers.
     """
+    if stream and isinstance(seed, np.integer):
+        seed = int(seed)
     if type(seed) is not int or not 0 <= seed < 2**32:
         return check_random_state(seed)
     if not drawn:
@@ -233,8 +236,8 @@ def borrow_random_state(seed, drawn=True):
     try:
         random_state = _random_states.pop()
     except IndexError:
-        return np.random.RandomState(seed)
-    random_state.seed(seed)
+        random_state = np.random.RandomState(seed)
+    random_state.seed([seed, stream % 2**32, stream >> 32] if stream else seed)
     return random_state
 
 

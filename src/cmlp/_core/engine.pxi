@@ -22,10 +22,10 @@ from libc.string cimport memcpy, memset
 
 from cmlp._core.activations cimport (
     N_ACTIVATIONS, ON_HIDDEN, ON_OUTPUT, activation_table)
-from cmlp._core.batch cimport total_weight
+from cmlp._core.batch cimport gather_targets, gather_weights, total_weight
 from cmlp._core.linalg cimport ROWS, VECTOR_BYTES, gemm_pack_size
 from cmlp._core.losses cimport (
-    FOR_CLASSIFIER, FOR_REGRESSOR, N_LOSSES, SOFTMAX, loss_table)
+    FOR_CLASSIFIER, FOR_REGRESSOR, N_LOSSES, SOFTMAX, loss_sum as sum_of_losses, loss_table)
 from cmlp._core.network cimport (
     count_slabs, finish_gradient, forward, output_offset, plan_workspace, rows_phase, shift,
     slabs_phase)
@@ -216,3 +216,47 @@ def predict(
     run.plan = plan
     run.hold(params, work, out)
     run.run(n_threads)
+
+
+def mean_loss(
+    Layout layout not None, Dataset data not None, const floating[:, ::1] out not None,
+):
+    """The mean loss, without penalty, of the given outputs for the targets of the data.
+
+    Parameters
+    ----------
+    out : array of shape (n_samples, n_outputs)
+        Output activations, as predict writes them.
+
+    Returns
+    -------
+    loss : float
+        Weighted by the sample weights of the data; NaN if these sum to zero.
+    """
+    cdef Net* net = &layout.net
+    cdef Source* source = &data.source
+    cdef Py_ssize_t n = source.n_samples, k = net.n_outputs, at = 0, rows
+    cdef Py_ssize_t block = min(n, <Py_ssize_t>CHUNK_ROWS), w0 = -1
+    cdef double total = 0, weight
+    if source.y is NULL or source.n_outputs != k or out.shape[0] != n or out.shape[1] != k \
+            or out.itemsize != data.dtype.itemsize:
+        raise ValueError("out and y must be of shape (n_samples, n_outputs) and of one dtype.")
+    cdef const floating[::1] p = np.asarray(out).reshape(-1)
+    cdef floating[::1] work = aligned_vector(block * (k + 1), np.asarray(out).dtype)
+    if source.weight is not NULL:
+        w0 = block * k
+    with nogil:
+        weight = total_weight(source, NULL, 0, n, <floating*>NULL)
+        while at < n:
+            rows = min(block, n - at)
+            gather_targets(source, NULL, at, rows, work, 0)
+            if w0 >= 0:
+                gather_weights(source, NULL, at, rows, work, w0)
+            total += sum_of_losses(net.loss, rows, k, work, 0, p, at * k, work, w0)
+            at += rows
+    if weight == 0:
+        return np.nan
+    # a division by outputs is scikit-learn's squared error
+    if loss_table[net.loss].mean_over_outputs:
+        total /= k
+    return total / weight
