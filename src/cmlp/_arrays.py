@@ -27,6 +27,15 @@ def as_engine_input(X, dtype):
     return X
 
 
+def as_engine_rows(X, dtype):
+    """X for a Dataset that computes in the given dtype.
+
+    float32 and float64 stay what they are: the engine converts rows as it gathers them.
+    """
+    is_read = X.dtype == dtype or X.dtype in (np.float32, np.float64)
+    return as_engine_input(X, X.dtype if is_read else dtype)
+
+
 def as_training_input(X, y, sample_weight, dtype):
     """X, y and the weights as the engine reads them; y of a classifier stays bool.
 
@@ -47,7 +56,7 @@ def as_training_input(X, y, sample_weight, dtype):
         sample_weight = np.require(sample_weight, dtype, ["C", "A"])
         if not sample_weight.any():
             raise ValueError("Sample weights must contain at least one non-zero number.")
-    return as_engine_input(X, dtype), y, sample_weight
+    return as_engine_rows(X, dtype), y, sample_weight
 
 
 @lru_cache

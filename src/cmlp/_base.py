@@ -14,7 +14,7 @@ from sklearn.metrics import get_scorer_names
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
-from cmlp._arrays import as_engine_input, as_training_input, loss_type
+from cmlp._arrays import as_engine_rows, as_training_input, loss_type
 from cmlp._callbacks import CallbackSupportMixin, FitTask
 from cmlp._core import engine
 from cmlp._early_stopping import HeldOut
@@ -29,6 +29,8 @@ from cmlp._validation import (
     validate_parameters,
     validate_rows,
 )
+
+FLOAT64 = np.dtype(np.float64)
 
 
 class BaseMultilayerPerceptron(CallbackSupportMixin, BaseEstimator, ABC):
@@ -67,6 +69,7 @@ class BaseMultilayerPerceptron(CallbackSupportMixin, BaseEstimator, ABC):
         "max_fun": [Interval(Integral, 1, None, closed="left")],
         "fit_intercept": ["boolean"],
         "n_jobs": [Integral, None],
+        "dtype": [StrOptions({"float32", "float64"}), None],
     }
 
     def _keep(self, parameters):
@@ -154,11 +157,14 @@ class BaseMultilayerPerceptron(CallbackSupportMixin, BaseEstimator, ABC):
         )
         try:
             if first_pass:
+                dtype = self.dtype or X.dtype
                 parameters = Parameters.initialize(
-                    units, X.dtype, self.activation, random_state, self.fit_intercept
+                    units, dtype, self.activation, random_state, self.fit_intercept
                 )
             else:
                 parameters = self._continue_from(units)
+                if self.dtype is not None:
+                    parameters = parameters.astype(self.dtype)
             if coefs_init is not None:
                 parameters.set("coefs", coefs_init)
             if intercepts_init is not None:
@@ -215,19 +221,22 @@ class BaseMultilayerPerceptron(CallbackSupportMixin, BaseEstimator, ABC):
         given,
         held_out,
     ):
-        dtype = parameters.dtype
-        input_dtype = X.dtype if X.dtype == dtype else np.result_type(X.dtype, dtype)
+        dtype = input_dtype = parameters.dtype
+        if self.dtype is None and X.dtype != dtype:
+            input_dtype = np.result_type(X.dtype, dtype)
         loss_type = self._loss_type(input_dtype, y, sample_weight)
         # L-BFGS-B runs in float64: see fit_lbfgs
-        working_dtype = np.float64 if self.solver == "lbfgs" else input_dtype
+        working_dtype = FLOAT64 if self.solver == "lbfgs" else input_dtype
         parameters = parameters.astype(working_dtype)
         X, targets, weights = as_training_input(X, y, sample_weight, working_dtype)
         if self.solver == "lbfgs" and weights is not None and weights.sum() == 0:
             raise ValueError("Sample weights sum to zero.")
+        # what a computation in float64 reads is what one in the dtype asked for would read
+        rounded = self.dtype == "float32"
         if held_out is not None:
             arrays = as_training_input(*held_out[:3], working_dtype)
             held_out = HeldOut(*arrays, held_out.rows, held_out.y)
-        dataset = engine.Dataset(X, targets, weights)
+        dataset = engine.Dataset(X, targets, weights, working_dtype, rounded)
         flops = flops_per_sample(X, parameters.units, training=True)
 
         self._start(parameters.units, first_pass, held_out is not None)
@@ -373,12 +382,12 @@ class BaseMultilayerPerceptron(CallbackSupportMixin, BaseEstimator, ABC):
                 )
         else:
             self._prepare_predictor(parameters)
-        dtype = float_type(X, parameters.vector)
-        X = as_engine_input(X, dtype)
+        dtype = np.dtype(self.dtype or float_type(X, parameters.vector))
+        X = as_engine_rows(X, dtype)
         parameters = parameters.astype(dtype)
         out = np.empty((X.shape[0], parameters.units[-1]), dtype=dtype)
         layout = self._layout(parameters)
-        dataset = engine.Dataset(X)
+        dataset = engine.Dataset(X, dtype=dtype)
         flops = X.shape[0] * flops_per_sample(X, parameters.units, training=False)
         n_threads = effective_n_threads(self.n_jobs, flops)
         work = layout.workspace(X.shape[0], dtype, n_threads, each=True, data=dataset)
@@ -394,9 +403,11 @@ class BaseMultilayerPerceptron(CallbackSupportMixin, BaseEstimator, ABC):
         predictor = parameters.predictor
         if predictor is not None and predictor.applies(attributes):
             return
-        names = ("activation", "out_activation_", "n_features_in_", "n_outputs_")
+        names = ("activation", "dtype", "out_activation_", "n_features_in_", "n_outputs_")
         values = {name: attributes[name] for name in names if name in attributes}
         parameters.predictor = None
+        if self.dtype is not None and self.dtype != parameters.dtype:
+            return
         if len(values) == len(names) and values["n_outputs_"] == parameters.units[-1]:
             parameters.predictor = engine.Predictor(
                 self._layout(parameters),
@@ -404,6 +415,7 @@ class BaseMultilayerPerceptron(CallbackSupportMixin, BaseEstimator, ABC):
                 {"coefs_": parameters.coefs, "intercepts_": parameters.intercepts},
                 values,
                 ("feature_names_in_",),
+                converts=self.dtype is not None,
             )
 
     def _check_is_fitted(self):
@@ -432,11 +444,15 @@ class BaseMultilayerPerceptron(CallbackSupportMixin, BaseEstimator, ABC):
         return state
 
     def __setstate__(self, state):
-        """With the weights in one vector again, unless they are mapped from a file or mixed."""
+        """With the weights in one vector again, unless they are mapped from a file or mixed.
+
+        Parameters that are newer than the pickle have their defaults.
+        """
+        newer = {*self._get_param_names()} - state.keys()
+        if newer:
+            defaults = signature(type(self).__init__).parameters
+            state = {**{name: defaults[name].default for name in newer}, **state}
         super().__setstate__(state)
-        for name, parameter in signature(type(self).__init__).parameters.items():
-            if name != "self" and name not in state:  # pickled before there was such a parameter
-                setattr(self, name, parameter.default)
         arrays = [*state.get("coefs_", ()), *state.get("intercepts_", ())]
         if arrays and all(type(array) is np.ndarray for array in arrays):
             dtypes = {array.dtype for array in arrays}

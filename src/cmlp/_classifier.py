@@ -116,13 +116,18 @@ class MLPClassifier(ClassifierMixin, BaseMultilayerPerceptron):
         main thread and in child processes. ``-1`` means all available CPUs, ``-2`` all but one.
         Small networks use one thread whatever it is, a worker of joblib no more than joblib
         leaves to it.
+    dtype : {'float32', 'float64'}, default=None
+        The dtype to train and predict in, whatever that of X is; X is converted a minibatch at a
+        time, never as a whole, with the results of ``X.astype(dtype)``. ``None`` means that of X.
+        A fit that continues (``warm_start``, ``partial_fit``) converts the weights it continues
+        from.
 
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,)
         Class labels.
     coefs_ : list of ndarray of shape (fan_in, fan_out)
-        Weights of each layer, of the dtype of X (float32 or float64).
+        Weights of each layer, of the dtype of X (float32 or float64), or ``dtype``.
     intercepts_ : list of ndarray of shape (fan_out,)
         Biases of each layer.
     loss_ : float
@@ -219,6 +224,7 @@ class MLPClassifier(ClassifierMixin, BaseMultilayerPerceptron):
         fit_intercept: bool = True,
         class_weight: dict | list | str | None = None,
         n_jobs: int | None = None,
+        dtype: str | None = None,
     ) -> None:
         self._keep(locals())
 
@@ -240,7 +246,7 @@ class MLPClassifier(ClassifierMixin, BaseMultilayerPerceptron):
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            float32 and float64 are kept, anything else becomes float64.
+            float32 and float64 are kept, anything else becomes float64 (or ``dtype``).
         y : array-like of shape (n_samples,), or (n_samples, n_labels) of 0 and 1
             Class labels, or a multilabel indicator.
         sample_weight : array-like of shape (n_samples,), default=None

@@ -43,8 +43,10 @@ class Validation:
         self.held_out = held_out
         self.layout = layout
         self.n_threads = n_threads
-        self.dataset = engine.Dataset(held_out.X, held_out.targets, held_out.sample_weight)
-        n_samples, dtype = len(self.dataset), vector.dtype
+        dtype = vector.dtype
+        arrays = held_out.X, held_out.targets, held_out.sample_weight
+        self.dataset = engine.Dataset(*arrays, dtype, est.dtype == "float32")
+        n_samples = len(self.dataset)
         self.out = np.empty((n_samples, held_out.targets.shape[1]), dtype=dtype)
         self.work = layout.workspace(n_samples, dtype, n_threads, each=True, data=self.dataset)
         self.best_vector = vector.copy()

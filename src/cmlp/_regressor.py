@@ -26,8 +26,8 @@ class MLPRegressor(RegressorMixin, BaseMultilayerPerceptron):
     """Multilayer perceptron regressor, a drop-in for scikit-learn's on a compiled engine.
 
     Parameters, attributes, random draws and results are those of
-    :class:`sklearn.neural_network.MLPRegressor`; ``fit_intercept``, ``out_activation`` and
-    ``n_jobs`` are added.
+    :class:`sklearn.neural_network.MLPRegressor`; ``fit_intercept``, ``out_activation``,
+    ``n_jobs`` and ``dtype`` are added.
 
     Parameters
     ----------
@@ -107,11 +107,16 @@ class MLPRegressor(RegressorMixin, BaseMultilayerPerceptron):
         main thread and in child processes. ``-1`` means all available CPUs, ``-2`` all but one.
         Small networks use one thread whatever it is, a worker of joblib no more than joblib
         leaves to it.
+    dtype : {'float32', 'float64'}, default=None
+        The dtype to train and predict in, whatever that of X is; X is converted a minibatch at a
+        time, never as a whole, with the results of ``X.astype(dtype)``. ``None`` means that of X.
+        A fit that continues (``warm_start``, ``partial_fit``) converts the weights it continues
+        from.
 
     Attributes
     ----------
     coefs_ : list of ndarray of shape (fan_in, fan_out)
-        Weights of each layer, of the dtype of X (float32 or float64).
+        Weights of each layer, of the dtype of X (float32 or float64), or ``dtype``.
     intercepts_ : list of ndarray of shape (fan_out,)
         Biases of each layer.
     loss_ : float
@@ -208,6 +213,7 @@ class MLPRegressor(RegressorMixin, BaseMultilayerPerceptron):
         fit_intercept: bool = True,
         out_activation: str = "auto",
         n_jobs: int | None = None,
+        dtype: str | None = None,
     ) -> None:
         self._keep(locals())
 
@@ -229,7 +235,7 @@ class MLPRegressor(RegressorMixin, BaseMultilayerPerceptron):
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            float32 and float64 are kept, anything else becomes float64.
+            float32 and float64 are kept, anything else becomes float64 (or ``dtype``).
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Target values.
         sample_weight : array-like of shape (n_samples,), default=None

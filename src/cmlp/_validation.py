@@ -7,6 +7,7 @@ functions then do the work and find the words. No network, no training.
 from functools import wraps
 
 import numpy as np
+import scipy.sparse as sp
 from sklearn.base import BaseEstimator, _fit_context
 from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils import check_random_state
@@ -105,10 +106,12 @@ def fit_context(method):
 def validate_training_data(estimator, X, y, reset, **kwargs):
     """``validate_data`` for X of float32 or float64, dense or CSR or CSC, and y.
 
-    A plain X and a plain y are handed back as they are, as validate_data would.
+    A plain X and a plain y are handed back as they are, as validate_data would. X is not converted
+    from one of the two dtypes to the other, but must be in the range of that of the estimator.
     """
+    as_float32 = estimator.dtype == "float32"
     if (
-        engine.is_plain_and_finite(X)
+        engine.is_plain_and_finite(X, as_float32)
         and X.ndim == 2
         and is_plain_target(y)
         and len(X) == len(y)
@@ -119,23 +122,42 @@ def validate_training_data(estimator, X, y, reset, **kwargs):
             if hasattr(estimator, "feature_names_in_"):
                 del estimator.feature_names_in_
         return X, y
-    return validate_data(
+    X, y = validate_data(
         estimator,
         X,
         y,
         accept_sparse=["csr", "csc"],
         multi_output=True,
-        dtype=(np.float64, np.float32),
+        dtype=(np.float32, np.float64) if as_float32 else (np.float64, np.float32),
         reset=reset,
         **kwargs,
     )
+    if as_float32:
+        check_float32_range(X)
+    return X, y
 
 
 def validate_rows(estimator, X):
     """``validate_data`` for the X of predict."""
-    if engine.is_plain_and_finite(X) and X.ndim == 2 and expects(estimator, X):
+    as_float32 = estimator.dtype == "float32"
+    if engine.is_plain_and_finite(X, as_float32) and X.ndim == 2 and expects(estimator, X):
         return X
-    return validate_data(estimator, X, accept_sparse=["csr", "csc"], reset=False)
+    X = validate_data(estimator, X, accept_sparse=["csr", "csc"], reset=False)
+    if as_float32:
+        check_float32_range(X)
+    return X
+
+
+def check_float32_range(X):
+    """Say what scikit-learn would of X in float32, to which it is not converted."""
+    values = X.data if sp.issparse(X) else X
+    if values.dtype.kind != "f" or not values.size or engine.is_plain_and_finite(values, True):
+        return
+    with np.errstate(over="ignore"):
+        if np.isinf(np.float32(max(-values.min(), values.max()))):
+            raise ValueError(
+                "Input X contains infinity or a value too large for dtype('float32')."
+            )
 
 
 def expects(estimator, X):

@@ -4,10 +4,14 @@
 from cython cimport floating
 from libc.stdint cimport uint8_t
 from libc.string cimport memcpy
-from cmlp._core.types cimport Source
+from cmlp._core.types cimport AS_IS, ROUNDED, Source
 
 cdef extern from "tile.h" nogil:
     void prefetch "CMLP_PREFETCH"(const void*)
+
+ctypedef fused element:         # of X, whatever the dtype of the computation
+    float
+    double
 
 cdef enum:
     # rows of X asked for before they are copied, and cache lines of each: the hardware follows
@@ -22,6 +26,46 @@ cdef inline Py_ssize_t sample(const Py_ssize_t* order, Py_ssize_t i) noexcept no
     return i if order is NULL else order[i]
 
 
+cdef inline void convert(
+    const element* x, Py_ssize_t stride, Py_ssize_t n, bint rounded, floating* out,
+) noexcept nogil:
+    """out = n numbers x, in the dtype of out; rounded to float32 before if so asked"""
+    cdef Py_ssize_t i
+    if rounded:
+        for i in range(n):
+            out[i] = <floating><float>x[i * stride]
+    elif stride == 1:
+        for i in range(n):
+            out[i] = <floating>x[i]
+    else:
+        for i in range(n):
+            out[i] = <floating>x[i * stride]
+
+
+cdef inline void convert_from(
+    const Source* source, Py_ssize_t at, Py_ssize_t stride, Py_ssize_t n, floating* out,
+) noexcept nogil:
+    """out = n numbers from element `at` of an X that is not of the dtype of the computation"""
+    if source.conversion == ROUNDED:
+        convert(<const double*>source.x + at, stride, n, True, out)
+    elif floating is float:
+        convert(<const double*>source.x + at, stride, n, False, out)
+    else:
+        convert(<const float*>source.x + at, stride, n, False, out)
+
+
+cdef inline const floating* dense_row(
+    const Source* source, Py_ssize_t row, floating* room, Py_ssize_t* stride,
+) noexcept nogil:
+    """A row of dense X and its stride: in place, or converted in the room given"""
+    if source.conversion == AS_IS:
+        stride[0] = source.x_col
+        return <const floating*>source.x + row * source.x_row
+    stride[0] = 1
+    convert_from(source, row * source.x_row, source.x_col, source.n_features, room)
+    return room
+
+
 cdef inline void gather_x(
     const Source* source, const Py_ssize_t* order, Py_ssize_t start, Py_ssize_t rows,
     floating[::1] work, Py_ssize_t at,
@@ -32,6 +76,11 @@ cdef inline void gather_x(
     cdef Py_ssize_t lines = min(<Py_ssize_t>LINES_AHEAD, row_lines)
     cdef const floating* row
     cdef const char* ahead
+    if source.conversion != AS_IS:
+        for i in range(rows):
+            convert_from(source, sample(order, start + i) * source.x_row, stride, n,
+                         &work[at + i * n])
+        return
     for i in range(rows):
         if i + ROWS_AHEAD < rows:
             ahead = <const char*>(<const floating*>source.x

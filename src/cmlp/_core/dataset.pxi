@@ -7,26 +7,36 @@ cdef class Dataset:
     Parameters
     ----------
     X : ndarray of shape (n_samples, n_features), any strides, or CSR
-        float32 or float64: the dtype of the computation.
-    y : ndarray of shape (n_samples, n_outputs), C-contiguous, dtype of X or bool, optional
-    sample_weight : ndarray of shape (n_samples,), C-contiguous, dtype of X, optional
+        float32 or float64.
+    y : ndarray of shape (n_samples, n_outputs), C-contiguous, dtype or bool, optional
+    sample_weight : ndarray of shape (n_samples,), C-contiguous, dtype, optional
+    dtype : np.dtype, float32 or float64, optional
+        Of the computation; that of X if not given. Rows of X are converted as they are gathered.
+    rounded : bool
+        Whether float64 X counts as rounded to float32.
     """
 
     cdef Source source
     cdef tuple owners            # the arrays whose addresses the source holds
     cdef readonly object dtype
 
-    def __cinit__(self, X, y=None, sample_weight=None):
-        self.dtype = X.dtype
+    def __cinit__(self, X, y=None, sample_weight=None, dtype=None, bint rounded=False):
+        self.dtype = X.dtype if dtype is None else dtype
         self.owners = (X, y, sample_weight)
         if not plain_source(X, &self.source):
             self.set_source(X)
+        if self.dtype != X.dtype:
+            if self.dtype not in (np.float32, np.float64):
+                raise TypeError(f"The computation must be in float32 or float64, not {dtype}.")
+            self.source.conversion = FROM_OTHER
+        elif rounded and X.dtype == np.float64:
+            self.source.conversion = ROUNDED
         if not self.source.sparse:
-            count_zeros(&self.source, self.dtype.itemsize)
+            count_zeros(&self.source, X.dtype.itemsize)
         if y is not None:
             self.set_targets(y)
         if sample_weight is not None:
-            if sample_weight.dtype != X.dtype or sample_weight.shape != (X.shape[0],):
+            if sample_weight.dtype != self.dtype or sample_weight.shape != (X.shape[0],):
                 raise ValueError("sample_weight must have one entry per row and the dtype of X.")
             self.source.weight = vector_address(sample_weight)
 

@@ -22,13 +22,13 @@ from libc.string cimport memcpy, memset
 
 from cmlp._core.activations cimport (
     N_ACTIVATIONS, ON_HIDDEN, ON_OUTPUT, activation_table)
-from cmlp._core.batch cimport gather_targets, gather_weights, total_weight
+from cmlp._core.batch cimport gather_targets, gather_weights, gather_x, total_weight
 from cmlp._core.linalg cimport ROWS, VECTOR_BYTES, gemm_pack_size
 from cmlp._core.losses cimport (
     FOR_CLASSIFIER, FOR_REGRESSOR, N_LOSSES, SOFTMAX, loss_sum as sum_of_losses, loss_table)
 from cmlp._core.network cimport (
-    count_slabs, finish_gradient, forward, output_offset, plan_workspace, rows_phase, shift,
-    slabs_phase)
+    count_slabs, finish_gradient, forward, is_gathered, output_offset, plan_workspace, rows_phase,
+    shift, slabs_phase)
 from cmlp._core.optimizers cimport (
     ADAM, ADAM_EPSILON, SGD, Step, begin_step, end_steps, optimizer_step)
 from cmlp._core cimport online as _online
@@ -38,7 +38,7 @@ from cmlp._core.fpenv cimport flush_denormals, fp_restore, fp_state, keep_denorm
 from cmlp._core.pool cimport pool_run
 from cmlp._core.stop cimport raise_flag, raised, stop_flag, watch_begin, watch_end
 from cmlp._core.sparse_plan cimport density, entries, most_entries
-from cmlp._core.types cimport Layer, Net, Plan, Source
+from cmlp._core.types cimport AS_IS, FROM_OTHER, ROUNDED, Layer, Net, Plan, Source
 
 cnp.import_array()
 

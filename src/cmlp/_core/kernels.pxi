@@ -85,10 +85,10 @@ def affine(
     cdef SparsePlan plan = _sparse_plan.plan_sparse(&source, rows, n, sizeof(floating), 0)
     cdef Compressed x
     cdef floating[::1] work = np.empty(
-        plan.end + plan.own_size if plan.used else pack + rows * k, dtype=data.dtype)
+        (plan.end + plan.own_size if plan.used else pack) + rows * k, dtype=data.dtype)
     with nogil:
         if plan.used:
-            _sparse.compress(&plan, &source, order_at, 0, 0, rows, work)
+            _sparse.compress(&plan, &source, order_at, 0, 0, rows, work, plan.end + plan.own_size)
             x = _sparse.compressed_rows(&plan, &source, work)
             _sparse.sparse_affine(&plan, &x, 0, rows, k, n, flat_coef, 0, intercept, bias0,
                                   flat_out, 0, work, plan.end)
@@ -122,13 +122,13 @@ def coef_gradient(
     cdef SparsePlan plan = _sparse_plan.plan_sparse(&source, rows, n, sizeof(floating), 0)
     cdef Compressed x, columns
     cdef floating[::1] work = np.empty(
-        plan.end + plan.own_size if plan.used else pack + rows * k, dtype=data.dtype)
+        (plan.end + plan.own_size if plan.used else pack) + rows * k, dtype=data.dtype)
     slab = slab or k
     share = share or (k + slab - 1) // slab * slab
     check_shapes(share % slab == 0)
     with nogil:
         if plan.used:
-            _sparse.compress(&plan, &source, order_at, 0, 0, rows, work)
+            _sparse.compress(&plan, &source, order_at, 0, 0, rows, work, plan.end + plan.own_size)
             x = _sparse.compressed_rows(&plan, &source, work)
             _sparse.pack_delta(&plan, rows, n, flat_delta, 0, work, plan.end)
             while first < k:

@@ -21,7 +21,7 @@ from cmlp._core.sparse cimport (
     compress, compressed_rows, pack_delta, sparse_affine, sparse_coef_gradient, transpose)
 from cmlp._core.sparse_plan cimport plan_sparse
 from cmlp._core.stop cimport stopped
-from cmlp._core.types cimport Compressed, Layer, Net, Plan, Source
+from cmlp._core.types cimport AS_IS, Compressed, Layer, Net, Plan, Source
 
 cdef enum:
     NARROW = 4                   # outputs computed as dot products up to this width
@@ -159,18 +159,23 @@ cdef inline void apply_activation(
         activate(activation, values, at, rows * n)
 
 
+cdef inline bint is_gathered(const Source* source, const Py_ssize_t* order) noexcept nogil:
+    """Whether rows of dense X are copied to the workspace: in an order, or to be converted."""
+    return order is not NULL or source.conversion != AS_IS
+
+
 cdef inline const floating* layer_input(
     const Net* net, const Plan* plan, const Source* source, const Py_ssize_t* order,
     Py_ssize_t start, Py_ssize_t row, Py_ssize_t l, floating[::1] work,
     Py_ssize_t* a_row, Py_ssize_t* a_col,
 ) noexcept nogil:
-    """The dense input of layer l from a row on, and its strides. Rows of X are gathered where an
-    order is given, and read in place where there is none."""
+    """The dense input of layer l from a row on, and its strides. Rows of X are read where they
+    were gathered, or in place."""
     a_row[0] = net.layers[l].fan_in
     a_col[0] = 1
     if l > 0:
         return &work[output_offset(net, plan, l - 1, row)]
-    if order is not NULL:
+    if is_gathered(source, order):
         return &work[plan.x + row * net.n_features]
     a_row[0] = source.x_row
     a_col[0] = source.x_col
@@ -194,7 +199,7 @@ cdef inline void forward(
         z = output_offset(net, plan, l, row)
         finish = PLAIN
         if l == 0 and plan.sparse.used:
-            compress(&plan.sparse, source, order, start, row, row + rows, work)
+            compress(&plan.sparse, source, order, start, row, row + rows, work, plan.x)
             x = compressed_rows(&plan.sparse, source, work)
             sparse_affine(&plan.sparse, &x, row, rows, layer.fan_in, layer.fan_out,
                           params, layer.coef, params, bias, work, z, work, own + plan.compressed)
@@ -275,7 +280,7 @@ cdef inline void rows_phase(
         rows = min(plan.block, last - row)
         y = plan.y + row * n
         weight = -1 if source.weight is NULL else plan.weight + row
-        if order is not NULL and not plan.sparse.used:
+        if is_gathered(source, order) and not plan.sparse.used:
             gather_x(source, order, start + row, rows, work, plan.x + row * net.n_features)
         gather_targets(source, order, start + row, rows, work, y)
         if weight >= 0:

@@ -6,7 +6,7 @@
 from cython cimport floating
 from libc.string cimport memcpy, memset
 from cmlp._core.activations cimport activation_backward
-from cmlp._core.batch cimport gather_targets, sample
+from cmlp._core.batch cimport dense_row, gather_targets, sample
 from cmlp._core.linalg cimport VECTOR_BYTES
 from cmlp._core.losses cimport loss_sum, output_delta
 from cmlp._core.network cimport apply_activation
@@ -116,14 +116,14 @@ cdef inline void first_affine(
     floating[::1] params, floating[::1] s, Py_ssize_t* which,
 ) noexcept nogil:
     """z of the first layer for a row of X."""
-    cdef const floating* x = <const floating*>source.x + row * source.x_row
-    cdef Py_ssize_t i
+    cdef Py_ssize_t i, stride
+    cdef const floating* x = dense_row(source, row, &s[online.x], &stride)
     if online.layers[0].transposed:
         for i in range(net.n_features):
-            s[online.x + i] = x[i * source.x_col]
+            s[online.x + i] = x[i * stride]
         affine(net, online, 0, &s[online.x], 1, params, s, which)
     else:
-        affine(net, online, 0, x, source.x_col, params, s, which)
+        affine(net, online, 0, x, stride, params, s, which)
 
 
 cdef inline double step_above_first(
@@ -174,18 +174,21 @@ cdef inline void step_first(
 ) noexcept nogil:
     """Update the first layer, and make z for the next sample of it."""
     cdef const OnlineLayer* here = &online.layers[0]
-    cdef const floating* x = <const floating*>source.x + row * source.x_row
-    cdef const floating* next_x = <const floating*>source.x + next_row * source.x_row
+    cdef const floating* x
+    cdef const floating* next_x
+    cdef Py_ssize_t x_step, next_step
     if here.transposed:
         update_layer(net, online, 0, PRODUCT_OLD, penalised, &s[here.delta], 1, &s[online.x],
                      &s[here.delta], 1, &s[online.unused], params, state, s)
         update_bias(net, online, 0, PRODUCT_OLD, &s[online.unused], s)
         first_affine(net, online, source, next_row, params, s, which)
     else:
+        x = dense_row(source, row, &s[online.x], &x_step)
+        next_x = dense_row(source, next_row, &s[online.next_x], &next_step)
         memset(&s[here.a], 0, here.width * sizeof(floating))
         update_bias(net, online, 0, PRODUCT_NEW, &s[here.a], s)
-        update_layer(net, online, 0, PRODUCT_NEW, penalised, x, source.x_col, &s[here.delta],
-                     next_x, source.x_col, &s[here.a], params, state, s)
+        update_layer(net, online, 0, PRODUCT_NEW, penalised, x, x_step, &s[here.delta],
+                     next_x, next_step, &s[here.a], params, state, s)
 
 
 cdef inline double squared_weights(const Online* online, floating[::1] s) noexcept nogil:

@@ -11,7 +11,7 @@
 
 from cython cimport floating
 from libc.string cimport memcpy, memset
-from cmlp._core.batch cimport sample
+from cmlp._core.batch cimport dense_row, sample
 from cmlp._core.linalg cimport dot, gemm
 from cmlp._core.online cimport (
     PRODUCT_OLD, cmlp_mix_f32, cmlp_mix_f64, next_weighted, squared_weights, step_above_first,
@@ -90,17 +90,21 @@ cdef inline Py_ssize_t gather_block(
     Py_ssize_t end, Py_ssize_t* rows, floating[::1] s, Py_ssize_t x,
 ) noexcept nogil:
     """Copy the next samples that have weight, at most BLOCK, and advance *at; how many."""
-    cdef Py_ssize_t i, count = 0, n = source.n_features
+    cdef Py_ssize_t i, stride, count = 0, n = source.n_features
+    cdef floating* room
     cdef const floating* row
     at[0] = next_weighted(source, order, at[0], end, <floating*>NULL)
     while count < BLOCK and at[0] < end:
         rows[count] = sample(order, at[0])
-        row = <const floating*>source.x + rows[count] * source.x_row
-        if source.x_col == 1:
-            memcpy(&s[x + count * blocks.ldx], row, n * sizeof(floating))
+        room = &s[x + count * blocks.ldx]
+        row = dense_row(source, rows[count], room, &stride)
+        if row is room:
+            pass
+        elif stride == 1:
+            memcpy(room, row, n * sizeof(floating))
         else:
             for i in range(n):
-                s[x + count * blocks.ldx + i] = row[i * source.x_col]
+                room[i] = row[i * stride]
         count += 1
         at[0] = next_weighted(source, order, at[0] + 1, end, <floating*>NULL)
     return count

@@ -55,7 +55,8 @@ cdef struct Online:
     Py_ssize_t one             # a vector of ones
     Py_ssize_t squares         # partial sums of the squared weights
     Py_ssize_t unused          # products that nobody needs
-    Py_ssize_t x               # the sample, where the first layer is transposed
+    Py_ssize_t x               # the sample, where the first layer is transposed or X converted
+    Py_ssize_t next_x          # the next sample, where X is converted
     Py_ssize_t y
     Py_ssize_t size
 
@@ -103,7 +104,8 @@ cdef inline void plan_online(
             here.z = -1
     online.unused = at
     online.x = at + widest
-    online.one = online.x + padded(net.n_features, itemsize)
+    online.next_x = online.x + padded(net.n_features, itemsize)
+    online.one = online.next_x + padded(net.n_features, itemsize)
     online.squares = online.one + lanes
     online.y = online.squares + lanes
     online.rule = online.y + padded(net.n_outputs, itemsize)

@@ -5,13 +5,15 @@
 cdef enum:
     PRODUCTS_WITH_GIL = 200_000       # about 10 us: less is not worth letting go of the GIL
 
+#: The largest float64 that rounds to a finite float32.
+cdef double LARGEST_ROUNDED = np.nextafter(float.fromhex("0x1.ffffffp127"), 0.0)
+
 
 cdef inline bint finite_vector(
-    const floating* x, Py_ssize_t n, Py_ssize_t stride,
+    const floating* x, Py_ssize_t n, Py_ssize_t stride, floating largest,
 ) noexcept nogil:
     cdef Py_ssize_t i
     cdef int bad = 0
-    cdef floating largest = FLT_MAX if floating is float else DBL_MAX
     if stride == 1:
         for i in range(n):
             bad |= not (-largest <= x[i] <= largest)
@@ -23,17 +25,37 @@ cdef inline bint finite_vector(
 
 cdef inline bint finite_rows(
     const floating* x, Py_ssize_t rows, Py_ssize_t cols, Py_ssize_t row, Py_ssize_t col,
+    bint as_float32,
 ) noexcept nogil:
-    """Whether all x[i row + j col] are finite."""
+    """Whether all x[i row + j col] are finite, also as float32 if so asked."""
     cdef Py_ssize_t i
+    cdef floating largest = FLT_MAX if floating is float else DBL_MAX
+    if as_float32 and floating is double:
+        largest = LARGEST_ROUNDED
     if col == 1 and row == cols:
-        return finite_vector(x, rows * cols, 1)
+        return finite_vector(x, rows * cols, 1, largest)
     if row == 1:       # Fortran order: along the columns
         rows, cols, row, col = cols, rows, col, row
     for i in range(rows):
-        if not finite_vector(x + i * row, cols, col):
+        if not finite_vector(x + i * row, cols, col, largest):
             return False
     return True
+
+
+cdef inline bint finite_block(
+    const Source* source, Py_ssize_t first, Py_ssize_t rows, const floating* tag,
+) noexcept nogil:
+    """Whether so many rows of dense X are finite in the dtype of the computation.
+
+    tag is never read: no other argument tells the compiler the dtype.
+    """
+    cdef Py_ssize_t at = first * source.x_row
+    cdef bint single = sizeof(floating) == sizeof(float)
+    if single == (source.conversion != FROM_OTHER):
+        return finite_rows(<const float*>source.x + at, rows, source.n_features, source.x_row,
+                           source.x_col, False)
+    return finite_rows(<const double*>source.x + at, rows, source.n_features, source.x_row,
+                       source.x_col, single)
 
 
 cdef inline bint is_plain(array) noexcept:
@@ -76,8 +98,10 @@ cdef inline bint plain_source(array, Source* source) noexcept:
     return source.n_samples > 0 and source.n_features > 0
 
 
-def is_plain_and_finite(array):
+def is_plain_and_finite(array, bint as_float32=False):
     """Whether an array is a plain one of finite float32 or float64 numbers.
+
+    as_float32: they must be finite when they are rounded to float32, too.
 
     Plain: of one or two dimensions, neither of them empty, of no subclass of ndarray, native,
     aligned, with strides that are multiples of the itemsize: an array that validation would
@@ -102,19 +126,19 @@ def is_plain_and_finite(array):
     elif not plain_source(array, &source):
         return False
     if source.n_samples * source.n_features <= PRODUCTS_WITH_GIL:
-        return finite_source(&source, cnp.PyArray_TYPE(<cnp.ndarray>array))
+        return finite_source(&source, cnp.PyArray_TYPE(<cnp.ndarray>array), as_float32)
     type_num = cnp.PyArray_TYPE(<cnp.ndarray>array)
     with nogil:
-        finite = finite_source(&source, type_num)
+        finite = finite_source(&source, type_num, as_float32)
     return finite
 
 
-cdef bint finite_source(const Source* source, int type_num) noexcept nogil:
+cdef bint finite_source(const Source* source, int type_num, bint as_float32) noexcept nogil:
     if type_num == cnp.NPY_FLOAT32:
         return finite_rows(<const float*>source.x, source.n_samples, source.n_features,
-                           source.x_row, source.x_col)
+                           source.x_row, source.x_col, as_float32)
     return finite_rows(<const double*>source.x, source.n_samples, source.n_features,
-                       source.x_row, source.x_col)
+                       source.x_row, source.x_col, as_float32)
 
 
 def indicator(labels, classes):

@@ -89,11 +89,11 @@ cdef bint predict_rows(
     top = output_offset(net, &plan, net.n_layers - 1, 0)
     while first < last:
         rows = min(plan.block, last - first)
-        if check_finite and not finite_rows(
-                <const floating*>source.x + first * source.x_row, rows, source.n_features,
-                source.x_row, source.x_col):
+        if check_finite and not finite_block(source, first, rows, <const floating*>NULL):
             finite = False
             break
+        if is_gathered(source, NULL) and not plan.sparse.used:
+            gather_x(source, NULL, first, rows, work, plan.x)
         forward(net, &plan, source, NULL, first, 0, rows, params, work, plan.own)
         memcpy(out + first * net.n_outputs, &work[top],
                rows * net.n_outputs * sizeof(floating))

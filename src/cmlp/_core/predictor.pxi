@@ -27,8 +27,8 @@ cdef class Predictor:
 
     Every method takes the attributes of the owner and X, and returns None if the attributes are
     no longer those that the predictor was made for, or if X is not a plain array of finite
-    numbers of the dtype of the vector: the owner then validates X and finds its own way. Threads
-    may share a predictor.
+    numbers of the dtype of the vector (or, if it converts, of the other): the owner then
+    validates X and finds its own way. Threads may share a predictor.
 
     Parameters
     ----------
@@ -41,6 +41,8 @@ cdef class Predictor:
         Attributes that must be equal to these.
     absent : tuple of str
         Attributes that must not be there.
+    converts : bool
+        Whether X may be float32 or float64, whatever the vector is.
     """
 
     cdef Layout layout
@@ -54,8 +56,12 @@ cdef class Predictor:
     cdef list lists
     cdef list values
     cdef tuple absent
+    cdef bint converts
 
-    def __cinit__(self, Layout layout not None, vector, dict lists, dict values, tuple absent):
+    def __cinit__(
+        self, Layout layout not None, vector, dict lists, dict values, tuple absent,
+        bint converts=False,
+    ):
         cdef Py_ssize_t itemsize = vector.dtype.itemsize
         cdef Source dense
         if vector.size != layout.net.n_params:
@@ -64,6 +70,7 @@ cdef class Predictor:
         self.lists = [(name, tuple(items)) for name, items in lists.items()]
         self.values = list(values.items())
         self.absent = absent
+        self.converts = converts
         self.kept_rows = 1
         memset(&dense, 0, sizeof(dense))
         dense.density = 1
@@ -115,11 +122,16 @@ cdef class Predictor:
         cdef cnp.npy_intp[2] shape
         cdef cnp.ndarray out
         cdef bint done
-        if not plain_source(X, &source) or cnp.PyArray_TYPE(<cnp.ndarray>X) != self.type_num \
+        if not plain_source(X, &source) \
                 or source.n_features != self.layout.net.n_features \
                 or source.n_samples * self.layout.net.n_coefs > PRODUCTS_HERE \
                 or not self.applies(attributes):
             return None
+        if cnp.PyArray_TYPE(<cnp.ndarray>X) != self.type_num:
+            if not self.converts:
+                return None
+            source.conversion = FROM_OTHER
+        count_zeros(&source, cnp.PyArray_ITEMSIZE(<cnp.ndarray>X))
         shape[0] = source.n_samples
         shape[1] = columns
         out = cnp.PyArray_EMPTY(ndim, shape, self.type_num, 0)
@@ -134,7 +146,6 @@ cdef class Predictor:
     ) except *:
         cdef Net* net = &self.layout.net
         cdef Py_ssize_t n = source.n_samples
-        count_zeros(source, sizeof(floating))
         cdef Plan plan = plan_workspace(
             net, source, max(1, min(n, <Py_ssize_t>PREDICT_ROWS)), 1, sizeof(floating))
         cdef bint done

@@ -8,9 +8,9 @@
 from cython cimport floating
 from libc.stdint cimport int32_t, int64_t
 from libc.string cimport memcpy, memset
-from cmlp._core.batch cimport sample
-from cmlp._core.sparse_plan cimport block_width, index_at
-from cmlp._core.types cimport Compressed, Source, SparsePlan
+from cmlp._core.batch cimport convert_from, gather_x, sample
+from cmlp._core.sparse_plan cimport block_width, index_at, is_copied
+from cmlp._core.types cimport AS_IS, Compressed, Source, SparsePlan
 
 cdef extern from "sparse.h" nogil:
     int SPILL "CMLP_SPILL"
@@ -49,24 +49,68 @@ cdef inline Compressed compressed_rows(
     x.begins = <const int64_t*>&work[plan.begins]
     x.ends = <const int64_t*>&work[plan.ends]
     x.wide = source.sparse and source.wide_indices
-    if source.sparse:
-        x.values = source.x
-        x.indices = source.indices
-    else:
+    if is_copied(source):
         x.values = &work[plan.values]
         x.indices = &work[plan.indices]
+    else:
+        x.values = source.x
+        x.indices = source.indices
     return x
 
 
 cdef inline void compress(
     const SparsePlan* plan, const Source* source, const Py_ssize_t* order, Py_ssize_t start,
-    Py_ssize_t first, Py_ssize_t last, floating[::1] work,
+    Py_ssize_t first, Py_ssize_t last, floating[::1] work, Py_ssize_t gathered,
 ) noexcept nogil:
-    """Find the entries of rows first..last of the samples that begin at start."""
-    if source.sparse:
+    """Find the entries of rows first..last of the samples that begin at start.
+
+    gathered: where dense rows to be converted may go, (rows, n_features).
+    """
+    cdef Source rows
+    if source.sparse and source.conversion != AS_IS:
+        copy_entries(plan, source, order, start, first, last, work)
+    elif source.sparse:
         locate(plan, source, order, start, first, last, work)
+    elif source.conversion != AS_IS:
+        gather_x(source, order, start + first, last - first, work,
+                 gathered + first * source.n_features)
+        rows = source[0]
+        rows.conversion = AS_IS
+        rows.x = &work[gathered]
+        rows.x_row = source.n_features
+        rows.x_col = 1
+        drop_zeros(plan, &rows, NULL, 0, first, last, work)
     else:
         drop_zeros(plan, source, order, start, first, last, work)
+
+
+cdef inline void copy_entries(
+    const SparsePlan* plan, const Source* source, const Py_ssize_t* order, Py_ssize_t start,
+    Py_ssize_t first, Py_ssize_t last, floating[::1] work,
+) noexcept nogil:
+    """Convert what CSR holds, behind the entries of the rows before, whoever copies those."""
+    cdef floating* values = &work[plan.values]
+    cdef char* indices = <char*>&work[plan.indices]
+    cdef int64_t* begins = <int64_t*>&work[plan.begins]
+    cdef int64_t* ends = <int64_t*>&work[plan.ends]
+    cdef bint wide = source.wide_indices
+    cdef Py_ssize_t i, row, begin, count, at = 0, index_bytes = 8 if wide else 4
+    if order is NULL:
+        at = index_at(source.indptr, wide, start + first) - index_at(source.indptr, wide, start)
+    else:
+        for i in range(first):
+            row = sample(order, start + i)
+            at += index_at(source.indptr, wide, row + 1) - index_at(source.indptr, wide, row)
+    for i in range(first, last):
+        row = sample(order, start + i)
+        begin = index_at(source.indptr, wide, row)
+        count = index_at(source.indptr, wide, row + 1) - begin
+        convert_from(source, begin, 1, count, values + at)
+        memcpy(indices + at * index_bytes, <const char*>source.indices + begin * index_bytes,
+               count * index_bytes)
+        begins[i] = at
+        at += count
+        ends[i] = at
 
 
 cdef inline void locate(

@@ -6,7 +6,7 @@ from libc.stdint cimport INT32_MAX, int32_t, int64_t
 from libc.string cimport memset
 from cmlp._core.batch cimport sample
 from cmlp._core.linalg cimport VECTOR_BYTES, aligned
-from cmlp._core.types cimport Source, SparsePlan
+from cmlp._core.types cimport AS_IS, Source, SparsePlan
 
 cdef extern from "sparse.h" nogil:
     int SUMS "CMLP_SUMS"
@@ -111,6 +111,11 @@ cdef inline Py_ssize_t pieces(
     return max(1, min(wanted, <Py_ssize_t>(terms / PIECE_TERMS)))
 
 
+cdef inline bint is_copied(const Source* source) noexcept nogil:
+    """Whether entries are copied to the workspace; CSR of the right dtype is read in place."""
+    return not source.sparse or source.conversion != AS_IS
+
+
 cdef inline SparsePlan plan_sparse(
     const Source* source, Py_ssize_t rows, Py_ssize_t n, size_t itemsize, Py_ssize_t at,
 ) noexcept nogil:
@@ -142,9 +147,10 @@ cdef inline SparsePlan plan_sparse(
     plan.ends = plan.begins + aligned(<Py_ssize_t>(longs * rows * plan.row_pieces) + 1)
     plan.values = plan.ends + aligned(<Py_ssize_t>(longs * rows * plan.row_pieces) + 1)
     plan.end = plan.values
-    if not source.sparse:
+    if is_copied(source):
         plan.indices = plan.values + aligned(room)
-        plan.end = plan.indices + aligned(room // shorts + 1)
+        plan.end = plan.indices + aligned(
+            room * (2 if source.sparse and source.wide_indices else 1) // shorts + 1)
 
     plan.column_starts = 0
     plan.column_next = aligned(<Py_ssize_t>(longs * (k * plan.column_pieces + 1)) + 1)

@@ -76,6 +76,11 @@ cdef struct Plan:
     SparsePlan sparse
     Py_ssize_t size
 
+cdef enum Conversion:
+    AS_IS                      # X has the dtype of the computation
+    FROM_OTHER                 # X is float64 in a computation in float32, or the reverse
+    ROUNDED                    # both are float64, and the numbers of X are rounded to float32
+
 # The samples of one fit or predict. Addresses of arrays that the Dataset object keeps alive;
 # their dtype is the compute dtype unless said otherwise. Strides count elements.
 cdef struct Source:
@@ -83,6 +88,7 @@ cdef struct Source:
     Py_ssize_t n_features
     Py_ssize_t n_outputs
     const void* x              # dense X, or the data of CSR
+    int conversion             # of X, as its rows are gathered: it is not read in place then
     Py_ssize_t x_row
     Py_ssize_t x_col
     bint sparse
