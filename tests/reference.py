@@ -52,14 +52,35 @@ LOSSES = {
 }
 
 
+def by_group(function, sizes, *arrays):
+    """The function of each group of columns by itself, side by side."""
+    ends = np.cumsum(sizes)[:-1]
+    groups = zip(*(np.split(array, ends, axis=1) for array in arrays), strict=True)
+    return np.hstack([function(*group) for group in groups])
+
+
 @dataclass
 class Twin:
-    """A network whose parameters come as one vector: all weights, then all biases."""
+    """A network whose parameters come as one vector: all weights, then all biases.
+
+    groups: how many outputs each softmax of the output layer has; () for one over all.
+    """
 
     units: tuple
     activations: tuple
     loss: str = "squared_error"
     fit_intercept: bool = True
+    groups: tuple = ()
+
+    def activation(self, layer):
+        """f, and what turns dL/da into dL/dz, of a layer."""
+        f, backward = ACTIVATIONS[self.activations[layer]]
+        if not self.groups or self.activations[layer] != "softmax":
+            return f, backward
+        return (
+            lambda z: by_group(f, self.groups, z),
+            lambda g, z: by_group(backward, self.groups, g, z),
+        )
 
     def unpack(self, vector):
         """Lists of weights and biases (zeros in a network without)."""
@@ -76,9 +97,9 @@ class Twin:
         """z of every layer, and the input followed by the activations of every layer."""
         zs, outputs = [], [np.asarray(X, dtype=np.float64)]
         coefs, intercepts = self.unpack(np.asarray(vector, dtype=np.float64))
-        for coef, intercept, name in zip(coefs, intercepts, self.activations, strict=True):
+        for layer, (coef, intercept) in enumerate(zip(coefs, intercepts, strict=True)):
             zs.append(outputs[-1] @ coef + intercept)
-            outputs.append(ACTIVATIONS[name][0](zs[-1]))
+            outputs.append(self.activation(layer)[0](zs[-1]))
         return zs, outputs
 
     def loss_and_gradient(self, vector, X, y, weight=None, alpha=0.0):
@@ -101,7 +122,7 @@ class Twin:
         coef_grads, intercept_grads = [], []
         back = slope(y, outputs[-1]) * weight[:, None]
         for layer in range(len(coefs) - 1, -1, -1):
-            delta = ACTIVATIONS[self.activations[layer]][1](back, zs[layer])
+            delta = self.activation(layer)[1](back, zs[layer])
             coef_grads.insert(0, (outputs[layer].T @ delta + alpha * coefs[layer]).ravel())
             intercept_grads.insert(0, delta.sum(axis=0) * self.fit_intercept)
             back = delta @ coefs[layer].T

@@ -749,9 +749,9 @@ def test_bad_call(solver, task, bad):
     if bad == "zero sample_weight" and OLD_SKLEARN:  # another error, or NaN, before 1.9
         assert ours.error[0] is ValueError
         return
-    assert ours.error == theirs.error
-    # many targets are right for a regressor
+    # many targets are right for a regressor, and several columns of classes for our classifier
     assert theirs.error is not None or bad == "multiclass-multioutput y"
+    assert ours.error == (None if bad == "multiclass-multioutput y" else theirs.error)
 
 
 BAD_CALLS_AFTER_FIT = {

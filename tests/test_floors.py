@@ -20,6 +20,7 @@ FLOORS = {
     "cmlp._callbacks": 2,
     "cmlp._class_weight": 2,
     "cmlp._early_stopping": 2,
+    "cmlp._labels": 2,
     "cmlp._optimizers": 2,
     "cmlp._parameters": 2,
     "cmlp._validation": 2,

@@ -250,7 +250,9 @@ def test_errors_and_warnings_about_targets(kind, bad):
             theirs.fit(rows, TARGETS[kind][:300])
         ours, our_warnings = outcome(lambda m=method: getattr(est, m)(rows, y))
         expected, their_warnings = outcome(lambda m=method: getattr(theirs, m)(rows, y))
-        if isinstance(expected, tuple):
+        if bad == "multioutput" and method == "fit":
+            assert ours is est  # trains, also where scikit-learn's classifier does not
+        elif isinstance(expected, tuple):
             assert isinstance(ours, tuple)
             if kind == "ten" or bad not in ("bytes", "multioutput"):  # words of our own
                 assert ours == expected

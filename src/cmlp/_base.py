@@ -94,6 +94,10 @@ class BaseMultilayerPerceptron(CallbackSupportMixin, BaseEstimator, ABC):
     def _engine_loss(self):
         """Name of the loss in the engine's table."""
 
+    def _output_groups(self):
+        """How many outputs each softmax has, as a tuple; None for one or none."""
+        return None
+
     @abstractmethod
     def _validate_held_out(self, X, y):
         """The same for the validation data of a fit."""
@@ -341,7 +345,10 @@ class BaseMultilayerPerceptron(CallbackSupportMixin, BaseEstimator, ABC):
     def _layout(self, parameters, fit_intercept=True):
         hidden = [self.activation] * (len(parameters.coefs) - 1)
         return parameters.layout(
-            [*hidden, self.out_activation_], self._engine_loss(), fit_intercept
+            [*hidden, self.out_activation_],
+            self._engine_loss(),
+            fit_intercept,
+            self._output_groups(),
         )
 
     def _publish(self, parameters):

@@ -47,6 +47,18 @@ def weigh_classes(class_weight, classes, y, sample_weight):
     return weights if sample_weight is None else sample_weight * weights
 
 
+def weigh_columns(class_weight, y, sample_weight):
+    """The same for several columns of classes: the weights of the columns are multiplied.
+
+    Parameters
+    ----------
+    class_weight : list of dict, one for each column, or 'balanced'
+    y : ndarray of shape (n_samples, n_columns)
+    """
+    weights = compute_sample_weight(class_weight, y)
+    return weights if sample_weight is None else sample_weight * weights
+
+
 #: What partial_fit says of 'balanced': scikit-learn's words, in SGDClassifier.
 BALANCED_NEEDS_ALL = (
     "class_weight 'balanced' is not supported for partial_fit. In order to use 'balanced' weights,"

@@ -8,7 +8,7 @@ import scipy.sparse as sp
 from sklearn.base import ClassifierMixin
 from sklearn.metrics import accuracy_score
 from sklearn.preprocessing import LabelBinarizer
-from sklearn.utils import column_or_1d
+from sklearn.utils import check_consistent_length, column_or_1d
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import (
@@ -18,7 +18,8 @@ from sklearn.utils.multiclass import (
 )
 
 from cmlp._base import BaseMultilayerPerceptron
-from cmlp._class_weight import BALANCED_NEEDS_ALL, weigh_classes
+from cmlp._class_weight import BALANCED_NEEDS_ALL, weigh_classes, weigh_columns
+from cmlp._labels import MultioutputBinarizer, is_list_of_classes, is_multioutput
 from cmlp._typing import ArrayLike, FloatArray, Layers, MatrixLike
 from cmlp._validation import (
     are_classes,
@@ -33,9 +34,10 @@ class MLPClassifier(ClassifierMixin, BaseMultilayerPerceptron):
     """Multilayer perceptron classifier, a drop-in for scikit-learn's on a compiled engine.
 
     Minimises the log-loss: softmax over the classes, or one logistic output for two classes and
-    for each label of a multilabel problem. Parameters, attributes, random draws and results are
-    those of :class:`sklearn.neural_network.MLPClassifier`; ``fit_intercept`` and ``n_jobs``
-    are added.
+    for each label of a multilabel problem. y may have several columns of classes: each then has a
+    softmax of its own, and the loss is the sum of theirs. Parameters, attributes, random draws and
+    results are those of :class:`sklearn.neural_network.MLPClassifier`; ``fit_intercept``,
+    ``n_jobs`` and ``dtype`` are added.
 
     Parameters
     ----------
@@ -124,8 +126,8 @@ class MLPClassifier(ClassifierMixin, BaseMultilayerPerceptron):
 
     Attributes
     ----------
-    classes_ : ndarray of shape (n_classes,)
-        Class labels.
+    classes_ : ndarray of shape (n_classes,), or list of such arrays
+        Class labels; a list with those of each column if y has several columns of classes.
     coefs_ : list of ndarray of shape (fan_in, fan_out)
         Weights of each layer, of the dtype of X (float32 or float64), or ``dtype``.
     intercepts_ : list of ndarray of shape (fan_out,)
@@ -247,8 +249,9 @@ class MLPClassifier(ClassifierMixin, BaseMultilayerPerceptron):
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             float32 and float64 are kept, anything else becomes float64 (or ``dtype``).
-        y : array-like of shape (n_samples,), or (n_samples, n_labels) of 0 and 1
-            Class labels, or a multilabel indicator.
+        y : array-like of shape (n_samples,), (n_samples, n_labels) or (n_samples, n_columns)
+            Class labels, a multilabel indicator (two values in all), or several columns of
+            class labels.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the samples.
         X_val : {array-like, sparse matrix} of shape (n_val, n_features), default=None
@@ -296,10 +299,11 @@ class MLPClassifier(ClassifierMixin, BaseMultilayerPerceptron):
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-        y : array-like of shape (n_samples,)
+        y : array-like of shape (n_samples,), (n_samples, n_labels) or (n_samples, n_columns)
         sample_weight : array-like of shape (n_samples,), default=None
-        classes : array-like of shape (n_classes,), default=None
-            All classes that will ever come; needed in the first call only.
+        classes : array-like of shape (n_classes,), or list of such arrays, default=None
+            All classes that will ever come, a list for several columns; needed in the first call
+            only.
 
         Returns
         -------
@@ -308,7 +312,9 @@ class MLPClassifier(ClassifierMixin, BaseMultilayerPerceptron):
         if self.class_weight == "balanced":
             raise ValueError(BALANCED_NEEDS_ALL)
         known = vars(self).get("classes_")
-        if known is not None and (classes is None or are_classes(classes, known)):
+        if type(known) is list or (known is None and is_list_of_classes(classes)):
+            self._set_column_classes(known, classes)
+        elif known is not None and (classes is None or are_classes(classes, known)):
             pass  # what a stream of calls comes with
         elif _check_partial_fit_first_call(self, classes):
             self._label_binarizer = LabelBinarizer()
@@ -328,7 +334,7 @@ class MLPClassifier(ClassifierMixin, BaseMultilayerPerceptron):
 
         Returns
         -------
-        y : ndarray of shape (n_samples,) or (n_samples, n_labels)
+        y : ndarray of shape (n_samples,), (n_samples, n_labels) or (n_samples, n_columns)
         """
         parameters = vars(self).get("_parameters")
         if parameters is not None and parameters.predictor is not None:
@@ -349,16 +355,19 @@ class MLPClassifier(ClassifierMixin, BaseMultilayerPerceptron):
 
         Returns
         -------
-        p : ndarray of shape (n_samples, n_classes)
-            In the order of ``classes_``; rows sum to 1, except for multilabel problems.
+        p : ndarray of shape (n_samples, n_classes), or list of such arrays
+            In the order of ``classes_``; rows sum to 1, except for multilabel problems. A list
+            with those of each column if y has several columns of classes.
         """
         parameters = vars(self).get("_parameters")
         if parameters is not None and parameters.predictor is not None:
             p = parameters.predictor.probabilities(vars(self), X)
             if p is not None:
-                return p
+                return self._by_column(p) if type(self.classes_) is list else p
         self._check_is_fitted()
         p = self._forward(X)
+        if type(self.classes_) is list:
+            return self._by_column(p)
         if p.shape[1] == 1:
             both = np.empty((len(p), 2), dtype=p.dtype)
             np.subtract(1, p[:, 0], out=both[:, 0])
@@ -375,10 +384,30 @@ class MLPClassifier(ClassifierMixin, BaseMultilayerPerceptron):
 
         Returns
         -------
-        log_p : ndarray of shape (n_samples, n_classes)
+        log_p : ndarray of shape (n_samples, n_classes), or list of such arrays
         """
         p = self.predict_proba(X)
+        if type(p) is list:
+            return [np.log(of_column, out=of_column) for of_column in p]
         return np.log(p, out=p)
+
+    def score(self, X: MatrixLike, y: MatrixLike, sample_weight: ArrayLike | None = None) -> float:
+        """Accuracy of the predictions.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,), (n_samples, n_labels) or (n_samples, n_columns)
+        sample_weight : array-like of shape (n_samples,), default=None
+
+        Returns
+        -------
+        accuracy : float
+            Where y has several columns, the share of samples that are right in all of them.
+        """
+        if type(vars(self).get("classes_")) is not list:
+            return super().score(X, y, sample_weight)
+        return exact_accuracy(y, self.predict(X), sample_weight)
 
     def _from_outputs(self, out):
         return self._label_binarizer.inverse_transform(
@@ -389,11 +418,15 @@ class MLPClassifier(ClassifierMixin, BaseMultilayerPerceptron):
         return self._label_binarizer.inverse_transform(targets)
 
     def _score_outputs(self, out, y, sample_weight=None):
-        return self._score_with(accuracy_score, out, y, sample_weight)
+        accuracy = exact_accuracy if type(self.classes_) is list else accuracy_score
+        return self._score_with(accuracy, out, y, sample_weight)
 
     def _weigh_samples(self, targets, sample_weight):
         if self.class_weight is None:
             return sample_weight
+        if type(self.classes_) is list:
+            y = self._from_targets(targets)
+            return weigh_columns(self.class_weight, y, sample_weight)
         multilabel = self._label_binarizer.y_type_.startswith("multilabel")
         y = targets if multilabel else self._from_targets(targets)
         return weigh_classes(self.class_weight, self.classes_, y, sample_weight)
@@ -402,6 +435,11 @@ class MLPClassifier(ClassifierMixin, BaseMultilayerPerceptron):
         X, y = validate_training_data(self, X, y, reset=False)
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
+        if type(self.classes_) is list:
+            unseen = self._label_binarizer.unknown(y)
+            if any(labels.size for labels in unseen):
+                raise ValueError(f"y_val contains previously unseen labels in its columns: {unseen}")
+            return X, y, self._label_binarizer.transform(y)
         unseen = np.setdiff1d(unique_labels(y), self.classes_)
         if len(unseen):
             raise ValueError(f"y_val contains previously unseen labels: {unseen.tolist()}")
@@ -410,11 +448,19 @@ class MLPClassifier(ClassifierMixin, BaseMultilayerPerceptron):
             targets = self._label_binarizer.transform(y).astype(bool)
         return X, y, targets
 
+    def _by_column(self, p):
+        """The probabilities of all columns of y as a list."""
+        return [np.ascontiguousarray(of_column) for of_column in self._label_binarizer.split(p)]
+
     def _validate_input(self, X, y, incremental, reset):
         X, y = validate_training_data(self, X, y, reset)
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
         binarizer = getattr(self, "_label_binarizer", None)
+        continues = hasattr(self, "classes_") and (self.warm_start or incremental)
+        # a small part of several columns of classes may look like a multilabel indicator
+        if (continues and type(self.classes_) is list) or (not continues and is_multioutput(y)):
+            return X, self._column_targets(y, continues)
         if not hasattr(self, "classes_") or not (self.warm_start or incremental):
             binarizer = self._label_binarizer = fit_label_binarizer(y)
             self.classes_ = binarizer.classes_
@@ -427,6 +473,39 @@ class MLPClassifier(ClassifierMixin, BaseMultilayerPerceptron):
             # bool: a sixty-fourth of a float64 matrix of indicators, and no upcast of float32
             targets = binarizer.transform(y).astype(bool)
         return X, targets
+
+    def _set_column_classes(self, known, classes):
+        """What partial_fit does about classes of several columns, given in the first call."""
+        if known is None:
+            self._label_binarizer = MultioutputBinarizer.from_classes(classes)
+            self.classes_ = self._label_binarizer.classes_
+        elif classes is not None:
+            given = MultioutputBinarizer.from_classes(classes).classes_
+            if [c.tolist() for c in given] != [c.tolist() for c in known]:
+                raise ValueError(
+                    f"`classes={classes!r}` is not the same as on last call to partial_fit, was:"
+                    f" {known!r}"
+                )
+
+    def _column_targets(self, y, continues):
+        """Indicators of the classes of each column of y, which may follow that of before."""
+        if not continues:
+            self._label_binarizer = MultioutputBinarizer.from_targets(y)
+            self.classes_ = self._label_binarizer.classes_
+        binarizer = self._label_binarizer
+        unknown = binarizer.unknown(y)
+        if any(labels.size for labels in unknown):
+            raise ValueError(
+                f"`y` has classes not in `self.classes_`. `self.classes_` has {self.classes_}."
+                f" 'y' has, in addition, {unknown} in its columns."
+            )
+        targets = binarizer.transform(y)
+        if continues and self.warm_start and not targets.any(axis=0).all():
+            raise ValueError(
+                "warm_start can only be used where `y` has the same classes as in the"
+                f" previous call to fit. Previously got {self.classes_}, `y` lacks some."
+            )
+        return targets
 
     def _check_classes(self, classes):
         """Whether y may follow the y of the previous call."""
@@ -443,7 +522,12 @@ class MLPClassifier(ClassifierMixin, BaseMultilayerPerceptron):
             )
 
     def _choose_out_activation(self):
-        return "softmax" if self._label_binarizer.y_type_ == "multiclass" else "logistic"
+        return "softmax" if self._label_binarizer.y_type_.startswith("multiclass") else "logistic"
+
+    def _output_groups(self):
+        if type(vars(self).get("classes_")) is not list:
+            return None
+        return tuple(len(classes) for classes in self.classes_)
 
     def _engine_loss(self):
         return "binary_log_loss" if self.out_activation_ == "logistic" else "log_loss"
@@ -451,4 +535,15 @@ class MLPClassifier(ClassifierMixin, BaseMultilayerPerceptron):
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_label = True
+        tags.target_tags.multi_output = True
         return tags
+
+
+def exact_accuracy(y, prediction, sample_weight=None):
+    """The share of samples, or of their weight, whose labels are right in every column."""
+    check_consistent_length(y, prediction, sample_weight)
+    y = np.asarray(y)
+    if y.shape != prediction.shape:
+        raise ValueError(f"y has the shape {y.shape}, the predictions {prediction.shape}.")
+    right = (y == prediction).all(axis=1)
+    return float(np.average(right, weights=sample_weight))

@@ -57,6 +57,9 @@ class Network:
         output) or "binary_log_loss".
     alpha : float, default=0.0
         L2 penalty: alpha / 2 * sum(W**2) is added to the sum of the losses.
+    group_sizes : list of int, default=None
+        How many outputs each softmax of the output layer has, for targets of several columns;
+        None for one over all outputs.
 
     Attributes
     ----------
@@ -96,6 +99,7 @@ class Network:
         out_activation: str = "identity",
         loss: str = "squared_error",
         alpha: float = 0.0,
+        group_sizes: list[int] | None = None,
     ) -> None:
         self.fit_intercept = intercepts is not None
         self._parameters = Parameters.from_lists(coefs, intercepts)
@@ -112,6 +116,9 @@ class Network:
         self.activations = [*hidden, out_activation]
         self.loss = loss
         self.alpha = alpha
+        self.group_sizes = group_sizes
+        if group_sizes is not None:  # they are checked there
+            self._parameters.layout(self.activations, loss, group_sizes=tuple(group_sizes))
 
     @property
     def coefs(self) -> list[FloatArray]:
@@ -128,6 +135,7 @@ class Network:
         Weights are copied. Its loss is the sum over outputs, also for a squared error, so that
         loss and gradient belong together.
         """
+        classes = getattr(est, "classes_", None)
         return cls(
             est.coefs_,
             est.intercepts_ if getattr(est, "fit_intercept", True) else None,
@@ -135,6 +143,7 @@ class Network:
             out_activation=est.out_activation_,
             loss=est.loss,
             alpha=est.alpha,
+            group_sizes=[len(c) for c in classes] if isinstance(classes, list) else None,
         )
 
     def forward(self, X: MatrixLike) -> list:
@@ -203,7 +212,9 @@ class Network:
         coefs = self._parameters.astype(dtype).coefs
         output = activations[-1]
         delta = np.empty_like(output)
-        engine.output_delta(self.loss, self.activations[-1], y, output, delta, zs[-1], weight)
+        engine.output_delta(
+            self.loss, self.activations[-1], y, output, delta, zs[-1], weight, self.group_sizes
+        )
         deltas = self._backward(zs, activations, delta, dtype)
         coef_grads, intercept_grads = [], []
         for layer, delta in enumerate(deltas):
@@ -262,7 +273,7 @@ class Network:
             a = np.empty((X.shape[0], coef.shape[1]), dtype=dtype)
             engine.affine(engine.Dataset(activations[-1]), coef, intercept, a)
             zs.append(a.copy() if engine.ACTIVATIONS[name]["needs_z"] else None)
-            engine.activate(name, a)
+            engine.activate(name, a, self.group_sizes if name == "softmax" else None)
             activations.append(a)
         return zs, activations
 
@@ -286,7 +297,9 @@ class Network:
         for k in range(output.shape[1]):
             delta = np.zeros_like(output)
             delta[:, k] = 1
-            engine.activation_backward(self.activations[-1], output, delta, zs[-1])
+            engine.activation_backward(
+                self.activations[-1], output, delta, zs[-1], self.group_sizes
+            )
             per_output.append(self._backward(zs, activations, delta, output.dtype))
         return activations, [np.stack(d, axis=1) for d in zip(*per_output, strict=True)]
 

@@ -145,15 +145,17 @@ class Parameters:
             return self
         return Parameters.from_lists(self.coefs, self.intercepts, dtype)
 
-    def layout(self, activations, loss, fit_intercept=True):
+    def layout(self, activations, loss, fit_intercept=True, group_sizes=None):
         """The engine's description of the network.
 
         Parameters
         ----------
         activations : sequence of str
             One per layer, the output activation last.
+        group_sizes : tuple of int, default=None
+            Outputs of each softmax, if there are several.
         """
-        key = (*activations, loss, fit_intercept)
+        key = (*activations, loss, fit_intercept, group_sizes)
         layout = self._layouts.get(key)
         if layout is None:
             layout = self._layouts[key] = engine.Layout(
@@ -163,6 +165,7 @@ class Parameters:
                 activations,
                 loss,
                 fit_intercept,
+                group_sizes,
             )
         return layout
 

@@ -39,11 +39,14 @@ class Problem:
         storage="dense",
         indicator=False,
         seed=0,
+        groups=(),
     ):
         rng = np.random.default_rng(seed)
         self.engine, self.dtype = engine, dtype
-        self.twin = reference.Twin(units, activations, loss, fit_intercept)
-        self.layout = engine.Layout(units, *starts(units), activations, loss, fit_intercept)
+        self.twin = reference.Twin(units, activations, loss, fit_intercept, groups)
+        self.layout = engine.Layout(
+            units, *starts(units), activations, loss, fit_intercept, groups or None
+        )
         n_coefs = sum(a * b for a, b in pairwise(units))
         self.params = rng.normal(size=n_coefs + sum(units[1:]), scale=0.5).astype(dtype)
         if not fit_intercept:
@@ -54,7 +57,9 @@ class Problem:
         if loaded.LOSSES[loss]["domain"] == "non-negative":
             y = rng.poisson(2, size=y.shape)
         elif loss == "log_loss":
-            y = np.eye(units[-1])[y.argmax(axis=1)]
+            y = reference.by_group(
+                lambda own: np.eye(own.shape[1])[own.argmax(axis=1)], groups or units[-1:], y
+            )
         elif loaded.LOSSES[loss]["domain"] == "unit interval":
             y = y > 0
         self.dense = X
@@ -231,6 +236,25 @@ class TestLossAndGradient:
             )
             problem.check_gradient()
             problem.check_predict()
+
+    @pytest.mark.parametrize("groups", [(3, 4), (1, 2, 1, 3), (7,), (2, 33), (1, 1)])
+    @pytest.mark.parametrize("loss", ["log_loss", "squared_error"])
+    def test_groups_of_softmaxes(self, engine, dtype, loss, groups):
+        """Also through a loss whose pair with softmax is not canonical."""
+        for hidden in ((), (6,)):
+            problem = Problem(
+                engine,
+                dtype,
+                (7, *hidden, sum(groups)),
+                (*["tanh"] * len(hidden), "softmax"),
+                loss,
+                groups=groups,
+                weighted=True,
+            )
+            problem.check_gradient(alpha=0.3)
+            problem.check_predict()
+            problem.check_epochs("sgd", 1)
+            problem.check_epochs("adam", 16)
 
     @pytest.mark.parametrize("loss", ["log_loss", "binary_log_loss"])
     @pytest.mark.parametrize("indicator", [False, True])
@@ -421,6 +445,13 @@ class TestLayout:
         }
         return engine.Layout(**(arguments | changes))
 
+    @pytest.mark.parametrize("groups", [(), (3, 5), (3, 0), (3, 2, -1), (1,), (2.0, 2)])
+    def test_groups(self, engine, groups):
+        with pytest.raises((ValueError, TypeError)):
+            engine.Layout((2, 4), [0], [8], ["softmax"], "log_loss", True, groups)
+        with pytest.raises(ValueError, match="do not make a softmax output layer"):
+            engine.Layout((2, 4), [0], [8], ["identity"], "squared_error", True, (2, 2))
+
     def test_keeps_its_units(self, engine):
         assert self.layout(engine).units == (4, 3, 2)
         assert self.layout(engine, units=[np.int64(4), 3, 2]).units == (4, 3, 2)
@@ -477,6 +508,66 @@ class TestLayout:
             work = layout.workspace(3, dtype)
             assert work.dtype == dtype
             assert work.ctypes.data % 64 == 0
+
+
+class TestConversion:
+    """X of the other dtype than that of the computation: the bits of a converted X."""
+
+    @pytest.mark.parametrize("storage", [*STORAGES, "mostly zeros"])
+    @pytest.mark.parametrize("batch_size", [1, 16, 1500])
+    def test_bits_of_converted_rows(self, engine, dtype, storage, batch_size):
+        rng = np.random.default_rng(0)
+        other = "float64" if dtype == "float32" else "float32"
+        for units in ((7, 5, 3), (300, 520, 2)):
+            problem = Problem(
+                engine, other, units, ("tanh", "identity"), storage=storage, n_samples=60
+            )
+            X, y = problem.X, problem.y.astype(dtype)
+            weight = rng.integers(0, 3, size=60).astype(dtype)
+            params = problem.params.astype(dtype)
+            order = rng.permutation(np.arange(1500) % 60 if batch_size == 1500 else 60)
+            outcomes = []
+            for rows, to in ((X, np.dtype(dtype)), (X.astype(dtype), None)):
+                data = engine.Dataset(rows, y, weight, to)
+                assert data.dtype == dtype
+                work = problem.layout.workspace(batch_size, dtype, data=data)
+                grads = np.empty_like(params)
+                trained, state = params.copy(), np.zeros((1, len(params)), dtype=dtype)
+                if not (batch_size == 1500 and "csr" in storage):  # a row twice in a batch
+                    engine.train_epoch(
+                        problem.layout, data, order, batch_size, "sgd", np.array(HYPER["sgd"]),
+                        0.1, trained, grads, state, work,
+                    )  # fmt: skip
+                work = problem.layout.workspace(60, dtype, data=data)
+                loss = engine.loss_and_gradient(problem.layout, data, 0.1, params, grads, work)
+                out = np.empty_like(y)
+                engine.predict(problem.layout, data, params, work, out)
+                outcomes.append((trained, loss, grads, out))
+            for one, expected in zip(*outcomes, strict=True):
+                np.testing.assert_array_equal(one, expected)
+
+    def test_rounded(self, engine):
+        """float64 rows count as what they are in float32."""
+        problem = Problem(engine, "float64")
+        single = problem.dense.astype(np.float32)
+        for X in (problem.dense, sp.csr_matrix(problem.dense), np.asfortranarray(problem.dense)):
+            out, expected = np.empty_like(problem.y), np.empty_like(problem.y)
+            for rows, to in ((X, out), (single.astype(np.float64), expected)):
+                data = engine.Dataset(rows, dtype=np.dtype(np.float64), rounded=True)
+                work = problem.layout.workspace(40, "float64", data=data)
+                engine.predict(problem.layout, data, problem.params, work, to)
+            np.testing.assert_array_equal(out, expected)
+
+    def test_misuse(self, engine, dtype):
+        other = "float64" if dtype == "float32" else "float32"
+        X, y = np.ones((3, 2), dtype=dtype), np.ones((3, 1), dtype=dtype)
+        for wrong in (np.dtype(int), np.dtype("float16")):
+            with pytest.raises(TypeError, match="must be in float32 or float64"):
+                engine.Dataset(X, dtype=wrong)
+        with pytest.raises(TypeError, match="y must be bool or have the dtype"):
+            engine.Dataset(X, y, dtype=np.dtype(other))
+        with pytest.raises(ValueError, match="sample_weight must have"):
+            engine.Dataset(X, y.astype(other), y[:, 0].copy(), np.dtype(other))
 
 
 def test_tables_agree_between_variants(engine):

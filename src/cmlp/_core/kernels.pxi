@@ -155,19 +155,34 @@ cdef Source source_of(Dataset data, const Py_ssize_t[::1] order, bint skip_zeros
     return source
 
 
-def activate(str activation, floating[:, ::1] z):
-    """z = f(z) in place, softmax included."""
+cdef Py_ssize_t[::1] ends_of(group_sizes, Py_ssize_t n_outputs):
+    """Where each softmax ends, for sizes that make n_outputs."""
+    if group_sizes is None:
+        return None
+    sizes = list(map(index, group_sizes))
+    check_shapes(min(sizes, default=0) > 0 and sum(sizes) == n_outputs)
+    return np.cumsum(sizes, dtype=np.intp)
+
+
+cdef const Py_ssize_t* address(Py_ssize_t[::1] ends) noexcept:
+    return NULL if ends is None else &ends[0]
+
+
+def activate(str activation, floating[:, ::1] z, group_sizes=None):
+    """z = f(z) in place, softmax included (of each of the groups of outputs, if given)."""
     cdef int which = ACTIVATIONS[activation]["id"]
     if not z.size:
         return
+    cdef Py_ssize_t[::1] ends = ends_of(group_sizes, z.shape[1])
+    cdef const Py_ssize_t* group_ends = address(ends)
     cdef floating[::1] flat = np.asarray(z).reshape(-1)
     with nogil:
-        _network.apply_activation(which, z.shape[0], z.shape[1], flat, 0)
+        _network.apply_activation(which, z.shape[0], z.shape[1], group_ends, flat, 0)
 
 
 def activation_backward(
     str activation, const floating[:, ::1] a, floating[:, ::1] delta,
-    const floating[:, ::1] z=None,
+    const floating[:, ::1] z=None, group_sizes=None,
 ):
     """delta *= f'(z) in place (softmax: times its Jacobian); z may be None where not needed."""
     row = ACTIVATIONS[activation]
@@ -177,11 +192,13 @@ def activation_backward(
                  z.shape[0] == a.shape[0] and z.shape[1] == a.shape[1])
     if not a.size:
         return
+    cdef Py_ssize_t[::1] ends = ends_of(group_sizes, a.shape[1])
+    cdef const Py_ssize_t* group_ends = address(ends)
     cdef const floating[::1] flat_a = np.asarray(a).reshape(-1)
     cdef const floating[::1] flat_z = flat_a if z is None else np.asarray(z).reshape(-1)
     cdef floating[::1] flat_delta = np.asarray(delta).reshape(-1)
     with nogil:
-        _losses.output_backward(which, a.shape[0], a.shape[1], flat_z, 0, flat_a, 0,
+        _losses.output_backward(which, a.shape[0], a.shape[1], group_ends, flat_z, 0, flat_a, 0,
                                 flat_delta, 0)
 
 
@@ -211,6 +228,7 @@ def loss_sum(
 def output_delta(
     str loss, str activation, const floating[:, ::1] y, const floating[:, ::1] p,
     floating[:, ::1] delta, const floating[:, ::1] z=None, const floating[::1] weight=None,
+    group_sizes=None,
 ):
     """delta = w dL/dz of the output layer, for any pair of loss and output activation."""
     cdef int which = LOSSES[loss]["id"], output = ACTIVATIONS[activation]["id"]
@@ -221,13 +239,15 @@ def output_delta(
                  and (weight is None or weight.shape[0] == y.shape[0]))
     check_shapes(not ACTIVATIONS[activation]["needs_z"] if z is None else
                  z.shape[0] == y.shape[0] and z.shape[1] == y.shape[1])
+    cdef Py_ssize_t[::1] ends = ends_of(group_sizes, y.shape[1])
+    cdef const Py_ssize_t* group_ends = address(ends)
     cdef const floating[::1] flat_y = np.asarray(y).reshape(-1)
     cdef const floating[::1] flat_p = np.asarray(p).reshape(-1)
     cdef const floating[::1] flat_z = flat_p if z is None else np.asarray(z).reshape(-1)
     cdef floating[::1] flat_delta = np.asarray(delta).reshape(-1)
     with nogil:
-        _losses.output_delta(which, canonical, output, y.shape[0], y.shape[1], flat_y, 0,
-                             flat_z, 0, flat_p, 0, weight, w0, flat_delta, 0)
+        _losses.output_delta(which, canonical, output, y.shape[0], y.shape[1], group_ends,
+                             flat_y, 0, flat_z, 0, flat_p, 0, weight, w0, flat_delta, 0)
 
 
 def step(

@@ -56,6 +56,8 @@ cdef class Layout:
         One per weight layer, the output activation last.
     loss : str
     fit_intercept : bool
+    group_sizes : sequence of int, optional
+        How many outputs each softmax of the output layer has; one over all if not given.
     """
 
     cdef Net net
@@ -63,6 +65,7 @@ cdef class Layout:
 
     def __cinit__(
         self, units, coef_starts, intercept_starts, activations, loss, bint fit_intercept,
+        group_sizes=None,
     ):
         cdef Py_ssize_t l, n_layers = len(units) - 1
         cdef Layer* layer
@@ -104,10 +107,27 @@ cdef class Layout:
             self.net.n_coefs += layer.fan_in * layer.fan_out
         self.net.n_params = self.net.n_coefs + self.net.n_units
         self.net.loss = LOSSES[loss]["id"]
+        if group_sizes is not None:
+            self.set_groups(tuple(map(index, group_sizes)))
         self.net.canonical = LOSSES[loss]["canonical_activation"] == activations[n_layers - 1]
 
     def __dealloc__(self):
         free(self.net.layers)
+        free(self.net.group_ends)
+
+    cdef set_groups(self, tuple sizes):
+        cdef Py_ssize_t g, end = 0
+        if min(sizes, default=0) < 1 or sum(sizes) != self.net.n_outputs \
+                or self.net.layers[self.net.n_layers - 1].activation != SOFTMAX:
+            raise ValueError(
+                f"Groups of {list(sizes)} outputs do not make a softmax output layer of"
+                f" {self.net.n_outputs}.")
+        self.net.group_ends = <Py_ssize_t*>calloc(len(sizes), sizeof(Py_ssize_t))
+        if self.net.group_ends is NULL:
+            raise MemoryError()
+        for g in range(len(sizes)):
+            end += <Py_ssize_t>sizes[g]
+            self.net.group_ends[g] = end
 
     def workspace(
         self, Py_ssize_t batch_size, dtype, int n_threads=1, bint each=False, Dataset data=None,

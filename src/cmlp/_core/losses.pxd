@@ -81,60 +81,80 @@ cdef inline double loss_sum(
 
 
 cdef inline void softmax(
-    Py_ssize_t rows, Py_ssize_t n_outputs, floating[::1] z, Py_ssize_t z0,
+    Py_ssize_t rows, Py_ssize_t n_outputs, const Py_ssize_t* group_ends,
+    floating[::1] z, Py_ssize_t z0,
 ) noexcept nogil:
-    """Each row z becomes exp(z - max z) / sum exp(z - max z); exp of all rows at once, so that
-    narrow rows fill vectors too."""
-    cdef Py_ssize_t i, j
+    """Each group of outputs of a row, z, becomes exp(z - max z) / sum exp(z - max z); exp of all
+    rows at once, so that narrow rows fill vectors too.
+
+    group_ends: in ascending order, the last is n_outputs; NULL: the row is one group.
+    """
+    cdef const Py_ssize_t* ends = &n_outputs if group_ends is NULL else group_ends
+    cdef Py_ssize_t i, j, g, first
     cdef floating largest, total
     cdef floating* row
     for i in range(rows):
         row = &z[z0 + i * n_outputs]
-        largest = row[0]
-        for j in range(1, n_outputs):
-            largest = row[j] if row[j] > largest else largest
-        for j in range(n_outputs):
-            row[j] -= largest
+        g = first = 0
+        while first < n_outputs:
+            largest = row[first]
+            for j in range(first + 1, ends[g]):
+                largest = row[j] if row[j] > largest else largest
+            for j in range(first, ends[g]):
+                row[j] -= largest
+            first = ends[g]
+            g += 1
     activate(EXP_ACTIVATION, z, z0, rows * n_outputs)
     for i in range(rows):
         row = &z[z0 + i * n_outputs]
-        total = 0
-        for j in range(n_outputs):
-            total += row[j]
-        total = 1 / total
-        for j in range(n_outputs):
-            row[j] *= total
+        g = first = 0
+        while first < n_outputs:
+            total = 0
+            for j in range(first, ends[g]):
+                total += row[j]
+            total = 1 / total
+            for j in range(first, ends[g]):
+                row[j] *= total
+            first = ends[g]
+            g += 1
 
 
 cdef inline void softmax_backward(
-    Py_ssize_t rows, Py_ssize_t n_outputs, const floating[::1] p, Py_ssize_t p0,
-    floating[::1] delta, Py_ssize_t d0,
+    Py_ssize_t rows, Py_ssize_t n_outputs, const Py_ssize_t* group_ends,
+    const floating[::1] p, Py_ssize_t p0, floating[::1] delta, Py_ssize_t d0,
 ) noexcept nogil:
-    """From g = dL/dp to dL/dz: delta_k = p_k (g_k - sum_m g_m p_m)."""
-    cdef Py_ssize_t i, k, at
+    """From g = dL/dp to dL/dz, group by group: delta_k = p_k (g_k - sum_m g_m p_m)."""
+    cdef const Py_ssize_t* ends = &n_outputs if group_ends is NULL else group_ends
+    cdef Py_ssize_t i, k, g, first, at
     cdef floating mean
     for i in range(rows):
         at = i * n_outputs
-        mean = 0
-        for k in range(at, at + n_outputs):
-            mean += delta[d0 + k] * p[p0 + k]
-        for k in range(at, at + n_outputs):
-            delta[d0 + k] = p[p0 + k] * (delta[d0 + k] - mean)
+        g = first = 0
+        while first < n_outputs:
+            mean = 0
+            for k in range(at + first, at + ends[g]):
+                mean += delta[d0 + k] * p[p0 + k]
+            for k in range(at + first, at + ends[g]):
+                delta[d0 + k] = p[p0 + k] * (delta[d0 + k] - mean)
+            first = ends[g]
+            g += 1
 
 
 cdef inline void output_backward(
-    int activation, Py_ssize_t rows, Py_ssize_t n_outputs, const floating[::1] z, Py_ssize_t z0,
-    const floating[::1] p, Py_ssize_t p0, floating[::1] delta, Py_ssize_t d0,
+    int activation, Py_ssize_t rows, Py_ssize_t n_outputs, const Py_ssize_t* group_ends,
+    const floating[::1] z, Py_ssize_t z0, const floating[::1] p, Py_ssize_t p0,
+    floating[::1] delta, Py_ssize_t d0,
 ) noexcept nogil:
     """From dL/dp to dL/dz in place, for any output activation."""
     if activation == SOFTMAX:
-        softmax_backward(rows, n_outputs, p, p0, delta, d0)
+        softmax_backward(rows, n_outputs, group_ends, p, p0, delta, d0)
     else:
         activation_backward(activation, z, z0, p, p0, delta, d0, rows * n_outputs)
 
 
 cdef inline void output_delta(
     int loss, bint canonical, int activation, Py_ssize_t rows, Py_ssize_t n_outputs,
+    const Py_ssize_t* group_ends,
     const floating[::1] y, Py_ssize_t y0, const floating[::1] z, Py_ssize_t z0,
     const floating[::1] p, Py_ssize_t p0, const floating[::1] weight, Py_ssize_t w0,
     floating[::1] delta, Py_ssize_t d0,
@@ -149,7 +169,7 @@ cdef inline void output_delta(
             cmlp_loss_slopes_f32[loss](&y[y0], &p[p0], &delta[d0], rows * n_outputs)
         else:
             cmlp_loss_slopes_f64[loss](&y[y0], &p[p0], &delta[d0], rows * n_outputs)
-        output_backward(activation, rows, n_outputs, z, z0, p, p0, delta, d0)
+        output_backward(activation, rows, n_outputs, group_ends, z, z0, p, p0, delta, d0)
     if w0 >= 0:
         for i in range(rows):
             for j in range(i * n_outputs, (i + 1) * n_outputs):

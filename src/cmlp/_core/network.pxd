@@ -151,10 +151,11 @@ cdef inline Py_ssize_t delta_offset(
 
 
 cdef inline void apply_activation(
-    int activation, Py_ssize_t rows, Py_ssize_t n, floating[::1] values, Py_ssize_t at,
+    int activation, Py_ssize_t rows, Py_ssize_t n, const Py_ssize_t* group_ends,
+    floating[::1] values, Py_ssize_t at,
 ) noexcept nogil:
     if activation == SOFTMAX:
-        softmax(rows, n, values, at)
+        softmax(rows, n, group_ends, values, at)
     else:
         activate(activation, values, at, rows * n)
 
@@ -221,7 +222,7 @@ cdef inline void forward(
             memcpy(&work[z_offset(net, plan, l, row)], &work[z],
                    rows * layer.fan_out * sizeof(floating))
         if finish == PLAIN:
-            apply_activation(layer.activation, rows, layer.fan_out, work, z)
+            apply_activation(layer.activation, rows, layer.fan_out, net.group_ends, work, z)
 
 
 cdef inline void pack_transposed(
@@ -288,8 +289,9 @@ cdef inline void rows_phase(
         forward(net, plan, source, order, start, row, rows, params, work, own)
         p = output_offset(net, plan, top, row)
         row_losses(net.loss, rows, n, work, y, work, p, work, weight, &loss[row])
-        output_delta(net.loss, net.canonical, net.layers[top].activation, rows, n, work, y,
-                     work, z_offset(net, plan, top, row), work, p, work, weight,
+        output_delta(net.loss, net.canonical, net.layers[top].activation, rows, n,
+                     net.group_ends, work, y, work, z_offset(net, plan, top, row),
+                     work, p, work, weight,
                      work, delta_offset(net, plan, top, row))
         deltas(net, plan, row, rows, params, work, own)
         row += rows

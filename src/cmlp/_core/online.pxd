@@ -108,7 +108,7 @@ cdef inline void activate_layer(
     if layer.needs_z:
         memcpy(&s[here.z], &s[here.a], here.width * sizeof(floating))
     apply_activation(layer.activation, 1, here.width if here.zero_stays else layer.fan_out,
-                     s, here.a)
+                     net.group_ends, s, here.a)
 
 
 cdef inline void first_affine(
@@ -149,7 +149,7 @@ cdef inline double step_above_first(
         s[weight] = (<const floating*>source.weight)[row]
     loss = loss_scale * loss_sum(net.loss, 1, net.n_outputs, s, online.y, s, here.a, s, weight)
     output_delta(net.loss, net.canonical, net.layers[last].activation, 1, net.n_outputs,
-                 s, online.y, s, here.z, s, here.a, s, weight, s, here.delta)
+                 net.group_ends, s, online.y, s, here.z, s, here.a, s, weight, s, here.delta)
 
     for l in range(last, 0, -1):
         here = &online.layers[l]

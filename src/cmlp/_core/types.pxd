@@ -24,6 +24,7 @@ cdef struct Net:
     bint fit_intercept
     int loss
     bint canonical             # dL/dz of the output layer is prediction - target
+    Py_ssize_t* group_ends     # where each softmax of the output layer ends; NULL: there is one
     bint any_needs_z
 
 # Where rows of X without their zeros lie in the workspace: offsets in elements of its dtype,
