@@ -12,6 +12,7 @@ FLOORS = {
     "cmlp": 6,
     "cmlp._classifier": 5,
     "cmlp._regressor": 5,
+    "cmlp._plots": 5,
     "cmlp._network": 5,
     "cmlp._base": 4,
     "cmlp._stochastic": 3,
