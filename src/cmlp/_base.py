@@ -43,6 +43,7 @@ class BaseMultilayerPerceptron(CallbackSupportMixin, BaseEstimator, ABC):
         ],
         "solver": [StrOptions({"lbfgs", *OPTIMIZERS})],
         "alpha": [Interval(Real, 0, None, closed="left")],
+        "dropout": [Interval(Real, 0, 1, closed="left"), "array-like"],
         "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
         "learning_rate": [StrOptions({"constant", "invscaling", "adaptive"})],
         "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
@@ -129,6 +130,20 @@ class BaseMultilayerPerceptron(CallbackSupportMixin, BaseEstimator, ABC):
             raise ValueError(f"hidden_layer_sizes must be > 0, got {sizes}.")
         return sizes
 
+    def _dropout_rates(self, n_hidden):
+        """Rates of the input and of each hidden layer; () if all are zero."""
+        rates = self.dropout
+        if isinstance(rates, Real):
+            rates = [0.0] + n_hidden * [rates]
+        elif len(rates) != n_hidden + 1 or not all(
+            isinstance(rate, Real) and 0 <= rate < 1 for rate in rates
+        ):
+            raise ValueError(
+                "dropout must be a float in [0, 1), or a list of one such float for the input and"
+                f" one for each of {n_hidden} hidden layers, got {rates}."
+            )
+        return tuple(map(float, rates)) if any(rates) else ()
+
     def _fit(
         self,
         X,
@@ -140,6 +155,11 @@ class BaseMultilayerPerceptron(CallbackSupportMixin, BaseEstimator, ABC):
         validation_data=None,
     ):
         hidden_layer_sizes = self._hidden_layer_sizes()
+        if self._dropout_rates(len(hidden_layer_sizes)) and self.solver == "lbfgs":
+            raise ValueError(
+                "solver='lbfgs' minimises a loss without randomness: dropout must be 0, or the"
+                " solver 'adam' or 'sgd'."
+            )
         first_pass = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
         given = X, y, sample_weight
         X, y = self._validate_input(X, y, incremental, reset=first_pass)
@@ -246,7 +266,8 @@ class BaseMultilayerPerceptron(CallbackSupportMixin, BaseEstimator, ABC):
         self._start(parameters.units, first_pass, held_out is not None)
         self._incremental = incremental
         self._publish(parameters)
-        layout = self._layout(parameters, self.fit_intercept)
+        dropout = self._dropout_rates(len(parameters.coefs) - 1)
+        layout = self._layout(parameters, self.fit_intercept, dropout)
         task = None
         try:
             if "_skl_callbacks" in vars(self):
@@ -319,6 +340,7 @@ class BaseMultilayerPerceptron(CallbackSupportMixin, BaseEstimator, ABC):
             self.n_iter_ = 0
             self.t_ = 0
             self.out_activation_ = self._choose_out_activation()
+            vars(self).pop("_dropout_state", None)
         self.n_outputs_ = units[-1]
         self.n_layers_ = len(units)
         if self.solver not in OPTIMIZERS:
@@ -342,13 +364,17 @@ class BaseMultilayerPerceptron(CallbackSupportMixin, BaseEstimator, ABC):
         elif self.best_loss_ is None:
             self.best_loss_ = np.inf
 
-    def _layout(self, parameters, fit_intercept=True):
-        hidden = [self.activation] * (len(parameters.coefs) - 1)
+    def _hidden_activations(self, n_hidden):
+        return [self.activation] * n_hidden
+
+    def _layout(self, parameters, fit_intercept=True, dropout=()):
+        hidden = self._hidden_activations(len(parameters.coefs) - 1)
         return parameters.layout(
             [*hidden, self.out_activation_],
             self._engine_loss(),
             fit_intercept,
             self._output_groups(),
+            dropout,
         )
 
     def _publish(self, parameters):
@@ -381,6 +407,12 @@ class BaseMultilayerPerceptron(CallbackSupportMixin, BaseEstimator, ABC):
             if out is not None:
                 return out
         X = validate_rows(self, X)
+        parameters = self._take_parameters()
+        return self._outputs(X, parameters, self._layout(parameters))
+
+    def _take_parameters(self):
+        """The weights in one vector, as they are now, and checked."""
+        parameters = vars(self).get("_parameters")
         if parameters is None or not parameters.holds(self.coefs_, self.intercepts_):
             parameters = Parameters.from_lists(self.coefs_, self.intercepts_)
             if parameters.units[-1] != getattr(self, "n_outputs_", parameters.units[-1]):
@@ -389,16 +421,22 @@ class BaseMultilayerPerceptron(CallbackSupportMixin, BaseEstimator, ABC):
                 )
         else:
             self._prepare_predictor(parameters)
+        return parameters
+
+    def _outputs(self, X, parameters, layout, n_draws=1, seed=None):
+        """Output activations for validated X, ``(n_draws * n_samples, n_outputs)``.
+
+        With a seed, each of the draws drops units at the rates of the layout.
+        """
         dtype = np.dtype(self.dtype or float_type(X, parameters.vector))
         X = as_engine_rows(X, dtype)
         parameters = parameters.astype(dtype)
-        out = np.empty((X.shape[0], parameters.units[-1]), dtype=dtype)
-        layout = self._layout(parameters)
+        out = np.empty((n_draws * X.shape[0], parameters.units[-1]), dtype=dtype)
         dataset = engine.Dataset(X, dtype=dtype)
-        flops = X.shape[0] * flops_per_sample(X, parameters.units, training=False)
+        flops = len(out) * flops_per_sample(X, parameters.units, training=False)
         n_threads = effective_n_threads(self.n_jobs, flops)
         work = layout.workspace(X.shape[0], dtype, n_threads, each=True, data=dataset)
-        engine.predict(layout, dataset, parameters.vector, work, out, n_threads)
+        engine.predict(layout, dataset, parameters.vector, work, out, n_threads, seed)
         return out
 
     def _prepare_predictor(self, parameters):

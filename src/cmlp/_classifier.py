@@ -19,6 +19,7 @@ from sklearn.utils.multiclass import (
 
 from cmlp._base import BaseMultilayerPerceptron
 from cmlp._class_weight import BALANCED_NEEDS_ALL, weigh_classes, weigh_columns
+from cmlp._inspection import InspectionMixin
 from cmlp._labels import MultioutputBinarizer, is_list_of_classes, is_multioutput
 from cmlp._typing import ArrayLike, FloatArray, Layers, MatrixLike
 from cmlp._validation import (
@@ -30,7 +31,7 @@ from cmlp._validation import (
 )
 
 
-class MLPClassifier(ClassifierMixin, BaseMultilayerPerceptron):
+class MLPClassifier(ClassifierMixin, InspectionMixin, BaseMultilayerPerceptron):
     """Multilayer perceptron classifier, a drop-in for scikit-learn's on a compiled engine.
 
     Minimises the log-loss: softmax over the classes, or one logistic output for two classes and
@@ -53,6 +54,11 @@ class MLPClassifier(ClassifierMixin, BaseMultilayerPerceptron):
     alpha : float, default=0.0001
         Strength of the L2 penalty alpha / 2 * sum(W**2) on the weights (not the biases); it is
         divided by the number of samples, or the sum of their weights, in a batch.
+    dropout : float or list of float, default=0.0
+        Rate at which the outputs of hidden layers are set to zero in training; the others are
+        divided by 1 - rate (Srivastava et al. 2014), so that predictions and scores use the whole
+        network. A list has one rate for the input, then one for each hidden layer. Rates are in
+        [0, 1) and count in steps of 1 / 65536. Not for 'lbfgs'. See ``predict_samples``.
     batch_size : int or 'auto', default='auto'
         Samples per minibatch; 'auto' is min(200, n_samples). Not used by 'lbfgs'.
     learning_rate : {'adaptive', 'constant', 'invscaling'}, default='constant'
@@ -171,6 +177,9 @@ class MLPClassifier(ClassifierMixin, BaseMultilayerPerceptron):
     ----------
     Rumelhart, Hinton & Williams, "Learning representations by back-propagating errors", Nature
     323 (1986). Kingma & Ba, "Adam: a method for stochastic optimization", arXiv:1412.6980.
+    Srivastava, Hinton, Krizhevsky, Sutskever & Salakhutdinov, "Dropout: a simple way to prevent
+    neural networks from overfitting", JMLR 15 (2014). Salmon, Moraes, Dror & Shaw, "Parallel
+    random numbers: as easy as 1, 2, 3", SC 2011, whose Philox decides which units are dropped.
 
     Examples
     --------
@@ -202,6 +211,7 @@ class MLPClassifier(ClassifierMixin, BaseMultilayerPerceptron):
         loss: str = "log_loss",
         solver: str = "adam",
         alpha: float = 0.0001,
+        dropout: float | ArrayLike = 0.0,
         batch_size: int | str = "auto",
         learning_rate: str = "constant",
         learning_rate_init: float = 0.001,
@@ -520,6 +530,20 @@ class MLPClassifier(ClassifierMixin, BaseMultilayerPerceptron):
                 f"`y` has classes not in `self.classes_`. `self.classes_` has {self.classes_}."
                 f" 'y' has {classes}."
             )
+
+    def _targets(self, y):
+        """Labels that come after fit, as the loss reads them."""
+        if type(self.classes_) is list:
+            unknown = self._label_binarizer.unknown(y)
+            if any(labels.size for labels in unknown):
+                raise ValueError(f"y contains previously unseen labels in its columns: {unknown}")
+            return self._label_binarizer.transform(y)
+        if self._label_binarizer.y_type_ in ("binary", "multiclass"):
+            y = column_or_1d(y, warn=True)
+        unknown = np.setdiff1d(unique_labels(y), self.classes_)
+        if unknown.size:
+            raise ValueError(f"y contains previously unseen labels: {unknown}")
+        return self._label_binarizer.transform(y)
 
     def _choose_out_activation(self):
         return "softmax" if self._label_binarizer.y_type_.startswith("multiclass") else "logistic"

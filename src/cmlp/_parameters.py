@@ -145,7 +145,7 @@ class Parameters:
             return self
         return Parameters.from_lists(self.coefs, self.intercepts, dtype)
 
-    def layout(self, activations, loss, fit_intercept=True, group_sizes=None):
+    def layout(self, activations, loss, fit_intercept=True, group_sizes=None, dropout=()):
         """The engine's description of the network.
 
         Parameters
@@ -154,8 +154,10 @@ class Parameters:
             One per layer, the output activation last.
         group_sizes : tuple of int, default=None
             Outputs of each softmax, if there are several.
+        dropout : sequence of float
+            Rates of the input and each hidden layer; none: all zero.
         """
-        key = (*activations, loss, fit_intercept, group_sizes)
+        key = (*activations, loss, fit_intercept, group_sizes, *dropout)
         layout = self._layouts.get(key)
         if layout is None:
             layout = self._layouts[key] = engine.Layout(
@@ -166,6 +168,7 @@ class Parameters:
                 loss,
                 fit_intercept,
                 group_sizes,
+                dropout,
             )
         return layout
 

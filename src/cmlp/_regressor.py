@@ -6,12 +6,13 @@ from typing import Self
 import numpy as np
 from sklearn.base import RegressorMixin
 from sklearn.metrics import r2_score
-from sklearn.utils import column_or_1d
+from sklearn.utils import check_array, column_or_1d
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.metaestimators import available_if
 
 from cmlp._base import BaseMultilayerPerceptron
 from cmlp._core import engine
+from cmlp._inspection import InspectionMixin
 from cmlp._typing import ArrayLike, FloatArray, Layers, MatrixLike
 from cmlp._validation import fit_context, validate_training_data
 
@@ -22,7 +23,7 @@ OUT_ACTIVATIONS = {
 }
 
 
-class MLPRegressor(RegressorMixin, BaseMultilayerPerceptron):
+class MLPRegressor(RegressorMixin, InspectionMixin, BaseMultilayerPerceptron):
     """Multilayer perceptron regressor, a drop-in for scikit-learn's on a compiled engine.
 
     Parameters, attributes, random draws and results are those of
@@ -45,6 +46,11 @@ class MLPRegressor(RegressorMixin, BaseMultilayerPerceptron):
     alpha : float, default=0.0001
         Strength of the L2 penalty alpha / 2 * sum(W**2) on the weights (not the biases); it is
         divided by the number of samples, or the sum of their weights, in a batch.
+    dropout : float or list of float, default=0.0
+        Rate at which the outputs of hidden layers are set to zero in training; the others are
+        divided by 1 - rate (Srivastava et al. 2014), so that predictions and scores use the whole
+        network. A list has one rate for the input, then one for each hidden layer. Rates are in
+        [0, 1) and count in steps of 1 / 65536. Not for 'lbfgs'. See ``predict_samples``.
     batch_size : int or 'auto', default='auto'
         Samples per minibatch; 'auto' is min(200, n_samples). Not used by 'lbfgs'.
     learning_rate : {'adaptive', 'constant', 'invscaling'}, default='constant'
@@ -158,6 +164,9 @@ class MLPRegressor(RegressorMixin, BaseMultilayerPerceptron):
     ----------
     Rumelhart, Hinton & Williams, "Learning representations by back-propagating errors", Nature
     323 (1986). Kingma & Ba, "Adam: a method for stochastic optimization", arXiv:1412.6980.
+    Srivastava, Hinton, Krizhevsky, Sutskever & Salakhutdinov, "Dropout: a simple way to prevent
+    neural networks from overfitting", JMLR 15 (2014). Salmon, Moraes, Dror & Shaw, "Parallel
+    random numbers: as easy as 1, 2, 3", SC 2011, whose Philox decides which units are dropped.
 
     Examples
     --------
@@ -189,6 +198,7 @@ class MLPRegressor(RegressorMixin, BaseMultilayerPerceptron):
         *,
         solver: str = "adam",
         alpha: float = 0.0001,
+        dropout: float | ArrayLike = 0.0,
         batch_size: int | str = "auto",
         learning_rate: str = "constant",
         learning_rate_init: float = 0.001,
@@ -337,6 +347,11 @@ class MLPRegressor(RegressorMixin, BaseMultilayerPerceptron):
                     f" 'auto', 'exp' or 'logistic', got {self.out_activation!r}."
                 )
         return X, y.reshape(-1, 1) if y.ndim == 1 else y
+
+    def _targets(self, y):
+        """Targets that come after fit, as the loss reads them."""
+        y = check_array(y, ensure_2d=False, dtype="numeric")
+        return y.reshape(-1, 1) if y.ndim == 1 else y
 
     def _choose_out_activation(self):
         if self.out_activation == "auto":

@@ -9,6 +9,7 @@ from math import isinf, isnan
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import check_random_state
 
 from cmlp._core import engine
 from cmlp._early_stopping import Validation, hold_out, split
@@ -30,6 +31,26 @@ def clip_batch_size(est, n_samples):
             stacklevel=2,
         )
     return int(np.clip(est.batch_size, 1, n_samples))
+
+
+def draw_seed(random_state):
+    """64 bits for the generator of dropout."""
+    low, high = random_state.randint(0, 2**32, size=2, dtype=np.uint32)
+    return int(high) << 32 | int(low)
+
+
+def start_dropout(est, n_hidden, random_state):
+    """Have ``_dropout_state``, the (seed, epoch) that decide which units the next epoch drops.
+
+    It goes on as long as the weights do, so that no two epochs drop the same. Without dropout
+    nothing is drawn, and the state is None.
+    """
+    if not est._dropout_rates(n_hidden):
+        return None
+    if not hasattr(est, "_dropout_state"):
+        random_state = random_state or check_random_state(est.random_state)
+        est._dropout_state = (draw_seed(random_state), 0)
+    return est._dropout_state
 
 
 def count_improvement(est):
@@ -124,6 +145,7 @@ def fit_stochastic(
             task.keep_rows(order.copy())
     elif est.shuffle and n_samples > 1:
         order = np.arange(n_samples, dtype=np.intp)
+    dropout = start_dropout(est, len(layout.units) - 2, random_state)
     if held_out is not None:
         flops_of_predict = flops_per_sample(held_out.X, parameters.units, training=False)
         flops_of_predict *= len(held_out.targets)
@@ -158,9 +180,12 @@ def fit_stochastic(
                     optimizer.state,
                     work,
                     n_threads,
+                    dropout,
                 )
             finally:
                 optimizer.after_epoch(hyper)
+                if dropout is not None:
+                    dropout = est._dropout_state = (dropout[0], dropout[1] + 1)
             est.n_iter_ += 1
             est.loss_ = loss_type(loss)
             est.t_ += n_samples

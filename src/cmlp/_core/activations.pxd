@@ -12,6 +12,7 @@ cdef extern from "activations.h" nogil:
     int N_ACTIVATIONS "CMLP_N_ACTIVATIONS"
     int ON_HIDDEN "CMLP_ON_HIDDEN"
     int ON_OUTPUT "CMLP_ON_OUTPUT"
+    int RELU "CMLP_relu"
     const activation_row* activation_table "cmlp_activation_table"
     bint is_in_tiles "cmlp_is_in_tiles"(int)
     void (**cmlp_activate_f32)(float*, Py_ssize_t) noexcept

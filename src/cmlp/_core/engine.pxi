@@ -16,18 +16,20 @@ from cpython.pythread cimport (
     NOWAIT_LOCK, PyThread_acquire_lock, PyThread_allocate_lock, PyThread_free_lock,
     PyThread_release_lock, PyThread_type_lock)
 from libc.float cimport DBL_MAX, FLT_MAX, FLT_MIN
-from libc.stdint cimport INT32_MAX, int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport (
+    INT32_MAX, UINT32_MAX, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t)
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
 from cmlp._core.activations cimport (
     N_ACTIVATIONS, ON_HIDDEN, ON_OUTPUT, activation_table)
 from cmlp._core.batch cimport gather_targets, gather_weights, gather_x, total_weight
+from cmlp._core.dropout cimport drops_input, take_input
 from cmlp._core.linalg cimport ROWS, VECTOR_BYTES, gemm_pack_size
 from cmlp._core.losses cimport (
     FOR_CLASSIFIER, FOR_REGRESSOR, N_LOSSES, SOFTMAX, loss_sum as sum_of_losses, loss_table)
 from cmlp._core.network cimport (
-    count_slabs, finish_gradient, forward, is_gathered, output_offset, plan_workspace, rows_phase,
+    count_slabs, finish_gradient, forward, gathers_x, output_offset, plan_workspace, rows_phase,
     shift, slabs_phase)
 from cmlp._core.optimizers cimport (
     ADAM, ADAM_EPSILON, SGD, Step, begin_step, end_steps, optimizer_step)
@@ -38,7 +40,8 @@ from cmlp._core.fpenv cimport flush_denormals, fp_restore, fp_state, keep_denorm
 from cmlp._core.pool cimport pool_run
 from cmlp._core.stop cimport raise_flag, raised, stop_flag, watch_begin, watch_end
 from cmlp._core.sparse_plan cimport density, entries, most_entries
-from cmlp._core.types cimport AS_IS, FROM_OTHER, ROUNDED, Layer, Net, Plan, Source
+from cmlp._core.types cimport (
+    AS_IS, FROM_OTHER, ROUNDED, DropoutPlan, Layer, Net, Plan, Source)
 
 cnp.import_array()
 
@@ -77,11 +80,21 @@ cdef int check_call(
     return 0
 
 
+cdef int set_key(DropoutPlan* plan, seed, epoch) except -1:
+    """Drop units from now on: those that the seed of 64 bits and the epoch decide."""
+    cdef uint64_t bits = seed
+    plan.used = True
+    plan.key.key[0] = <uint32_t>bits
+    plan.key.key[1] = <uint32_t>(bits >> 32)
+    plan.key.epoch = epoch & UINT32_MAX
+    return 0
+
+
 def train_epoch(
     Layout layout not None, Dataset data not None, const Py_ssize_t[::1] order,
     Py_ssize_t batch_size, str optimizer, double[::1] hyper, double alpha,
     floating[::1] params, floating[::1] grads, floating[:, ::1] state, floating[::1] work,
-    int n_threads=1,
+    int n_threads=1, dropout=None,
 ):
     """Pass once over the samples in minibatches, updating params and state in place.
 
@@ -95,6 +108,8 @@ def train_epoch(
         Scratch, needed for batches of more than CHUNK_ROWS samples.
     n_threads : int
         How many threads share the work; the numbers do not depend on it.
+    dropout : tuple (seed, epoch), default=None
+        What decides which units are dropped, at the rates of the layout; None drops none.
 
     Returns
     -------
@@ -130,7 +145,9 @@ def train_epoch(
                 > entries(&data.source, run.plan.rows):
             raise ValueError("order has indices twice in a batch.")
     run.optimizer = OPTIMIZERS[optimizer][0]
-    if trains_online(&layout.net, &data.source, batch_size, run.optimizer, &hyper[0],
+    if dropout is not None:
+        set_key(&run.plan.dropout, dropout[0], dropout[1])
+    elif trains_online(&layout.net, &data.source, batch_size, run.optimizer, &hyper[0],
                      sizeof(floating)):
         # a division by outputs is scikit-learn's squared error, its gradient a plain sum
         if loss_table[layout.net.loss].mean_over_outputs:
@@ -188,34 +205,44 @@ def loss_and_gradient(
 
 def predict(
     Layout layout not None, Dataset data not None, const floating[::1] params, floating[::1] work,
-    floating[:, ::1] out, int n_threads=1,
+    floating[:, ::1] out, int n_threads=1, seed=None,
 ):
     """out (n_samples, n_outputs) = the output activations, a block of rows at a time.
 
-    The numbers of a row do not depend on the other rows, nor on n_threads.
+    The numbers of a row do not depend on the other rows, nor on n_threads. With a seed, some units
+    are dropped at the rates of the layout, and out of (n_draws n_samples, n_outputs) has one draw
+    after another.
     """
     cdef Net* net = &layout.net
     cdef Source* source = &data.source
     cdef Prediction run
     cdef fp_state before
+    cdef Py_ssize_t draw, n_draws = 1
     n_threads = max(1, n_threads)
     cdef Plan plan = plan_workspace(
         net, source, max(1, min(source.n_samples, <Py_ssize_t>PREDICT_ROWS)), 1, sizeof(floating))
     plan.size *= n_threads                    # a workspace each
     check_call(layout, data, np.asarray(params), np.asarray(work), &plan, False)
-    if out.shape[0] != source.n_samples or out.shape[1] != net.n_outputs:
+    if seed is not None:
+        set_key(&plan.dropout, seed, 0)
+        plan.dropout.saved = -1               # for derivatives only
+        n_draws = out.shape[0] // source.n_samples
+    if out.shape[0] != n_draws * source.n_samples or n_draws < 1 or n_draws > UINT32_MAX \
+            or out.shape[1] != net.n_outputs:
         raise ValueError("out must be of shape (n_samples, n_outputs).")
-    if n_threads == 1 and 2 * source.n_samples * net.n_coefs < FLOPS_PER_SIGNAL_CHECK:
+    if n_threads == 1 and 2.0 * out.shape[0] * net.n_coefs < FLOPS_PER_SIGNAL_CHECK:
         with nogil:
             before = flush_denormals()
-            predict_rows(net, source, &plan, 0, source.n_samples, params, work, 0,
-                         &out[0, 0], False)
+            for draw in range(n_draws):
+                plan.dropout.key.epoch = <uint32_t>draw
+                predict_rows(net, source, &plan, 0, source.n_samples, params, work, 0,
+                             &out[draw * source.n_samples, 0], False)
             fp_restore(before)
         return
     run = Prediction(layout, data)
     run.plan = plan
     run.hold(params, work, out)
-    run.run(n_threads)
+    run.run(n_threads, n_draws)
 
 
 def mean_loss(

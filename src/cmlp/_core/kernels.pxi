@@ -6,6 +6,7 @@ from cmlp._core cimport batch as _batch
 from cmlp._core cimport linalg as _linalg
 from cmlp._core cimport losses as _losses
 from cmlp._core cimport network as _network
+from cmlp._core cimport dropout as _dropout
 from cmlp._core cimport fpenv as _fpenv
 from cmlp._core cimport pool as _pool
 from cmlp._core cimport sparse as _sparse
@@ -200,6 +201,37 @@ def activation_backward(
     with nogil:
         _losses.output_backward(which, a.shape[0], a.shape[1], group_ends, flat_z, 0, flat_a, 0,
                                 flat_delta, 0)
+
+
+def dropout_draws(seed, epoch, uint32_t layer, elements):
+    """The 16-bit draws of dropout, of elements of the epoch.
+
+    Parameters
+    ----------
+    elements : ndarray of shape (n,) and dtype uint64
+        Each the place of a sample in the epoch times the units of the layer, plus the unit.
+
+    Returns
+    -------
+    single : ndarray of shape (n,) and dtype uint16
+        Drawn one by one, as for sparse X.
+    grouped : ndarray of shape (n,) and dtype uint16
+        The same, each drawn with its neighbours.
+    """
+    cdef DropoutPlan plan
+    cdef const uint64_t[::1] at = elements
+    cdef uint64_t width = _dropout.DRAWS_PER_GROUP
+    cdef Py_ssize_t i
+    single, grouped = np.empty((2, len(elements)), dtype=np.uint16)
+    cdef uint16_t[::1] singles = single, groups = grouped
+    cdef uint16_t[::1] group = np.empty(width, dtype=np.uint16)
+    check_shapes(at.shape[0] > 0)
+    set_key(&plan, seed, epoch)
+    for i in range(at.shape[0]):
+        _dropout.cmlp_draws(&plan.key, layer, at[i] // width, 1, &group[0])
+        groups[i] = group[<Py_ssize_t>(at[i] % width)]
+    _dropout.cmlp_draws_at(&plan.key, layer, &at[0], at.shape[0], &singles[0])
+    return single, grouped
 
 
 def log(floating[:, ::1] values):

@@ -58,6 +58,8 @@ cdef class Layout:
     fit_intercept : bool
     group_sizes : sequence of int, optional
         How many outputs each softmax of the output layer has; one over all if not given.
+    dropout : sequence of float
+        Rates of the input and of each hidden layer, in [0, 1), to 1 / 65536; none: all zero.
     """
 
     cdef Net net
@@ -65,7 +67,7 @@ cdef class Layout:
 
     def __cinit__(
         self, units, coef_starts, intercept_starts, activations, loss, bint fit_intercept,
-        group_sizes=None,
+        group_sizes=None, dropout=(),
     ):
         cdef Py_ssize_t l, n_layers = len(units) - 1
         cdef Layer* layer
@@ -109,6 +111,14 @@ cdef class Layout:
         self.net.loss = LOSSES[loss]["id"]
         if group_sizes is not None:
             self.set_groups(tuple(map(index, group_sizes)))
+        if len(dropout) not in (0, n_layers) or any(not 0 <= rate < 1 for rate in dropout):
+            raise ValueError("dropout must be a rate in [0, 1) for the input and each hidden layer.")
+        for l in range(len(dropout)):
+            rate = min(65535, round(65536 * dropout[l]))
+            if l == 0:
+                self.net.input_dropped = rate
+            else:
+                self.net.layers[l - 1].dropped = rate
         self.net.canonical = LOSSES[loss]["canonical_activation"] == activations[n_layers - 1]
 
     def __dealloc__(self):

@@ -11,6 +11,9 @@ from cython cimport floating
 from libc.string cimport memcpy
 from cmlp._core.activations cimport activate, activation_backward, is_in_tiles
 from cmlp._core.batch cimport gather_targets, gather_weights, gather_x
+from cmlp._core.dropout cimport (
+    drop_deltas, drop_outputs, drops_input, input_rows, plan_dropout, saved_offset, saves_outputs,
+    take_input)
 from cmlp._core.linalg cimport (
     PACK_WIDTH, PLAIN, ROWS, affine_narrow, aligned, column_sums, dot, gemm, gemm_finished,
     gemm_pack_size, gemm_packed, gemm_tn_narrow, gemv, pack_matrix, packed_size, panel_depth,
@@ -18,7 +21,7 @@ from cmlp._core.linalg cimport (
 from cmlp._core.losses cimport SOFTMAX, output_delta, row_losses, softmax
 from cmlp._core.optimizers cimport Step, optimizer_step
 from cmlp._core.sparse cimport (
-    compress, compressed_rows, pack_delta, sparse_affine, sparse_coef_gradient, transpose)
+    compress, pack_delta, sparse_affine, sparse_coef_gradient, transpose)
 from cmlp._core.sparse_plan cimport plan_sparse
 from cmlp._core.stop cimport stopped
 from cmlp._core.types cimport AS_IS, Compressed, Layer, Net, Plan, Source
@@ -83,7 +86,8 @@ cdef inline Plan plan_workspace(
     plan.penalty = aligned(plan.loss + rows * double_items)
     plan.sparse = plan_sparse(source, rows, net.layers[0].fan_out, itemsize,
                               aligned(plan.penalty + count_slabs(net) * double_items))
-    plan.own = plan.sparse.end
+    plan.dropout = plan_dropout(net, source, rows, itemsize, plan.sparse.end)
+    plan.own = plan.dropout.end
     for l in range(net.n_layers):
         layer = &net.layers[l]
         # forward, delta, gradient
@@ -124,6 +128,8 @@ cdef inline void shift(Plan* plan, Py_ssize_t by) noexcept nogil:
     plan.sparse.ends += by
     plan.sparse.values += by
     plan.sparse.indices += by
+    plan.dropout.values += by
+    plan.dropout.indices += by
     plan.own += by
 
 
@@ -160,9 +166,12 @@ cdef inline void apply_activation(
         activate(activation, values, at, rows * n)
 
 
-cdef inline bint is_gathered(const Source* source, const Py_ssize_t* order) noexcept nogil:
-    """Whether rows of dense X are copied to the workspace: in an order, or to be converted."""
-    return order is not NULL or source.conversion != AS_IS
+cdef inline bint gathers_x(
+    const Net* net, const Plan* plan, const Source* source, const Py_ssize_t* order,
+) noexcept nogil:
+    """Whether rows of dense X are copied to the workspace: in an order, to be converted, or for
+    some of their numbers to be dropped. Else they are read in place."""
+    return order is not NULL or source.conversion != AS_IS or drops_input(net, plan)
 
 
 cdef inline const floating* layer_input(
@@ -176,7 +185,7 @@ cdef inline const floating* layer_input(
     a_col[0] = 1
     if l > 0:
         return &work[output_offset(net, plan, l - 1, row)]
-    if is_gathered(source, order):
+    if gathers_x(net, plan, source, order):
         return &work[plan.x + row * net.n_features]
     a_row[0] = source.x_row
     a_col[0] = source.x_col
@@ -200,8 +209,9 @@ cdef inline void forward(
         z = output_offset(net, plan, l, row)
         finish = PLAIN
         if l == 0 and plan.sparse.used:
-            compress(&plan.sparse, source, order, start, row, row + rows, work, plan.x)
-            x = compressed_rows(&plan.sparse, source, work)
+            if not drops_input(net, plan):
+                compress(&plan.sparse, source, order, start, row, row + rows, work, plan.x)
+            x = input_rows(plan, source, work)
             sparse_affine(&plan.sparse, &x, row, rows, layer.fan_in, layer.fan_out,
                           params, layer.coef, params, bias, work, z, work, own + plan.compressed)
         elif layer.fan_out <= NARROW and l > 0:
@@ -223,6 +233,8 @@ cdef inline void forward(
                    rows * layer.fan_out * sizeof(floating))
         if finish == PLAIN:
             apply_activation(layer.activation, rows, layer.fan_out, net.group_ends, work, z)
+        if plan.dropout.used and l < net.n_layers - 1:
+            drop_outputs(net, plan, l, start + row, row, rows, work, z)
 
 
 cdef inline void pack_transposed(
@@ -239,7 +251,7 @@ cdef inline void pack_transposed(
 
 
 cdef inline void deltas(
-    const Net* net, const Plan* plan, Py_ssize_t row, Py_ssize_t rows,
+    const Net* net, const Plan* plan, Py_ssize_t start, Py_ssize_t row, Py_ssize_t rows,
     const floating[::1] params, floating[::1] work, Py_ssize_t own,
 ) noexcept nogil:
     """From the output delta down to that of the first layer: D_(l-1) = (D_l W_l.T) * f'."""
@@ -251,6 +263,8 @@ cdef inline void deltas(
         d = delta_offset(net, plan, l, row)
         previous = delta_offset(net, plan, l - 1, row)
         a = output_offset(net, plan, l - 1, row)
+        if plan.dropout.used and saves_outputs(&net.layers[l - 1]):
+            a = saved_offset(net, plan, l - 1, row)
         activation = net.layers[l - 1].activation
         finish = activation if is_in_tiles(activation) else PLAIN
         if plan.transposed >= 0:
@@ -264,6 +278,8 @@ cdef inline void deltas(
         if finish == PLAIN:
             activation_backward(activation, work, z_offset(net, plan, l - 1, row),
                                 work, a, work, previous, rows * layer.fan_in)
+        if plan.dropout.used:
+            drop_deltas(net, plan, l - 1, start + row, rows, work, previous)
 
 
 cdef inline void rows_phase(
@@ -281,7 +297,9 @@ cdef inline void rows_phase(
         rows = min(plan.block, last - row)
         y = plan.y + row * n
         weight = -1 if source.weight is NULL else plan.weight + row
-        if is_gathered(source, order) and not plan.sparse.used:
+        if drops_input(net, plan):
+            take_input(net, plan, source, order, start, first, row, rows, work)
+        elif gathers_x(net, plan, source, order) and not plan.sparse.used:
             gather_x(source, order, start + row, rows, work, plan.x + row * net.n_features)
         gather_targets(source, order, start + row, rows, work, y)
         if weight >= 0:
@@ -293,7 +311,7 @@ cdef inline void rows_phase(
                      net.group_ends, work, y, work, z_offset(net, plan, top, row),
                      work, p, work, weight,
                      work, delta_offset(net, plan, top, row))
-        deltas(net, plan, row, rows, params, work, own)
+        deltas(net, plan, start, row, rows, params, work, own)
         row += rows
 
 
@@ -312,7 +330,7 @@ cdef inline void slab_gradient(
         sparse_coef_gradient(&plan.sparse, columns, first - columns_first, count, rows, n,
                              grads, at, accumulate, work, own + plan.compressed)
         return
-    if is_narrow(layer, sizeof(floating)) and (l > 0 or order is not NULL):
+    if is_narrow(layer, sizeof(floating)) and (l > 0 or gathers_x(net, plan, source, order)):
         gemm_tn_narrow(
             count, n, rows, work,
             (output_offset(net, plan, l - 1, 0) if l > 0 else plan.x) + first, layer.fan_in,
@@ -362,7 +380,7 @@ cdef inline void slabs_phase(
                     if l == 0 and plan.sparse.used:
                         # the columns of this thread's slabs
                         columns_first = first
-                        x = compressed_rows(&plan.sparse, source, work)
+                        x = input_rows(plan, source, work)
                         columns = transpose(
                             &plan.sparse, &x, rows, first, min(
                                 layer.fan_in, first + ((share_last - passed - 1)

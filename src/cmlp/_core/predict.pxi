@@ -15,7 +15,9 @@ cdef class Prediction:
     cdef double[::1] work64
     cdef double[:, ::1] out64
     cdef Py_ssize_t piece_rows
+    cdef Py_ssize_t first_draw
     cdef int n_pieces            # 0 once they have been dealt out
+    cdef int pieces_of_draw      # of the rows, of which each draw of the dropout has all
     cdef Interrupt interrupt
 
     def __cinit__(self, Layout layout, Dataset data):
@@ -30,18 +32,24 @@ cdef class Prediction:
         else:
             self.params64, self.work64, self.out64 = params, work, out
 
-    cdef run(self, int n_threads):
-        """Compute all rows. Raises what a signal handler raised."""
+    cdef run(self, int n_threads, Py_ssize_t n_draws=1):
+        """Compute all rows of all draws. Raises what a signal handler raised."""
         cdef Py_ssize_t block = self.plan.block, n = self.data.source.n_samples
         cdef int n_run
+        cdef Py_ssize_t at_once
         # whole blocks, that W is not packed for less
         self.piece_rows = block * max(
             1, FLOPS_PER_PREDICT_PIECE // (2 * block * self.layout.net.n_coefs),
             n // block // MAX_PREDICT_PIECES)
-        self.n_pieces = <int>((n + self.piece_rows - 1) // self.piece_rows)
-        with nogil:
-            n_run = pool_run(prediction_next_phase, prediction_piece, <void*>self, n_threads)
-        self.interrupt.check(n_run)
+        self.pieces_of_draw = <int>((n + self.piece_rows - 1) // self.piece_rows)
+        while n_draws > 0:
+            at_once = min(n_draws, max(1, MAX_PREDICT_PIECES // self.pieces_of_draw))
+            self.n_pieces = <int>at_once * self.pieces_of_draw
+            with nogil:
+                n_run = pool_run(prediction_next_phase, prediction_piece, <void*>self, n_threads)
+            self.interrupt.check(n_run)
+            self.first_draw += at_once
+            n_draws -= at_once
 
     cdef int next_phase(self) noexcept nogil:
         cdef int n_pieces = self.n_pieces
@@ -56,18 +64,22 @@ cdef int prediction_next_phase(void* run) noexcept nogil:
 cdef void prediction_piece(void* run, int piece, int rank) noexcept nogil:
     cdef Net* net = &(<Prediction>run).layout.net
     cdef Source* source = &(<Prediction>run).data.source
-    cdef Plan* plan = &(<Prediction>run).plan
-    cdef Py_ssize_t first = piece * (<Prediction>run).piece_rows
+    cdef Plan plan = (<Prediction>run).plan
+    cdef Py_ssize_t draw = (<Prediction>run).first_draw + piece // (<Prediction>run).pieces_of_draw
+    cdef Py_ssize_t out = draw * source.n_samples * net.n_outputs
+    cdef Py_ssize_t first = \
+        piece % (<Prediction>run).pieces_of_draw * (<Prediction>run).piece_rows
     cdef Py_ssize_t last = min(first + (<Prediction>run).piece_rows, source.n_samples)
     if raised(&(<Prediction>run).interrupt.stop):
         return
     (<Prediction>run).interrupt.watch(rank, 2 * (last - first) * net.n_coefs, True)
+    plan.dropout.key.epoch = <uint32_t>draw
     if (<Prediction>run).single:
-        predict_rows(net, source, plan, first, last, (<Prediction>run).params32,
-                     (<Prediction>run).work32, rank, &(<Prediction>run).out32[0, 0], False)
+        predict_rows(net, source, &plan, first, last, (<Prediction>run).params32,
+                     (<Prediction>run).work32, rank, &(<Prediction>run).out32[0, 0] + out, False)
     else:
-        predict_rows(net, source, plan, first, last, (<Prediction>run).params64,
-                     (<Prediction>run).work64, rank, &(<Prediction>run).out64[0, 0], False)
+        predict_rows(net, source, &plan, first, last, (<Prediction>run).params64,
+                     (<Prediction>run).work64, rank, &(<Prediction>run).out64[0, 0] + out, False)
     watch_end()
     if rank == 0:
         (<Prediction>run).interrupt.note(2 * (last - first) * net.n_coefs)
@@ -92,7 +104,9 @@ cdef bint predict_rows(
         if check_finite and not finite_block(source, first, rows, <const floating*>NULL):
             finite = False
             break
-        if is_gathered(source, NULL) and not plan.sparse.used:
+        if drops_input(net, &plan):
+            take_input(net, &plan, source, NULL, first, 0, 0, rows, work)
+        elif gathers_x(net, &plan, source, NULL) and not plan.sparse.used:
             gather_x(source, NULL, first, rows, work, plan.x)
         forward(net, &plan, source, NULL, first, 0, rows, params, work, plan.own)
         memcpy(out + first * net.n_outputs, &work[top],

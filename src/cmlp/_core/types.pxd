@@ -1,7 +1,7 @@
 # The plain structs that describe a network, its workspace and its data: integers and addresses,
 # no arithmetic. They do not depend on the dtype; kernels are fused over cython.floating.
 
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint32_t
 
 cdef struct Layer:
     Py_ssize_t fan_in
@@ -11,6 +11,7 @@ cdef struct Layer:
     Py_ssize_t units_before    # outputs of all earlier layers, per sample
     int activation             # id in activations.h, or SOFTMAX (output layer only)
     bint needs_z               # its derivative reads z, not only the output
+    uint32_t dropped           # of 65536 of its outputs, in training with dropout
 
 cdef struct Net:
     Layer* layers
@@ -26,6 +27,7 @@ cdef struct Net:
     bint canonical             # dL/dz of the output layer is prediction - target
     Py_ssize_t* group_ends     # where each softmax of the output layer ends; NULL: there is one
     bint any_needs_z
+    uint32_t input_dropped     # of 65536 inputs
 
 # Where rows of X without their zeros lie in the workspace: offsets in elements of its dtype,
 # although some arrays are of integers. Those of columns and pack are relative to what a thread
@@ -56,6 +58,21 @@ cdef struct Compressed:
     const int64_t* ends
     Py_ssize_t pieces
 
+# What decides which units are dropped, besides the layer and the place of the unit.
+cdef extern from "dropout.h" nogil:
+    ctypedef struct DropoutKey "cmlp_dropout_key":
+        uint32_t key[2]
+        uint32_t epoch
+
+# What dropout keeps in the workspace: offsets as in Plan.
+cdef struct DropoutPlan:
+    bint used                  # else the network is whole
+    DropoutKey key
+    Py_ssize_t saved           # outputs before any was dropped, layer after layer, or -1
+    Py_ssize_t values          # of rows of CSR, copied to drop some, or -1
+    Py_ssize_t indices
+    Py_ssize_t end
+
 # Offsets into the workspace, one flat array for `rows` samples at once. -1: not there.
 cdef struct Plan:
     Py_ssize_t rows
@@ -75,6 +92,7 @@ cdef struct Plan:
     Py_ssize_t slab            # the gradient of one slab
     Py_ssize_t compressed      # what sparse.pxd keeps, from `own` on
     SparsePlan sparse
+    DropoutPlan dropout
     Py_ssize_t size
 
 cdef enum Conversion:

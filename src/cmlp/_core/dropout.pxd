@@ -1,0 +1,224 @@
+# Dropout within a batch: what is dropped where, and which draws decide it. The draws themselves
+# are in dropout.h; the passes through layers in network.pxd.
+#
+# An element of the epoch is (position of the sample in the epoch) x width + unit, the input being
+# layer 0: what is kept depends on neither threads nor chunks. Inverted dropout: what is kept is
+# divided by the share that is, so that predictions need no change (Srivastava, Hinton, Krizhevsky,
+# Sutskever & Salakhutdinov, JMLR 15, 2014).
+
+from cython cimport floating
+from libc.stdint cimport int32_t, int64_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport memcpy
+from cmlp._core.activations cimport RELU
+from cmlp._core.batch cimport gather_x, sample
+from cmlp._core.linalg cimport aligned
+from cmlp._core.sparse cimport compress, compressed_rows
+from cmlp._core.sparse_plan cimport entries, index_at
+from cmlp._core.types cimport (
+    AS_IS, Compressed, DropoutKey, DropoutPlan, Layer, Net, Plan, Source)
+
+cdef extern from "dropout.h" nogil:
+    int DRAWS_PER_GROUP "CMLP_DRAWS_PER_GROUP"
+    void cmlp_draws(const DropoutKey*, uint32_t, uint64_t, Py_ssize_t, uint16_t*)
+    void cmlp_draws_at(const DropoutKey*, uint32_t, const uint64_t*, Py_ssize_t, uint16_t*)
+    void cmlp_drop_f32(float*, Py_ssize_t, uint64_t, const DropoutKey*, uint32_t, uint32_t, double)
+    void cmlp_drop_f64(
+        double*, Py_ssize_t, uint64_t, const DropoutKey*, uint32_t, uint32_t, double)
+    void cmlp_drop_at_f32(float*, const int32_t*, Py_ssize_t, uint64_t, const DropoutKey*,
+                          uint32_t, uint32_t, double)
+    void cmlp_drop_at_f32_wide(float*, const int64_t*, Py_ssize_t, uint64_t, const DropoutKey*,
+                               uint32_t, uint32_t, double)
+    void cmlp_drop_at_f64(double*, const int32_t*, Py_ssize_t, uint64_t, const DropoutKey*,
+                          uint32_t, uint32_t, double)
+    void cmlp_drop_at_f64_wide(double*, const int64_t*, Py_ssize_t, uint64_t, const DropoutKey*,
+                               uint32_t, uint32_t, double)
+
+
+cdef inline double kept_scale(uint32_t dropped) noexcept nogil:
+    """What is kept is multiplied by this, if so many of 65536 are dropped."""
+    return 65536.0 / (65536.0 - dropped)
+
+
+cdef inline bint drops_input(const Net* net, const Plan* plan) noexcept nogil:
+    return plan.dropout.used and net.input_dropped > 0
+
+
+cdef inline bint saves_outputs(const Layer* layer) noexcept nogil:
+    """Whether f' has to be computed from outputs as they were before any was dropped: relu's is
+    that of what is kept, and zero where a unit is zero, for whatever reason."""
+    return layer.dropped > 0 and layer.activation != RELU
+
+
+cdef inline bint copies_entries(const Source* source) noexcept nogil:
+    """Whether rows without their zeros are the caller's; others are in the workspace anyway."""
+    return source.sparse and source.conversion == AS_IS
+
+
+cdef inline DropoutPlan plan_dropout(
+    const Net* net, const Source* source, Py_ssize_t rows, size_t itemsize, Py_ssize_t at,
+) noexcept nogil:
+    """Where outputs before dropout and what is kept of CSR lie in the workspace, from `at` on."""
+    cdef DropoutPlan plan
+    cdef Py_ssize_t l, room, index_bytes = 8 if source.wide_indices else 4
+    cdef bint saves = False
+    plan.used = False            # until the caller gives a key
+    plan.saved = plan.values = plan.indices = -1
+    plan.end = at
+    for l in range(net.n_layers - 1):
+        saves |= saves_outputs(&net.layers[l])
+    if saves:
+        plan.saved = plan.end
+        plan.end += aligned(rows * net.n_units)
+    if copies_entries(source) and net.input_dropped:
+        room = entries(source, rows)
+        plan.values = plan.end
+        plan.indices = plan.values + aligned(room)
+        plan.end = plan.indices + aligned(
+            (room * index_bytes + <Py_ssize_t>itemsize - 1) // <Py_ssize_t>itemsize)
+    return plan
+
+
+cdef inline void drop(
+    const DropoutPlan* plan, uint32_t layer, uint32_t dropped, uint64_t element,
+    floating[::1] values, Py_ssize_t at, Py_ssize_t n,
+) noexcept nogil:
+    """Drop some of n neighbours, the first of which is the given element of its layer."""
+    if floating is float:
+        cmlp_drop_f32(&values[at], n, element, &plan.key, layer, dropped, kept_scale(dropped))
+    else:
+        cmlp_drop_f64(&values[at], n, element, &plan.key, layer, dropped, kept_scale(dropped))
+
+
+cdef inline void drop_outputs(
+    const Net* net, const Plan* plan, Py_ssize_t l, Py_ssize_t position, Py_ssize_t row,
+    Py_ssize_t rows, floating[::1] work, Py_ssize_t a,
+) noexcept nogil:
+    """Of hidden layer l, whose outputs for the rows are at `a`, those of samples position.."""
+    cdef const Layer* layer = &net.layers[l]
+    cdef Py_ssize_t n = layer.fan_out
+    if layer.dropped == 0:
+        return
+    if saves_outputs(layer) and plan.dropout.saved >= 0:
+        memcpy(&work[saved_offset(net, plan, l, row)], &work[a], rows * n * sizeof(floating))
+    drop(&plan.dropout, l + 1, layer.dropped, <uint64_t>position * n, work, a, rows * n)
+
+
+cdef inline Py_ssize_t saved_offset(
+    const Net* net, const Plan* plan, Py_ssize_t l, Py_ssize_t row,
+) noexcept nogil:
+    """Where the outputs of layer l before dropout are, from a row on."""
+    return plan.dropout.saved + plan.rows * net.layers[l].units_before \
+        + row * net.layers[l].fan_out
+
+
+cdef inline void drop_deltas(
+    const Net* net, const Plan* plan, Py_ssize_t l, Py_ssize_t position, Py_ssize_t rows,
+    floating[::1] work, Py_ssize_t delta,
+) noexcept nogil:
+    """Multiply dL/dz of hidden layer l by what its outputs were multiplied by."""
+    cdef const Layer* layer = &net.layers[l]
+    cdef Py_ssize_t i, n = layer.fan_out
+    cdef floating scale
+    if layer.dropped == 0:
+        return
+    if saves_outputs(layer):
+        drop(&plan.dropout, l + 1, layer.dropped, <uint64_t>position * n, work, delta, rows * n)
+    else:
+        scale = <floating>kept_scale(layer.dropped)
+        for i in range(delta, delta + rows * n):
+            work[i] *= scale
+
+
+cdef inline void take_input(
+    const Net* net, const Plan* plan, const Source* source, const Py_ssize_t* order,
+    Py_ssize_t start, Py_ssize_t first, Py_ssize_t row, Py_ssize_t rows, floating[::1] work,
+) noexcept nogil:
+    """Rows of X in the workspace, some of their numbers dropped: rows row.. of the samples that
+    begin at start. first: that from which on this thread has taken rows, in order."""
+    cdef Py_ssize_t n = net.n_features, x = plan.x + row * n
+    if plan.sparse.used:
+        if copies_entries(source):
+            copy_entries(plan, source, order, start, first, row, rows, work)
+        else:
+            compress(&plan.sparse, source, order, start, row, row + rows, work, plan.x)
+        drop_entries(net, plan, source, start, row, rows, work)
+    else:
+        gather_x(source, order, start + row, rows, work, x)
+        drop(&plan.dropout, 0, net.input_dropped, <uint64_t>(start + row) * n, work, x, rows * n)
+
+
+cdef inline void copy_entries(
+    const Plan* plan, const Source* source, const Py_ssize_t* order, Py_ssize_t start,
+    Py_ssize_t first, Py_ssize_t row, Py_ssize_t rows, floating[::1] work,
+) noexcept nogil:
+    """Rows of CSR, one after another; where they begin depends on the rows before alone."""
+    cdef int64_t* begins = <int64_t*>&work[plan.sparse.begins]
+    cdef int64_t* ends = <int64_t*>&work[plan.sparse.ends]
+    cdef bint wide = source.wide_indices
+    cdef Py_ssize_t i, begin, n, at = 0, size = 8 if wide else 4
+    cdef char* indices = <char*>&work[plan.dropout.indices]
+    if row > first:
+        at = ends[row - 1]
+    else:
+        for i in range(start, start + row):
+            at += row_length(source, sample(order, i))
+    for i in range(row, row + rows):
+        begin = index_at(source.indptr, wide, sample(order, start + i))
+        n = row_length(source, sample(order, start + i))
+        begins[i] = at
+        ends[i] = at + n
+        if n == 0:
+            continue
+        memcpy(&work[plan.dropout.values] + at, <const floating*>source.x + begin,
+               n * sizeof(floating))
+        memcpy(indices + at * size, <const char*>source.indices + begin * size, n * size)
+        at += n
+
+
+cdef inline Py_ssize_t row_length(const Source* source, Py_ssize_t row) noexcept nogil:
+    """Entries of a row of CSR."""
+    return index_at(source.indptr, source.wide_indices, row + 1) \
+        - index_at(source.indptr, source.wide_indices, row)
+
+
+cdef inline void drop_entries(
+    const Net* net, const Plan* plan, const Source* source, Py_ssize_t start, Py_ssize_t row,
+    Py_ssize_t rows, floating[::1] work,
+) noexcept nogil:
+    cdef Compressed x = input_rows(plan, source, work)
+    cdef Py_ssize_t i, at, n
+    cdef uint64_t element
+    cdef uint32_t dropped = net.input_dropped
+    cdef double scale = kept_scale(dropped)
+    cdef const DropoutKey* key = &plan.dropout.key
+    cdef floating* values
+    for i in range(row, row + rows):
+        at = x.begins[i * x.pieces]            # the pieces of a row follow one another
+        n = x.ends[(i + 1) * x.pieces - 1] - at
+        values = <floating*>x.values + at
+        element = <uint64_t>(start + i) * net.n_features
+        if floating is float:
+            if x.wide:
+                cmlp_drop_at_f32_wide(values, <const int64_t*>x.indices + at, n, element,
+                                      key, 0, dropped, scale)
+            else:
+                cmlp_drop_at_f32(values, <const int32_t*>x.indices + at, n, element,
+                                 key, 0, dropped, scale)
+        else:
+            if x.wide:
+                cmlp_drop_at_f64_wide(values, <const int64_t*>x.indices + at, n, element,
+                                      key, 0, dropped, scale)
+            else:
+                cmlp_drop_at_f64(values, <const int32_t*>x.indices + at, n, element,
+                                 key, 0, dropped, scale)
+
+
+cdef inline Compressed input_rows(
+    const Plan* plan, const Source* source, floating[::1] work,
+) noexcept nogil:
+    """The rows of X without their zeros: those of take_input, if it has copied them."""
+    cdef Compressed x = compressed_rows(&plan.sparse, source, work)
+    if plan.dropout.used and plan.dropout.values >= 0 and copies_entries(source):
+        x.values = &work[plan.dropout.values]
+        x.indices = &work[plan.dropout.indices]
+    return x

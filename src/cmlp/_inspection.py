@@ -1,0 +1,186 @@
+"""What a fitted estimator shows of its inside: hidden units, gradients, samples of dropout.
+
+Methods of both estimators, over what ``_base`` predicts with and over ``Network``. No training.
+"""
+
+from numbers import Integral
+from operator import index
+from types import SimpleNamespace
+
+import numpy as np
+from sklearn.base import ClassifierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils import check_consistent_length, check_random_state, check_scalar
+from sklearn.utils._set_output import _wrap_data_with_container
+
+from cmlp._network import Network
+from cmlp._parameters import Parameters
+from cmlp._stochastic import draw_seed
+from cmlp._typing import ArrayLike, FloatArray, MatrixLike
+from cmlp._validation import validate_rows
+
+
+class _HiddenLayers:
+    """``transform``, in a class that scikit-learn does not wrap: the names depend on the layer."""
+
+    def transform(self, X: MatrixLike, layer: int = -1) -> FloatArray:
+        """Activations of a hidden layer, the network as a feature extractor.
+
+        Later layers are not computed.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        layer : int, default=-1
+            Which hidden layer, from 0; -1 is the last.
+
+        Returns
+        -------
+        H : ndarray of shape (n_samples, n_units)
+            Of the dtype of predictions, or what ``set_output`` asks for.
+
+        Raises
+        ------
+        ValueError
+            If there is no such hidden layer.
+        """
+        self._check_is_fitted()
+        rows = validate_rows(self, X)
+        parameters = self._take_parameters()
+        n_hidden = count_hidden(parameters.coefs)
+        if not -n_hidden <= index(layer) < n_hidden:
+            raise ValueError(
+                f"layer must be between {-n_hidden} and {n_hidden - 1} in a network with"
+                f" {n_hidden} hidden layer(s), got {layer}."
+            )
+        n_layers = index(layer) % n_hidden + 1
+        names = self._hidden_activations(n_hidden)[:n_layers]
+        parameters = Parameters.from_lists(
+            parameters.coefs[:n_layers], parameters.intercepts[:n_layers]
+        )
+        H = self._outputs(rows, parameters, parameters.layout(names, "squared_error"))
+        prefix = type(self).__name__.lower()
+        namesake = SimpleNamespace(
+            _sklearn_output_config=getattr(self, "_sklearn_output_config", {}),
+            _sklearn_auto_wrap_output_keys=self._sklearn_auto_wrap_output_keys,
+            get_feature_names_out=lambda: np.array(
+                [f"{prefix}{i}" for i in range(H.shape[1])], dtype=object
+            ),
+        )
+        return _wrap_data_with_container("transform", H, X, namesake)
+
+
+class InspectionMixin(_HiddenLayers, ClassNamePrefixFeaturesOutMixin, TransformerMixin):
+    """Methods of a fitted network besides predicting."""
+
+    @property
+    def _n_features_out(self):
+        count_hidden(self.coefs_)
+        return self.coefs_[-1].shape[0]
+
+    def input_gradient(self, X: MatrixLike, y: ArrayLike | None = None) -> FloatArray:
+        """Derivatives with respect to the input: which features matter where (saliency).
+
+        With y, the gradient of the loss of each sample, without the L2 penalty; of several outputs
+        it is that of the sum, which fit descends. Without y: of a classifier, the gradient of the
+        logarithm of the probability of the predicted class (multilabel: of the predicted set of
+        labels), which, unlike that of the probability, does not vanish with the probability; of a
+        regressor, the derivatives of the prediction. Simonyan, Vedaldi & Zisserman, "Deep inside
+        convolutional networks", arXiv:1312.6034.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
+            Labels or target values, as in fit.
+
+        Returns
+        -------
+        gradient : ndarray of shape (n_samples, n_features)
+            Of a regressor with several outputs and without y, (n_samples, n_outputs, n_features).
+            Dense, whatever X is.
+
+        Raises
+        ------
+        ValueError
+            If y does not fit X and the network.
+        """
+        self._check_is_fitted()
+        X = validate_rows(self, X)
+        network = Network.from_estimator(self)
+        classifies = isinstance(self, ClassifierMixin)
+        if y is None and not classifies:
+            jacobian = network.input_jacobian(X)
+            return jacobian[:, 0] if jacobian.shape[1] == 1 else jacobian
+        sign = 1
+        if y is None:
+            # log p of the prediction is the log-loss with its sign changed
+            parameters = self._take_parameters()
+            y = self._from_outputs(self._outputs(X, parameters, self._layout(parameters)))
+            sign = -1
+            network.loss = "log_loss" if self.out_activation_ == "softmax" else "binary_log_loss"
+        check_consistent_length(X, y)
+        return sign * network.loss_and_gradients(X, self._targets(y), reduction="sum").X_grad
+
+    def predict_samples(
+        self,
+        X: MatrixLike,
+        n_samples: int,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> FloatArray:
+        """Predictions of networks drawn by dropout (Monte Carlo dropout).
+
+        Each sample drops units of its own at the rates of ``dropout``; their mean is a prediction,
+        their spread says how sure it is. Gal & Ghahramani, "Dropout as a Bayesian approximation:
+        representing model uncertainty in deep learning", ICML 2016.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_rows, n_features)
+        n_samples : int
+            How many networks are drawn.
+        random_state : int, RandomState instance or None, default=None
+            Decides which units are dropped. The same integer gives the same samples, a larger
+            n_samples more of them; each row of X has draws of its own.
+
+        Returns
+        -------
+        samples : ndarray of shape (n_samples, n_rows, n_outputs)
+            Of a classifier the probabilities, with the columns of ``predict_proba``; a list of
+            such arrays where y has several columns of classes.
+
+        Raises
+        ------
+        ValueError
+            If the estimator has no dropout.
+        """
+        self._check_is_fitted()
+        check_scalar(n_samples, "n_samples", Integral, min_val=1)
+        X = validate_rows(self, X)
+        parameters = self._take_parameters()
+        rates = self._dropout_rates(len(parameters.coefs) - 1)
+        if not rates:
+            raise ValueError(
+                f"predict_samples draws from dropout, and there is none: dropout={self.dropout}."
+            )
+        seed = draw_seed(check_random_state(random_state))
+        layout = self._layout(parameters, dropout=rates)
+        p = self._outputs(X, parameters, layout, n_samples, seed)
+        p = p.reshape(n_samples, -1, p.shape[1])
+        if isinstance(self, ClassifierMixin) and p.shape[2] == 1:
+            return np.concatenate([1 - p, p], axis=2)
+        if type(vars(self).get("classes_")) is list:
+            ends = np.cumsum([len(classes) for classes in self.classes_])
+            return np.split(p, ends[:-1], axis=2)
+        return p
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+
+def count_hidden(coefs):
+    """How many hidden layers there are, one at least."""
+    if len(coefs) < 2:
+        raise ValueError("The network has no hidden layer.")
+    return len(coefs) - 1
