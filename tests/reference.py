@@ -59,6 +59,48 @@ def by_group(function, sizes, *arrays):
     return np.hstack([function(*group) for group in groups])
 
 
+def philox4x32(counter, key, rounds=10):
+    """Philox4x32 (Salmon et al. 2011): counter (4, n), key (2,) -> words (4, n), all uint32."""
+    c0, c1, c2, c3 = (np.asarray(c, dtype=np.uint64) for c in counter)
+    k0, k1 = (int(k) for k in key)
+    for _ in range(rounds):
+        p0, p1 = c0 * np.uint64(0xD2511F53), c2 * np.uint64(0xCD9E8D57)
+        high = np.uint64(32)
+        c0, c2 = p1 >> high ^ c1 ^ np.uint64(k0), p0 >> high ^ c3 ^ np.uint64(k1)
+        c1, c3 = p1 & np.uint64(2**32 - 1), p0 & np.uint64(2**32 - 1)
+        k0, k1 = (k0 + 0x9E3779B9) % 2**32, (k1 + 0xBB67AE85) % 2**32
+    return np.array([c0, c1, c2, c3], dtype=np.uint32)
+
+
+def dropout_draws(seed, epoch, layer, elements):
+    """16 bits for each element: of a word of the block that its group of 64 and its place name."""
+    elements = np.asarray(elements, dtype=np.uint64)
+    group, place = (part.astype(object) for part in np.divmod(elements, np.uint64(64)))
+    block = (group * 8 + place // 4 % 8).astype(np.uint64)
+    same = np.ones_like(block)
+    counter = [
+        block & np.uint64(2**32 - 1),
+        block >> np.uint64(32),
+        same * np.uint64(epoch),
+        same * np.uint64(layer),
+    ]
+    words = philox4x32(counter, (seed % 2**32, seed >> 32))
+    word = (place // 32 * 2 + place % 4 // 2).astype(int)
+    chosen = words[word, np.arange(len(elements))]
+    return (chosen >> (16 * (place % 2)).astype(np.uint32) & np.uint32(0xFFFF)).astype(np.uint16)
+
+
+def dropout_masks(rates, units, seed, epoch, positions):
+    """What the input and the hidden layers of the samples at these positions are multiplied by."""
+    masks = []
+    for layer, (rate, width) in enumerate(zip(rates, units, strict=False)):
+        threshold = min(65535, round(65536 * rate))
+        elements = (np.asarray(positions)[:, None] * width + np.arange(width)).ravel()
+        kept = dropout_draws(seed, epoch, layer, elements) >= threshold
+        masks.append(kept.reshape(-1, width) / (1 - threshold / 65536))
+    return masks
+
+
 @dataclass
 class Twin:
     """A network whose parameters come as one vector: all weights, then all biases.
@@ -93,16 +135,22 @@ class Twin:
             at += fan_out
         return coefs, intercepts
 
-    def forward(self, vector, X):
-        """z of every layer, and the input followed by the activations of every layer."""
-        zs, outputs = [], [np.asarray(X, dtype=np.float64)]
+    def forward(self, vector, X, masks=None):
+        """z of every layer, and the input followed by the activations of every layer.
+
+        masks: what the input and the hidden layers are multiplied by.
+        """
+        masks = masks or [1.0] * len(self.activations)
+        zs, outputs = [], [np.asarray(X, dtype=np.float64) * masks[0]]
         coefs, intercepts = self.unpack(np.asarray(vector, dtype=np.float64))
         for layer, (coef, intercept) in enumerate(zip(coefs, intercepts, strict=True)):
             zs.append(outputs[-1] @ coef + intercept)
             outputs.append(self.activation(layer)[0](zs[-1]))
+            if len(zs) < len(coefs):
+                outputs[-1] = outputs[-1] * masks[len(zs)]
         return zs, outputs
 
-    def loss_and_gradient(self, vector, X, y, weight=None, alpha=0.0):
+    def loss_and_gradient(self, vector, X, y, weight=None, alpha=0.0, masks=None):
         """The penalised loss of a batch as an estimator reports it, and its gradient.
 
         Both are sums over the samples divided by the sum of their weights; the squared error of
@@ -112,7 +160,7 @@ class Twin:
         weight = np.ones(len(X)) if weight is None else np.asarray(weight, dtype=np.float64)
         y = np.asarray(y, dtype=np.float64)
         coefs, _ = self.unpack(vector)
-        zs, outputs = self.forward(vector, X)
+        zs, outputs = self.forward(vector, X, masks)
         value, slope = LOSSES[self.loss]
         loss = weight @ value(y, outputs[-1]).sum(axis=1)
         if self.loss == "squared_error":
@@ -126,13 +174,15 @@ class Twin:
             coef_grads.insert(0, (outputs[layer].T @ delta + alpha * coefs[layer]).ravel())
             intercept_grads.insert(0, delta.sum(axis=0) * self.fit_intercept)
             back = delta @ coefs[layer].T
+            if masks is not None:
+                back = back * masks[layer]
         grad = np.concatenate(coef_grads + intercept_grads)
         return loss / weight.sum(), grad / weight.sum()
 
-    def train_epoch(self, vector, optimizer, X, y, weight, order, batch_size, alpha):
+    def train_epoch(self, vector, optimizer, X, y, weight, order, batch_size, alpha, dropout=None):
         """One epoch over the samples in the given order; returns its loss and the new vector.
 
-        Batches without weight are passed over.
+        Batches without weight are passed over. dropout: (rates, seed, epoch).
         """
         total = 0.0
         for start in range(0, len(order), batch_size):
@@ -140,7 +190,14 @@ class Twin:
             batch_weight = None if weight is None else weight[rows]
             if batch_weight is not None and batch_weight.sum() == 0:
                 continue
-            loss, grad = self.loss_and_gradient(vector, X[rows], y[rows], batch_weight, alpha)
+            masks = None
+            if dropout is not None:
+                rates, seed, epoch = dropout
+                positions = np.arange(start, start + len(rows))
+                masks = dropout_masks(rates, self.units[:-1], seed, epoch, positions)
+            loss, grad = self.loss_and_gradient(
+                vector, X[rows], y[rows], batch_weight, alpha, masks
+            )
             vector = vector + optimizer.update(grad)
             total += loss * len(rows)
         return total / len(order), vector

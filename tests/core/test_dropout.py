@@ -32,7 +32,7 @@ def test_known_answers():
         assert found.ravel().tolist() == words
 
 
-@pytest.mark.parametrize("epoch, layer", [(0, 0), (1, 2), (2**32 - 1, 7)])
+@pytest.mark.parametrize(("epoch", "layer"), [(0, 0), (1, 2), (2**32 - 1, 7)])
 @pytest.mark.parametrize("seed", [0, SEED, 2**64 - 1])
 def test_draws_are_those_of_numpy(engine, seed, epoch, layer):
     far = np.uint64(2**36 - 5) + np.arange(20, dtype=np.uint64)  # blocks of more than 32 bits
@@ -97,8 +97,8 @@ class Case:
             units, *starts(units), activations, "squared_error", True, rates
         )
         n_params = sum(a * b for a, b in pairwise(units)) + sum(units[1:])
-        self.params = rng.normal(size=n_params, scale=0.5).astype(dtype)
-        X = rng.normal(size=(n_samples, units[0])).astype(dtype)
+        self.params = rng.normal(size=n_params, scale=0.3).astype(dtype)
+        X = rng.normal(size=(n_samples, units[0]), scale=0.5).astype(dtype)
         X[rng.random(X.shape) < (0.2 if storage in ("dense", "fortran") else 0.9)] = 0
         self.dense = X
         self.y = rng.normal(size=(n_samples, units[-1])).astype(dtype)
@@ -118,9 +118,8 @@ class Case:
         params, grads = self.params.copy(), np.empty_like(self.params)
         state = np.zeros((self.engine.OPTIMIZERS[optimizer][1], len(params)), dtype=self.dtype)
         size = self.layout.workspace(batch_size, self.dtype, n_threads, data=self.data).size
-        buffer = self.layout.workspace(batch_size, self.dtype, n_threads, data=self.data)
-        buffer[...] = np.nan
-        assert buffer.size == size
+        buffer = np.full(size + 64, np.nan, dtype=self.dtype)
+        buffer[size:] = 7
         loss = self.engine.train_epoch(
             self.layout,
             self.data,
@@ -132,10 +131,11 @@ class Case:
             params,
             grads,
             state,
-            buffer,
+            buffer[:size],
             n_threads,
             None if seed is None else (seed, epoch),
         )
+        assert (buffer[size:] == 7).all()
         return loss, params
 
     def check(self, batch_size, optimizer="adam", shuffled=True):
@@ -173,7 +173,7 @@ def test_batch_sizes(engine, dtype, batch_size, optimizer):
 
 
 @pytest.mark.parametrize(
-    "units, rates",
+    ("units", "rates"),
     [
         ((1, 1, 1), (0.5, 0.5)),
         ((3, 64, 1), (0.0, 0.9)),
@@ -286,7 +286,7 @@ def test_threads_share_draws(engine):
 def test_misuse(engine):
     case = Case(engine, "float64")
     for rates in ((0.5,), (0.5, 1.0, 0.0), (0.5, -0.1, 0.0), (0.5, np.nan, 0.0)):
-        with pytest.raises(ValueError, match="dropout must be"):
+        with pytest.raises(ValueError, match="dropout must be rates"):
             Case(engine, "float64", rates=rates)
     with pytest.raises(OverflowError):
         case.train(10, seed=-1)

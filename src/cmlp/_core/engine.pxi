@@ -148,7 +148,7 @@ def train_epoch(
     if dropout is not None:
         set_key(&run.plan.dropout, dropout[0], dropout[1])
     elif trains_online(&layout.net, &data.source, batch_size, run.optimizer, &hyper[0],
-                     sizeof(floating)):
+                       sizeof(floating)):
         # a division by outputs is scikit-learn's squared error, its gradient a plain sum
         if loss_table[layout.net.loss].mean_over_outputs:
             loss_scale = 1.0 / layout.net.n_outputs

@@ -112,7 +112,7 @@ cdef class Layout:
         if group_sizes is not None:
             self.set_groups(tuple(map(index, group_sizes)))
         if len(dropout) not in (0, n_layers) or any(not 0 <= rate < 1 for rate in dropout):
-            raise ValueError("dropout must be a rate in [0, 1) for the input and each hidden layer.")
+            raise ValueError("dropout must be rates in [0, 1): of the input, each hidden layer.")
         for l in range(len(dropout)):
             rate = min(65535, round(65536 * dropout[l]))
             if l == 0:

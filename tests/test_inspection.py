@@ -1,0 +1,211 @@
+"""transform and input_gradient of the estimators: against Network, scikit-learn's own networks and
+central differences."""
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from sklearn.base import clone
+from sklearn.datasets import make_classification, make_multilabel_classification, make_regression
+from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from cmlp import MLPClassifier, MLPRegressor, Network
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+TASKS = ["binary", "multiclass", "multilabel", "regression-1", "regression-2", "poisson"]
+
+
+def make(task, dtype="float64", **params):
+    """A fitted estimator and its data."""
+    params = {"hidden_layer_sizes": (7, 5), "activation": "tanh", "random_state": 0, **params}
+    params["max_iter"] = 15
+    if task.startswith("regression") or task == "poisson":
+        X, y = make_regression(
+            60, 6, n_targets=int(task[-1]) if "-" in task else 1, random_state=0
+        )
+        y = y / y.std()
+        if task == "poisson":
+            params["loss"], y = "poisson", np.round(np.abs(y))
+        cls = MLPRegressor
+    elif task == "multilabel":
+        X, y = make_multilabel_classification(60, 6, n_classes=3, random_state=0)
+        X, cls = X / 10, MLPClassifier
+    else:
+        n_classes = 2 if task == "binary" else 3
+        X, y = make_classification(
+            60, 6, n_informative=5, n_redundant=0, n_classes=n_classes, random_state=0
+        )
+        y, cls = np.array(["a", "b", "c"])[y], MLPClassifier
+    X = X.astype(dtype)
+    return cls(**params).fit(X, y), X, y
+
+
+# transform
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("activation", ["relu", "tanh", "logistic", "identity"])
+@pytest.mark.parametrize("task", ["multiclass", "regression-1"])
+def test_transform(task, activation, dtype):
+    est, X, _ = make(task, dtype, activation=activation)
+    activations = Network.from_estimator(est).forward(X)
+    rtol = 1e-5 if dtype == "float32" else 1e-12
+    for layer, expected in ((0, 1), (1, 2), (-1, 2), (-2, 1)):
+        found = est.transform(X, layer=layer)
+        assert found.dtype == dtype
+        np.testing.assert_allclose(found, activations[expected], rtol=rtol, atol=rtol)
+        np.testing.assert_allclose(
+            est.transform(sp.csr_matrix(X), layer=layer), found, rtol=rtol, atol=rtol
+        )
+    np.testing.assert_array_equal(est.transform(X), est.transform(X, layer=-1))
+    again = clone(est)
+    np.testing.assert_array_equal(again.fit_transform(X, _), est.transform(X))
+
+
+def test_replaced_weights_are_seen():
+    est, X, _ = make("multiclass")
+    est.coefs_ = [np.zeros_like(coef) for coef in est.coefs_]
+    np.testing.assert_allclose(est.transform(X), np.tile(np.tanh(est.intercepts_[1]), (60, 1)))
+
+
+def test_bad_layers():
+    est, X, y = make("multiclass")
+    for layer in (2, -3, 10):
+        with pytest.raises(ValueError, match="layer must be between -2 and 1"):
+            est.transform(X, layer=layer)
+    with pytest.raises(TypeError):
+        est.transform(X, layer=0.5)
+    with pytest.raises(ValueError, match="features"):
+        est.transform(X[:, 1:])
+    linear = MLPClassifier((), max_iter=2).fit(X, y)
+    with pytest.raises(ValueError, match="no hidden layer"):
+        linear.transform(X)
+    with pytest.raises(ValueError, match="no hidden layer"):
+        linear.get_feature_names_out()
+    for method in ("transform", "input_gradient"):
+        with pytest.raises(NotFittedError):
+            getattr(MLPClassifier(), method)(X)
+    with pytest.raises(NotFittedError):
+        MLPClassifier().get_feature_names_out()
+
+
+def test_feature_names():
+    est, _, _ = make("multiclass")
+    assert est.get_feature_names_out().tolist() == [f"mlpclassifier{i}" for i in range(5)]
+    est, _, _ = make("regression-1")
+    assert est.get_feature_names_out()[0] == "mlpregressor0"
+
+
+@pytest.mark.parametrize("container", ["pandas", "polars"])
+def test_set_output(container):
+    library = pytest.importorskip(container)
+    est, X, _ = make("multiclass")
+    expected = [est.transform(X, layer) for layer in (0, 1)]
+    est.set_output(transform=container)
+    for layer, values in enumerate(expected):
+        frame = est.transform(X, layer)
+        assert isinstance(frame, library.DataFrame)
+        assert list(frame.columns) == [f"mlpclassifier{i}" for i in range(values.shape[1])]
+        np.testing.assert_array_equal(frame.to_numpy(), values)
+    frame = clone(est).set_output(transform=container).fit_transform(X, make("multiclass")[2])
+    assert isinstance(frame, library.DataFrame)
+    assert isinstance(est.predict_proba(X), np.ndarray)
+    np.testing.assert_array_equal(est.set_output(transform="default").transform(X), expected[1])
+
+
+def test_within_a_pipeline():
+    """As a step in the middle: features for a linear model."""
+    _, X, y = make("multiclass")
+    mlp = MLPClassifier((20,), max_iter=50, random_state=0)
+    pipeline = make_pipeline(StandardScaler(), mlp, LogisticRegression())
+    assert pipeline.fit(X, y).score(X, y) > 0.5
+    scaled = StandardScaler().fit_transform(X)
+    H = clone(mlp).fit(scaled, y).transform(scaled)
+    expected = LogisticRegression().fit(H, y).predict_proba(H)
+    np.testing.assert_allclose(pipeline.predict_proba(X), expected)
+    assert pipeline[:-1].get_feature_names_out().tolist() == [
+        f"mlpclassifier{i}" for i in range(20)
+    ]
+    search = GridSearchCV(pipeline, {"mlpclassifier__hidden_layer_sizes": [(5,), (6, 4)]}, cv=2)
+    assert search.fit(X, y).best_estimator_[:-1].transform(X).shape[1] in (5, 4)
+
+
+# input_gradient
+
+
+def differences(f, X, step=1e-5):
+    """Central differences of f, (n, ...), with respect to the features of its own row."""
+    slopes = []
+    for j in range(X.shape[1]):
+        shift = np.zeros_like(X)
+        shift[:, j] = step
+        slopes.append((f(X + shift) - f(X - shift)) / (2 * step))
+    return np.stack(slopes, axis=-1)
+
+
+def losses(est, X, y):
+    """The loss of each sample, the sum over outputs."""
+    if isinstance(est, MLPRegressor):
+        p = est.predict(X).reshape(len(X), -1)
+        y = np.asarray(y).reshape(len(X), -1)
+        if est.loss == "poisson":
+            return (p - y * np.log(p)).sum(axis=1)  # but for what does not depend on p
+        return ((p - y) ** 2 / 2).sum(axis=1)
+    p = est.predict_proba(X)
+    if np.ndim(y) == 2:
+        return -(np.log(p) * y + np.log(1 - p) * (1 - y)).sum(axis=1)
+    return -np.log(p[np.arange(len(X)), np.searchsorted(est.classes_, y)])
+
+
+@pytest.mark.parametrize("activation", ["relu", "tanh", "logistic", "identity"])
+@pytest.mark.parametrize("task", TASKS)
+def test_gradient_of_the_loss(task, activation):
+    est, X, y = make(task, activation=activation)
+    gradient = est.input_gradient(X, y)
+    assert gradient.shape == X.shape
+    expected = differences(lambda rows: losses(est, rows, y), X)
+    np.testing.assert_allclose(gradient, expected, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_gradient_of_the_prediction(task):
+    est, X, _ = make(task)
+    gradient = est.input_gradient(X)
+    if isinstance(est, MLPRegressor):
+        expected = differences(est.predict, X)
+        assert gradient.shape == ((60, 2, 6) if task == "regression-2" else (60, 6))
+    else:
+        winner = est.predict(X)
+        expected = differences(lambda rows: -losses(est, rows, winner), X)
+        assert gradient.shape == (60, 6)
+    np.testing.assert_allclose(gradient, expected, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("task", TASKS)
+def test_gradient_of_sparse_rows(task, dtype):
+    est, X, y = make(task, dtype)
+    rtol = 1e-3 if dtype == "float32" else 1e-10
+    for arguments in ((), (y,)):
+        dense = est.input_gradient(X, *arguments)
+        sparse = est.input_gradient(sp.csr_matrix(X), *arguments)
+        assert type(sparse) is np.ndarray
+        assert sparse.dtype == dense.dtype == dtype
+        np.testing.assert_allclose(sparse, dense, rtol=rtol, atol=rtol)
+
+
+def test_gradient_misuse():
+    est, X, y = make("multiclass")
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        est.input_gradient(X, y[1:])
+    with pytest.raises(ValueError, match="previously unseen labels"):
+        est.input_gradient(X, np.full(len(X), "z"))
+    with pytest.raises(ValueError, match="features"):
+        est.input_gradient(X[:, 1:])
+    est, X, y = make("regression-2")
+    with pytest.raises(ValueError, match="y has the shape"):
+        est.input_gradient(X, y[:, 0])
