@@ -448,7 +448,9 @@ class MLPClassifier(ClassifierMixin, InspectionMixin, BaseMultilayerPerceptron):
         if type(self.classes_) is list:
             unseen = self._label_binarizer.unknown(y)
             if any(labels.size for labels in unseen):
-                raise ValueError(f"y_val contains previously unseen labels in its columns: {unseen}")
+                raise ValueError(
+                    f"y_val contains previously unseen labels in its columns: {unseen}"
+                )
             return X, y, self._label_binarizer.transform(y)
         unseen = np.setdiff1d(unique_labels(y), self.classes_)
         if len(unseen):
