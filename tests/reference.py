@@ -40,7 +40,17 @@ def clip(p):
     return np.clip(p, eps, 1 - eps)
 
 
-# name: L(y, p) of each output, and dL/dp
+def power_deviance(y, p, t):
+    """Half the Tweedie deviance of a power that is not 0, 1 or 2 (Jorgensen 1997)."""
+    return y ** (2 - t) / ((1 - t) * (2 - t)) - y * p ** (1 - t) / (1 - t) + p ** (2 - t) / (2 - t)
+
+
+def focal_slope(p, t):
+    """The derivative of -(1 - p)^t log(p)."""
+    return t * (1 - p) ** (t - 1) * np.log(p) - (1 - p) ** t / p
+
+
+# name: L(y, p) of each output, and dL/dp; t is the parameter of those that have one
 LOSSES = {
     "squared_error": (lambda y, p: (p - y) ** 2 / 2, lambda y, p: p - y),
     "poisson": (lambda y, p: xlogy(y, y / p) - y + p, lambda y, p: 1 - y / p),
@@ -49,6 +59,36 @@ LOSSES = {
         lambda y, p: -xlogy(y, clip(p)) - xlogy(1 - y, 1 - clip(p)),
         lambda y, p: (1 - y) / (1 - clip(p)) - y / clip(p),
     ),
+    "absolute_error": (lambda y, p: np.abs(p - y), lambda y, p: np.sign(p - y)),
+    "huber": (
+        lambda y, p, t=1.35: np.where(
+            np.abs(p - y) <= t, (p - y) ** 2 / 2, t * (np.abs(p - y) - t / 2)
+        ),
+        lambda y, p, t=1.35: np.where(np.abs(p - y) <= t, p - y, t * np.sign(p - y)),
+    ),
+    "log_cosh": (lambda y, p: np.log(np.cosh(p - y)), lambda y, p: np.tanh(p - y)),
+    "quantile": (
+        lambda y, p, t=0.5: np.where(y > p, t * (y - p), (1 - t) * (p - y)),
+        lambda y, p, t=0.5: np.where(y > p, -t, np.where(y < p, 1 - t, 0)),
+    ),
+    "gamma": (lambda y, p: np.log(p / y) + y / p - 1, lambda y, p: 1 / p - y / p**2),
+    "tweedie": (
+        lambda y, p, t=1.5: power_deviance(y, p, t),
+        lambda y, p, t=1.5: p ** (1 - t) - y * p ** (-t),
+    ),
+    "focal": (
+        lambda y, p, t=2.0: -y * (1 - clip(p)) ** t * np.log(clip(p)),
+        lambda y, p, t=2.0: y * focal_slope(clip(p), t),
+    ),
+    "binary_focal": (
+        lambda y, p, t=2.0: (
+            -y * (1 - clip(p)) ** t * np.log(clip(p))
+            - (1 - y) * clip(p) ** t * np.log(1 - clip(p))
+        ),
+        lambda y, p, t=2.0: y * focal_slope(clip(p), t) - (1 - y) * focal_slope(1 - clip(p), t),
+    ),
+    "brier": (lambda y, p: (p - y) ** 2 / 2, lambda y, p: p - y),
+    "binary_brier": (lambda y, p: (p - y) ** 2, lambda y, p: 2 * (p - y)),
 }
 
 
@@ -113,6 +153,7 @@ class Twin:
     loss: str = "squared_error"
     fit_intercept: bool = True
     groups: tuple = ()
+    loss_parameter: object = None
 
     def activation(self, layer):
         """f, and what turns dL/da into dL/dz, of a layer."""
@@ -162,13 +203,14 @@ class Twin:
         coefs, _ = self.unpack(vector)
         zs, outputs = self.forward(vector, X, masks)
         value, slope = LOSSES[self.loss]
-        loss = weight @ value(y, outputs[-1]).sum(axis=1)
+        parameter = () if self.loss_parameter is None else (np.array(self.loss_parameter),)
+        loss = weight @ value(y, outputs[-1], *parameter).sum(axis=1)
         if self.loss == "squared_error":
             loss /= self.units[-1]
         loss += alpha / 2 * sum((coef**2).sum() for coef in coefs)
 
         coef_grads, intercept_grads = [], []
-        back = slope(y, outputs[-1]) * weight[:, None]
+        back = slope(y, outputs[-1], *parameter) * weight[:, None]
         for layer in range(len(coefs) - 1, -1, -1):
             delta = self.activation(layer)[1](back, zs[layer])
             coef_grads.insert(0, (outputs[layer].T @ delta + alpha * coefs[layer]).ravel())

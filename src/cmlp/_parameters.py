@@ -145,7 +145,15 @@ class Parameters:
             return self
         return Parameters.from_lists(self.coefs, self.intercepts, dtype)
 
-    def layout(self, activations, loss, fit_intercept=True, group_sizes=None, dropout=()):
+    def layout(
+        self,
+        activations,
+        loss,
+        fit_intercept=True,
+        group_sizes=None,
+        dropout=(),
+        loss_parameter=None,
+    ):
         """The engine's description of the network.
 
         Parameters
@@ -156,8 +164,9 @@ class Parameters:
             Outputs of each softmax, if there are several.
         dropout : sequence of float
             Rates of the input and each hidden layer; none: all zero.
+        loss_parameter : float or tuple of float, default=None
         """
-        key = (*activations, loss, fit_intercept, group_sizes, *dropout)
+        key = (*activations, loss, fit_intercept, group_sizes, *dropout, loss_parameter)
         layout = self._layouts.get(key)
         if layout is None:
             layout = self._layouts[key] = engine.Layout(
@@ -169,6 +178,7 @@ class Parameters:
                 fit_intercept,
                 group_sizes,
                 dropout,
+                loss_parameter,
             )
         return layout
 

@@ -40,12 +40,21 @@ class Problem:
         indicator=False,
         seed=0,
         groups=(),
+        loss_parameter=None,
     ):
         rng = np.random.default_rng(seed)
         self.engine, self.dtype = engine, dtype
-        self.twin = reference.Twin(units, activations, loss, fit_intercept, groups)
+        self.twin = reference.Twin(
+            units, activations, loss, fit_intercept, groups, loss_parameter
+        )
         self.layout = engine.Layout(
-            units, *starts(units), activations, loss, fit_intercept, groups or None
+            units,
+            *starts(units),
+            activations,
+            loss,
+            fit_intercept,
+            groups or None,
+            loss_parameter=loss_parameter,
         )
         n_coefs = sum(a * b for a, b in pairwise(units))
         self.params = rng.normal(size=n_coefs + sum(units[1:]), scale=0.5).astype(dtype)
@@ -56,7 +65,9 @@ class Problem:
         y = rng.normal(size=(n_samples, units[-1]))
         if loaded.LOSSES[loss]["domain"] == "non-negative":
             y = rng.poisson(2, size=y.shape)
-        elif loss == "log_loss":
+        elif loaded.LOSSES[loss]["domain"] == "positive":
+            y = rng.gamma(2, size=y.shape)
+        elif loaded.LOSSES[loss]["canonical_activation"] == "softmax":
             y = reference.by_group(
                 lambda own: np.eye(own.shape[1])[own.argmax(axis=1)], groups or units[-1:], y
             )
@@ -190,6 +201,55 @@ class TestLossAndGradient:
         problem.check_gradient()
         problem.check_gradient(alpha=0.7)
         problem.check_predict()
+
+    @pytest.mark.parametrize(
+        ("loss", "parameter"),
+        [
+            ("huber", (0.01, 0.3, 40)),
+            ("quantile", (0.05, 0.5, 0.999)),
+            ("tweedie", 1.01),
+            ("tweedie", 1.9),
+            ("focal", 0.0),
+            ("focal", 5.0),
+            ("binary_focal", (0.0, 0.5, 3.0)),
+        ],
+    )
+    def test_parameters_of_losses(self, engine, dtype, loss, parameter):
+        """One for all outputs or one for each; more elements than a strip."""
+        problem = Problem(
+            engine,
+            dtype,
+            activations=("tanh", "logistic", CANONICAL[loss]),
+            loss=loss,
+            loss_parameter=parameter,
+            n_samples=700,
+            weighted=True,
+        )
+        problem.check_gradient(alpha=0.7)
+
+    def test_parameters_that_do_not_fit(self, engine, dtype):
+        for parameter in ((0.1, 0.9), (), (0.1,) * 4):
+            with pytest.raises(ValueError, match="parameters of the loss do not fit 3 outputs"):
+                Problem(engine, dtype, loss="quantile", loss_parameter=parameter)
+
+    @pytest.mark.parametrize("loss", ["log_loss", "binary_log_loss", "focal", "brier"])
+    def test_smoothed_labels(self, engine, dtype, loss):
+        """An indicator is smoothed as it is gathered; floats are taken as they are."""
+        problem = Problem(
+            engine,
+            dtype,
+            activations=("tanh", "logistic", CANONICAL[loss]),
+            loss=loss,
+            indicator=True,
+            weighted=True,
+        )
+        smoothed = problem.y * 0.8 + 0.2 / 3
+        problem.data = engine.Dataset(problem.X, problem.y, problem.weight, 0.8, 0.2 / 3)
+        problem.y = smoothed
+        problem.check_gradient(alpha=0.7)
+        floats = smoothed.astype(dtype)
+        problem.data = engine.Dataset(problem.X, floats, problem.weight, 0.3, 0.2)
+        problem.check_gradient(alpha=0.7)
 
     @pytest.mark.parametrize(
         "name", [name for name, row in loaded.ACTIVATIONS.items() if row["hidden"]]

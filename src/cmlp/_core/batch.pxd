@@ -102,13 +102,14 @@ cdef inline void gather_targets(
     const Source* source, const Py_ssize_t* order, Py_ssize_t start, Py_ssize_t rows,
     floating[::1] work, Py_ssize_t at,
 ) noexcept nogil:
-    """work (rows, n_outputs) = rows of y"""
+    """work (rows, n_outputs) = rows of y; an indicator is smoothed."""
     cdef Py_ssize_t i, j, row, n = source.n_outputs
+    cdef floating scale = <floating>source.y_scale, shift = <floating>source.y_shift
     for i in range(rows):
         row = sample(order, start + i) * n
         if source.y_is_indicator:
             for j in range(n):
-                work[at + i * n + j] = (<const uint8_t*>source.y)[row + j]
+                work[at + i * n + j] = (<const uint8_t*>source.y)[row + j] * scale + shift
         else:
             memcpy(&work[at + i * n], <const floating*>source.y + row, n * sizeof(floating))
 

@@ -14,13 +14,18 @@ cdef class Dataset:
         Of the computation; that of X if not given. Rows of X are converted as they are gathered.
     rounded : bool
         Whether float64 X counts as rounded to float32.
+    y_scale, y_shift : float
+        What is learnt of a bool y is y_scale * y + y_shift: smoothed labels.
     """
 
     cdef Source source
     cdef tuple owners            # the arrays whose addresses the source holds
     cdef readonly object dtype
 
-    def __cinit__(self, X, y=None, sample_weight=None, dtype=None, bint rounded=False):
+    def __cinit__(
+        self, X, y=None, sample_weight=None, dtype=None, bint rounded=False,
+        double y_scale=1, double y_shift=0,
+    ):
         self.dtype = X.dtype if dtype is None else dtype
         self.owners = (X, y, sample_weight)
         if not plain_source(X, &self.source):
@@ -33,6 +38,8 @@ cdef class Dataset:
             self.source.conversion = ROUNDED
         if not self.source.sparse:
             count_zeros(&self.source, X.dtype.itemsize)
+        self.source.y_scale = y_scale
+        self.source.y_shift = y_shift
         if y is not None:
             self.set_targets(y)
         if sample_weight is not None:

@@ -27,7 +27,7 @@ from cmlp._core.batch cimport gather_targets, gather_weights, gather_x, total_we
 from cmlp._core.dropout cimport drops_input, take_input
 from cmlp._core.linalg cimport ROWS, VECTOR_BYTES, gemm_pack_size
 from cmlp._core.losses cimport (
-    FOR_CLASSIFIER, FOR_REGRESSOR, N_LOSSES, SOFTMAX, loss_sum as sum_of_losses, loss_table)
+    FOR_CLASSIFIER, FOR_REGRESSOR, N_LOSSES, SOFTMAX, TILE, loss_sum as sum_of_losses, loss_table)
 from cmlp._core.network cimport (
     count_slabs, finish_gradient, forward, gathers_x, output_offset, plan_workspace, rows_phase,
     shift, slabs_phase)
@@ -41,7 +41,7 @@ from cmlp._core.pool cimport pool_run
 from cmlp._core.stop cimport raise_flag, raised, stop_flag, watch_begin, watch_end
 from cmlp._core.sparse_plan cimport density, entries, most_entries
 from cmlp._core.types cimport (
-    AS_IS, FROM_OTHER, ROUNDED, DropoutPlan, Layer, Net, Plan, Source)
+    AS_IS, FROM_OTHER, ROUNDED, DropoutPlan, Layer, Loss, Net, Plan, Source)
 
 cnp.import_array()
 
@@ -150,7 +150,7 @@ def train_epoch(
     elif trains_online(&layout.net, &data.source, batch_size, run.optimizer, &hyper[0],
                        sizeof(floating)):
         # a division by outputs is scikit-learn's squared error, its gradient a plain sum
-        if loss_table[layout.net.loss].mean_over_outputs:
+        if loss_table[layout.net.loss.id].mean_over_outputs:
             loss_scale = 1.0 / layout.net.n_outputs
         return online_epoch(&layout.net, &data.source, run.order, n, run.optimizer, hyper, alpha,
                             loss_scale, params, state) / n
@@ -279,11 +279,11 @@ def mean_loss(
             gather_targets(source, NULL, at, rows, work, 0)
             if w0 >= 0:
                 gather_weights(source, NULL, at, rows, work, w0)
-            total += sum_of_losses(net.loss, rows, k, work, 0, p, at * k, work, w0)
+            total += sum_of_losses(&net.loss, rows, k, work, 0, p, at * k, work, w0)
             at += rows
     if weight == 0:
         return np.nan
     # a division by outputs is scikit-learn's squared error
-    if loss_table[net.loss].mean_over_outputs:
+    if loss_table[net.loss.id].mean_over_outputs:
         total /= k
     return total / weight

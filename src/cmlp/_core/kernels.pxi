@@ -246,25 +246,26 @@ def log(floating[:, ::1] values):
 
 def loss_sum(
     str loss, const floating[:, ::1] y, const floating[:, ::1] p, const floating[::1] weight=None,
+    parameter=None,
 ):
     """sum_i w_i sum_j L(y_ij, p_ij)"""
-    cdef int which = LOSSES[loss]["id"]
+    cdef LossRow row = LossRow(loss, "", y.shape[1], parameter)
     cdef Py_ssize_t w0 = -1 if weight is None else 0
     check_shapes(y.shape[0] == p.shape[0] and y.shape[1] == p.shape[1]
                  and (weight is None or weight.shape[0] == y.shape[0]))
     cdef const floating[::1] flat_y = np.asarray(y).reshape(-1)
     cdef const floating[::1] flat_p = np.asarray(p).reshape(-1)
-    return _losses.loss_sum(which, y.shape[0], y.shape[1], flat_y, 0, flat_p, 0, weight, w0)
+    return _losses.loss_sum(&row.loss, y.shape[0], y.shape[1], flat_y, 0, flat_p, 0, weight, w0)
 
 
 def output_delta(
     str loss, str activation, const floating[:, ::1] y, const floating[:, ::1] p,
     floating[:, ::1] delta, const floating[:, ::1] z=None, const floating[::1] weight=None,
-    group_sizes=None,
+    group_sizes=None, parameter=None,
 ):
     """delta = w dL/dz of the output layer, for any pair of loss and output activation."""
-    cdef int which = LOSSES[loss]["id"], output = ACTIVATIONS[activation]["id"]
-    cdef bint canonical = LOSSES[loss]["canonical_activation"] == activation
+    cdef LossRow row = LossRow(loss, activation, y.shape[1], parameter)
+    cdef int output = ACTIVATIONS[activation]["id"]
     cdef Py_ssize_t w0 = -1 if weight is None else 0
     check_shapes(y.shape[0] == p.shape[0] == delta.shape[0] and y.shape[0] > 0
                  and y.shape[1] == p.shape[1] == delta.shape[1] and y.shape[1] > 0
@@ -278,7 +279,7 @@ def output_delta(
     cdef const floating[::1] flat_z = flat_p if z is None else np.asarray(z).reshape(-1)
     cdef floating[::1] flat_delta = np.asarray(delta).reshape(-1)
     with nogil:
-        _losses.output_delta(which, canonical, output, y.shape[0], y.shape[1], group_ends,
+        _losses.output_delta(&row.loss, row.canonical, output, y.shape[0], y.shape[1], group_ends,
                              flat_y, 0, flat_z, 0, flat_p, 0, weight, w0, flat_delta, 0)
 
 

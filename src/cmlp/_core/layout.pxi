@@ -25,13 +25,17 @@ ACTIVATIONS["softmax"] = {
 LOSSES = {
     loss_table[i].name.decode(): {
         "id": i,
+        "loss": loss_table[i].loss.decode(),
         "regressor": bool(loss_table[i].estimator & FOR_REGRESSOR),
         "classifier": bool(loss_table[i].estimator & FOR_CLASSIFIER),
+        "residual": bool(loss_table[i].residual),
+        "mean_over_outputs": bool(loss_table[i].mean_over_outputs),
         "canonical_activation": next(
             name for name, row in ACTIVATIONS.items()
             if row["id"] == loss_table[i].canonical_activation),
-        "domain": ("real", "non-negative", "unit interval")[loss_table[i].domain],
-        "mean_over_outputs": bool(loss_table[i].mean_over_outputs),
+        "domain": ("real", "non-negative", "positive", "unit interval")[loss_table[i].domain],
+        "parameter": loss_table[i].parameter.decode() or None,
+        "default": loss_table[i].parameter_default,
     }
     for i in range(N_LOSSES)
 }
@@ -41,6 +45,42 @@ OPTIMIZERS = {
     "sgd": (SGD, 1, ("learning_rate", "momentum", "nesterov")),
     "adam": (ADAM, 2, ("learning_rate_init", "beta_1", "beta_2", "epsilon", "t")),
 }
+
+
+cdef class LossRow:
+    """A row of the table of losses for a network with so many outputs, and its parameter.
+
+    Parameters
+    ----------
+    name : str
+    out_activation : str
+    n_outputs : int
+    parameter : float or sequence of float, optional
+        The default of the row if None. A sequence holds the parameters of the outputs, or is as
+        often repeated as there are outputs.
+    """
+
+    cdef Loss loss
+    cdef bint canonical          # dL/dz of the output layer is prediction - target
+    cdef const float[::1] tile32
+    cdef const double[::1] tile64
+
+    def __cinit__(self, name, out_activation, n_outputs, parameter=None):
+        row = LOSSES[name]
+        self.loss.id = row["id"]
+        self.loss.direct = row["canonical_activation"] == out_activation
+        self.canonical = self.loss.direct and row["residual"]
+        if row["parameter"] is None:
+            return
+        values = np.ravel(row["default"] if parameter is None else parameter)
+        if values.size < 1 or n_outputs % values.size:
+            raise ValueError(
+                f"{values.size} parameters of the loss do not fit {n_outputs} outputs.")
+        values = np.resize(values.astype(np.float64), n_outputs + TILE)
+        self.tile64 = values
+        self.tile32 = values.astype(np.float32)
+        self.loss.parameter64 = &self.tile64[0]
+        self.loss.parameter32 = &self.tile32[0]
 
 
 cdef class Layout:
@@ -60,14 +100,17 @@ cdef class Layout:
         How many outputs each softmax of the output layer has; one over all if not given.
     dropout : sequence of float
         Rates of the input and of each hidden layer, in [0, 1), to 1 / 65536; none: all zero.
+    loss_parameter : float or sequence of float, optional
+        See LossRow.
     """
 
     cdef Net net
+    cdef LossRow loss
     cdef readonly tuple units
 
     def __cinit__(
         self, units, coef_starts, intercept_starts, activations, loss, bint fit_intercept,
-        group_sizes=None, dropout=(),
+        group_sizes=None, dropout=(), loss_parameter=None,
     ):
         cdef Py_ssize_t l, n_layers = len(units) - 1
         cdef Layer* layer
@@ -108,7 +151,9 @@ cdef class Layout:
             self.net.widest = max(self.net.widest, layer.fan_out)
             self.net.n_coefs += layer.fan_in * layer.fan_out
         self.net.n_params = self.net.n_coefs + self.net.n_units
-        self.net.loss = LOSSES[loss]["id"]
+        self.loss = LossRow(loss, activations[n_layers - 1], units[n_layers], loss_parameter)
+        self.net.loss = self.loss.loss
+        self.net.canonical = self.loss.canonical
         if group_sizes is not None:
             self.set_groups(tuple(map(index, group_sizes)))
         if len(dropout) not in (0, n_layers) or any(not 0 <= rate < 1 for rate in dropout):
@@ -119,7 +164,6 @@ cdef class Layout:
                 self.net.input_dropped = rate
             else:
                 self.net.layers[l - 1].dropped = rate
-        self.net.canonical = LOSSES[loss]["canonical_activation"] == activations[n_layers - 1]
 
     def __dealloc__(self):
         free(self.net.layers)

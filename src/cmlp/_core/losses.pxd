@@ -3,33 +3,79 @@
 
 from cython cimport floating
 from cmlp._core.activations cimport activate, activation_backward
+from cmlp._core.types cimport Loss
 
 cdef extern from "losses.h" nogil:
     ctypedef struct loss_row "cmlp_loss_row":
         const char* name
+        const char* loss
         int estimator
+        int residual
+        int mean_over_outputs
         int canonical_activation
         int domain
-        int mean_over_outputs
+        const char* parameter
+        double parameter_default
     int N_LOSSES "CMLP_N_LOSSES"
     int FOR_REGRESSOR "CMLP_FOR_REGRESSOR"
     int FOR_CLASSIFIER "CMLP_FOR_CLASSIFIER"
     int SOFTMAX "CMLP_SOFTMAX"
     const loss_row* loss_table "cmlp_loss_table"
     int EXP_ACTIVATION "CMLP_exp"
-    void (**cmlp_loss_values_f32)(const float*, const float*, float*, Py_ssize_t) noexcept
-    void (**cmlp_loss_values_f64)(const double*, const double*, double*, Py_ssize_t) noexcept
-    void (**cmlp_loss_slopes_f32)(const float*, const float*, float*, Py_ssize_t) noexcept
-    void (**cmlp_loss_slopes_f64)(const double*, const double*, double*, Py_ssize_t) noexcept
+    void (**cmlp_loss_values_f32)(
+        const float*, const float*, const float*, float*, Py_ssize_t) noexcept
+    void (**cmlp_loss_slopes_f32)(
+        const float*, const float*, const float*, float*, Py_ssize_t) noexcept
+    void (**cmlp_loss_deltas_f32)(
+        const float*, const float*, const float*, float*, Py_ssize_t) noexcept
+    void (**cmlp_loss_values_f64)(
+        const double*, const double*, const double*, double*, Py_ssize_t) noexcept
+    void (**cmlp_loss_slopes_f64)(
+        const double*, const double*, const double*, double*, Py_ssize_t) noexcept
+    void (**cmlp_loss_deltas_f64)(
+        const double*, const double*, const double*, double*, Py_ssize_t) noexcept
     void cmlp_log_values_f32(float*, Py_ssize_t)
     void cmlp_log_values_f64(double*, Py_ssize_t)
 
 cdef enum:
     STRIP = 512     # losses of elements, or of rows, computed before they are summed up
+    TILE = STRIP    # parameters of a loss in its tile, from any output on
+
+
+cdef inline const floating* tile(const floating* parameter, Py_ssize_t at) noexcept nogil:
+    """The parameters of the outputs from one on, if there are any."""
+    return parameter if parameter is NULL else parameter + at
+
+
+cdef inline void loss_values(
+    const Loss* loss, Py_ssize_t at, Py_ssize_t count, const floating* y, const floating* p,
+    floating* out,
+) noexcept nogil:
+    """out = L(y, p) of up to TILE elements, the first of them the output `at`."""
+    if floating is float:
+        cmlp_loss_values_f32[loss.id](y, p, tile(loss.parameter32, at), out, count)
+    else:
+        cmlp_loss_values_f64[loss.id](y, p, tile(loss.parameter64, at), out, count)
+
+
+cdef inline void loss_slopes(
+    const Loss* loss, Py_ssize_t at, Py_ssize_t count, const floating* y, const floating* p,
+    floating* out,
+) noexcept nogil:
+    """The same for dL/dp, or for the row's delta if that is the gradient."""
+    if floating is float:
+        if loss.direct:
+            cmlp_loss_deltas_f32[loss.id](y, p, tile(loss.parameter32, at), out, count)
+        else:
+            cmlp_loss_slopes_f32[loss.id](y, p, tile(loss.parameter32, at), out, count)
+    elif loss.direct:
+        cmlp_loss_deltas_f64[loss.id](y, p, tile(loss.parameter64, at), out, count)
+    else:
+        cmlp_loss_slopes_f64[loss.id](y, p, tile(loss.parameter64, at), out, count)
 
 
 cdef inline void row_losses(
-    int loss, Py_ssize_t rows, Py_ssize_t n_outputs,
+    const Loss* loss, Py_ssize_t rows, Py_ssize_t n_outputs,
     const floating[::1] y, Py_ssize_t y0, const floating[::1] p, Py_ssize_t p0,
     const floating[::1] weight, Py_ssize_t w0, double* out,
 ) noexcept nogil:
@@ -42,10 +88,7 @@ cdef inline void row_losses(
     cdef double row = 0
     while start < rows * n_outputs:
         count = min(<Py_ssize_t>STRIP, rows * n_outputs - start)
-        if floating is float:
-            cmlp_loss_values_f32[loss](&y[y0 + start], &p[p0 + start], values, count)
-        else:
-            cmlp_loss_values_f64[loss](&y[y0 + start], &p[p0 + start], values, count)
+        loss_values(loss, n_outputs - left, count, &y[y0 + start], &p[p0 + start], values)
         at = 0
         while at < count:
             end = min(at + left, count)
@@ -62,7 +105,7 @@ cdef inline void row_losses(
 
 
 cdef inline double loss_sum(
-    int loss, Py_ssize_t rows, Py_ssize_t n_outputs,
+    const Loss* loss, Py_ssize_t rows, Py_ssize_t n_outputs,
     const floating[::1] y, Py_ssize_t y0, const floating[::1] p, Py_ssize_t p0,
     const floating[::1] weight, Py_ssize_t w0,
 ) noexcept nogil:
@@ -140,6 +183,26 @@ cdef inline void softmax_backward(
             g += 1
 
 
+cdef inline void softmax_direct(
+    Py_ssize_t rows, Py_ssize_t n_outputs, const Py_ssize_t* ends, const floating[::1] p,
+    Py_ssize_t p0, floating[::1] delta, Py_ssize_t d0,
+) noexcept nogil:
+    """From h = p dL/dp, finite where p is 0, to dL/dz: delta_k = h_k - p_k sum_m h_m."""
+    cdef Py_ssize_t i, k, at, g, first
+    cdef floating total
+    for i in range(rows):
+        at = i * n_outputs
+        g = first = 0
+        while first < n_outputs:
+            total = 0
+            for k in range(at + first, at + ends[g]):
+                total += delta[d0 + k]
+            for k in range(at + first, at + ends[g]):
+                delta[d0 + k] -= p[p0 + k] * total
+            first = ends[g]
+            g += 1
+
+
 cdef inline void output_backward(
     int activation, Py_ssize_t rows, Py_ssize_t n_outputs, const Py_ssize_t* group_ends,
     const floating[::1] z, Py_ssize_t z0, const floating[::1] p, Py_ssize_t p0,
@@ -153,23 +216,27 @@ cdef inline void output_backward(
 
 
 cdef inline void output_delta(
-    int loss, bint canonical, int activation, Py_ssize_t rows, Py_ssize_t n_outputs,
+    const Loss* loss, bint canonical, int activation, Py_ssize_t rows, Py_ssize_t n_outputs,
     const Py_ssize_t* group_ends,
     const floating[::1] y, Py_ssize_t y0, const floating[::1] z, Py_ssize_t z0,
     const floating[::1] p, Py_ssize_t p0, const floating[::1] weight, Py_ssize_t w0,
     floating[::1] delta, Py_ssize_t d0,
 ) noexcept nogil:
     """delta (rows, n_outputs) = w dL/dz. A canonical pair has dL/dz = p - y."""
-    cdef Py_ssize_t i, j
+    cdef Py_ssize_t i, j, start = 0, count
     if canonical:
         for j in range(rows * n_outputs):
             delta[d0 + j] = p[p0 + j] - y[y0 + j]
     else:
-        if floating is float:
-            cmlp_loss_slopes_f32[loss](&y[y0], &p[p0], &delta[d0], rows * n_outputs)
-        else:
-            cmlp_loss_slopes_f64[loss](&y[y0], &p[p0], &delta[d0], rows * n_outputs)
-        output_backward(activation, rows, n_outputs, group_ends, z, z0, p, p0, delta, d0)
+        while start < rows * n_outputs:
+            count = min(<Py_ssize_t>TILE, rows * n_outputs - start)
+            loss_slopes(loss, start % n_outputs, count, &y[y0 + start], &p[p0 + start],
+                        &delta[d0 + start])
+            start += count
+        if not loss.direct:
+            output_backward(activation, rows, n_outputs, group_ends, z, z0, p, p0, delta, d0)
+        elif activation == SOFTMAX:
+            softmax_direct(rows, n_outputs, group_ends, p, p0, delta, d0)
     if w0 >= 0:
         for i in range(rows):
             for j in range(i * n_outputs, (i + 1) * n_outputs):

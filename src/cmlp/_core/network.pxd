@@ -306,8 +306,8 @@ cdef inline void rows_phase(
             gather_weights(source, order, start + row, rows, work, weight)
         forward(net, plan, source, order, start, row, rows, params, work, own)
         p = output_offset(net, plan, top, row)
-        row_losses(net.loss, rows, n, work, y, work, p, work, weight, &loss[row])
-        output_delta(net.loss, net.canonical, net.layers[top].activation, rows, n,
+        row_losses(&net.loss, rows, n, work, y, work, p, work, weight, &loss[row])
+        output_delta(&net.loss, net.canonical, net.layers[top].activation, rows, n,
                      net.group_ends, work, y, work, z_offset(net, plan, top, row),
                      work, p, work, weight,
                      work, delta_offset(net, plan, top, row))

@@ -147,8 +147,8 @@ cdef inline double step_above_first(
     if source.weight is not NULL:
         weight = online.unused
         s[weight] = (<const floating*>source.weight)[row]
-    loss = loss_scale * loss_sum(net.loss, 1, net.n_outputs, s, online.y, s, here.a, s, weight)
-    output_delta(net.loss, net.canonical, net.layers[last].activation, 1, net.n_outputs,
+    loss = loss_scale * loss_sum(&net.loss, 1, net.n_outputs, s, online.y, s, here.a, s, weight)
+    output_delta(&net.loss, net.canonical, net.layers[last].activation, 1, net.n_outputs,
                  net.group_ends, s, online.y, s, here.z, s, here.a, s, weight, s, here.delta)
 
     for l in range(last, 0, -1):

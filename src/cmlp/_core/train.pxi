@@ -173,7 +173,7 @@ cdef class Training:
             return
         self.n_steps += 1
         # a division by outputs is scikit-learn's squared error, its gradient a plain sum
-        if loss_table[net.loss].mean_over_outputs:
+        if loss_table[net.loss.id].mean_over_outputs:
             self.loss *= 1.0 / net.n_outputs
         if self.hyper is not NULL:
             for i in range(count_slabs(net)):

@@ -13,6 +13,12 @@ cdef struct Layer:
     bint needs_z               # its derivative reads z, not only the output
     uint32_t dropped           # of 65536 of its outputs, in training with dropout
 
+cdef struct Loss:
+    int id                     # of its row in losses.h
+    bint direct                # the output activation is the row's own: its delta is the gradient
+    const float* parameter32   # its parameter for each output, over and over: TILE numbers from
+    const double* parameter64  # any output on; NULL if it has none
+
 cdef struct Net:
     Layer* layers
     Py_ssize_t n_layers        # weight layers, scikit-learn's n_layers_ - 1
@@ -23,7 +29,7 @@ cdef struct Net:
     Py_ssize_t n_coefs         # weights come first in the parameter vector, biases last
     Py_ssize_t n_params
     bint fit_intercept
-    int loss
+    Loss loss
     bint canonical             # dL/dz of the output layer is prediction - target
     Py_ssize_t* group_ends     # where each softmax of the output layer ends; NULL: there is one
     bint any_needs_z
@@ -119,4 +125,6 @@ cdef struct Source:
     double density             # share of non-zeros in dense X
     const void* y              # (n_samples, n_outputs) row-major, or NULL
     bint y_is_indicator        # y holds uint8 0/1
+    double y_scale             # what is learnt is y_scale y + y_shift, of an indicator
+    double y_shift
     const void* weight         # (n_samples,), or NULL
