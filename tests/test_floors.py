@@ -23,6 +23,7 @@ FLOORS = {
     "cmlp._class_weight": 2,
     "cmlp._early_stopping": 2,
     "cmlp._labels": 2,
+    "cmlp._losses": 2,
     "cmlp._optimizers": 2,
     "cmlp._parameters": 2,
     "cmlp._validation": 2,
@@ -97,8 +98,15 @@ def test_every_entry_of_the_tables_is_documented():
         if row["output"] and name != "softmax":
             assert f"'{name}'" in cmlp.MLPRegressor.__doc__
     for name, row in engine.LOSSES.items():
-        if row["regressor"]:
-            assert f"'{name}'" in cmlp.MLPRegressor.__doc__
+        assert row["regressor"] or row["classifier"]
+        for kind, est in (("regressor", cmlp.MLPRegressor), ("classifier", cmlp.MLPClassifier)):
+            if row[kind]:
+                assert f"'{row['loss']}'" in est.__doc__
+                assert row["loss"] in est._parameter_constraints["loss"][0].options
+            if row[kind] and row["parameter"]:
+                assert f"    {row['parameter']} : " in est.__doc__
+                assert row["parameter"] in est._parameter_constraints
+                assert est().get_params()[row["parameter"]] == row["default"]
         assert f'"{name}"' in cmlp.Network.__doc__
     for name in engine.OPTIMIZERS:
         assert f"'{name}'" in cmlp.MLPClassifier.__doc__

@@ -53,8 +53,9 @@ class Case:
         self.y = rng.uniform(0.1, 0.9, size=(n_samples, n_outputs))
         if out_activation == "softmax":
             self.y /= self.y.sum(axis=1, keepdims=True)
-        self.y[0] = 0
-        self.y[0, 0] = 1
+        if engine.LOSSES[loss]["domain"] != "positive":
+            self.y[0] = 0
+            self.y[0, 0] = 1
         self.weight = rng.uniform(0.5, 2, size=n_samples)
 
     def network(self, **options):
@@ -174,6 +175,51 @@ class TestGradients:
         expected /= total.sum() if reduction == "mean" else 1
         got = net.loss_and_gradients(case.X, case.y, weight, reduction)
         np.testing.assert_allclose(got.loss, expected, rtol=1e-13)
+
+    @pytest.mark.parametrize("out_activation", OUTPUT)
+    @pytest.mark.parametrize(
+        ("loss", "parameter"),
+        [
+            ("huber", [0.05, 0.2, 9.0]),
+            ("quantile", [0.1, 0.5, 0.95]),
+            ("tweedie", 1.1),
+            ("tweedie", 3.0),
+            ("focal", 0.0),
+            ("focal", [0.5, 1.0, 4.0]),
+        ],
+    )
+    def test_parameters_of_losses(self, loss, parameter, out_activation):
+        case = Case((5,), "tanh", out_activation, loss)
+        if parameter == 3.0:
+            case.y = np.maximum(case.y, 0.05)
+        case.options["loss_parameter"] = parameter
+        case.check_gradients(alpha=0.1)
+        net = case.network()
+        value = reference.LOSSES[net.loss][0](case.y, net.forward(case.X)[-1], np.array(parameter))
+        got = net.loss_and_gradients(case.X, case.y, reduction="sum").loss
+        np.testing.assert_allclose(got, value.sum(), rtol=1e-12)
+
+    @pytest.mark.parametrize("power", [0, 1, 2])
+    def test_tweedie_powers_with_names(self, power):
+        case = Case((5,), "tanh", "exp", "gamma")
+        name = {0: "squared_error", 1: "poisson", 2: "gamma"}[power]
+        tweedie = case.network(loss="tweedie", loss_parameter=power)
+        named = case.network(loss=name)
+        for a, b in zip(flat(case, tweedie, case.X, case.y), flat(case, named, case.X, case.y),
+                        strict=True):  # fmt: skip
+            np.testing.assert_array_equal(a, b)
+
+    @pytest.mark.parametrize(("out_activation", "n"), [("softmax", 3), ("logistic", 2)])
+    def test_label_smoothing(self, out_activation, n):
+        case = Case((5,), "tanh", out_activation, "log_loss")
+        case.check_gradients()
+        case.options["label_smoothing"] = 0.2
+        case.check_gradients()
+        smoothed = case.network()
+        plain = case.network(label_smoothing=0.0)
+        one = smoothed.loss_and_gradients(case.X, case.y)
+        other = plain.loss_and_gradients(case.X, 0.8 * case.y + 0.2 / n)
+        np.testing.assert_allclose(one.loss, other.loss, rtol=1e-14)
 
     def test_mean_is_sum_divided_by_the_weights(self):
         case = Case()

@@ -93,7 +93,11 @@ class BaseMultilayerPerceptron(CallbackSupportMixin, BaseEstimator, ABC):
 
     @abstractmethod
     def _engine_loss(self):
-        """Name of the loss in the engine's table."""
+        """Name of the loss in the engine's table, and its parameter or None."""
+
+    def _label_smoothing(self):
+        """What is learnt of an indicator y is scale * y + shift."""
+        return 1.0, 0.0
 
     def _output_groups(self):
         """How many outputs each softmax has, as a tuple; None for one or none."""
@@ -260,14 +264,16 @@ class BaseMultilayerPerceptron(CallbackSupportMixin, BaseEstimator, ABC):
         if held_out is not None:
             arrays = as_training_input(*held_out[:3], working_dtype)
             held_out = HeldOut(*arrays, held_out.rows, held_out.y)
-        dataset = engine.Dataset(X, targets, weights, working_dtype, rounded)
+        dataset = engine.Dataset(
+            X, targets, weights, working_dtype, rounded, *self._label_smoothing()
+        )
         flops = flops_per_sample(X, parameters.units, training=True)
 
         self._start(parameters.units, first_pass, held_out is not None)
         self._incremental = incremental
         self._publish(parameters)
         dropout = self._dropout_rates(len(parameters.coefs) - 1)
-        layout = self._layout(parameters, self.fit_intercept, dropout)
+        layout = self._layout(parameters, self.fit_intercept, dropout, *self._engine_loss())
         task = None
         try:
             if "_skl_callbacks" in vars(self):
@@ -367,14 +373,23 @@ class BaseMultilayerPerceptron(CallbackSupportMixin, BaseEstimator, ABC):
     def _hidden_activations(self, n_hidden):
         return [self.activation] * n_hidden
 
-    def _layout(self, parameters, fit_intercept=True, dropout=()):
+    def _layout(
+        self,
+        parameters,
+        fit_intercept=True,
+        dropout=(),
+        loss="squared_error",
+        loss_parameter=None,
+    ):
+        """The engine's description of the network; which loss it has is of no use in predict."""
         hidden = self._hidden_activations(len(parameters.coefs) - 1)
         return parameters.layout(
             [*hidden, self.out_activation_],
-            self._engine_loss(),
+            loss,
             fit_intercept,
             self._output_groups(),
             dropout,
+            loss_parameter,
         )
 
     def _publish(self, parameters):

@@ -1,6 +1,7 @@
 """MLPClassifier: its signature and documentation, labels, probabilities. No maths."""
 
 from collections.abc import Callable
+from numbers import Real
 from typing import Self
 
 import numpy as np
@@ -9,7 +10,7 @@ from sklearn.base import ClassifierMixin
 from sklearn.metrics import accuracy_score
 from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils import check_consistent_length, column_or_1d
-from sklearn.utils._param_validation import StrOptions
+from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import (
     _check_partial_fit_first_call,
@@ -21,6 +22,7 @@ from cmlp._base import BaseMultilayerPerceptron
 from cmlp._class_weight import BALANCED_NEEDS_ALL, weigh_classes, weigh_columns
 from cmlp._inspection import InspectionMixin
 from cmlp._labels import MultioutputBinarizer, is_list_of_classes, is_multioutput
+from cmlp._losses import CLASSIFIER_ROWS, loss_names, parameter_of
 from cmlp._typing import ArrayLike, FloatArray, Layers, MatrixLike
 from cmlp._validation import (
     are_classes,
@@ -37,8 +39,8 @@ class MLPClassifier(ClassifierMixin, InspectionMixin, BaseMultilayerPerceptron):
     Minimises the log-loss: softmax over the classes, or one logistic output for two classes and
     for each label of a multilabel problem. y may have several columns of classes: each then has a
     softmax of its own, and the loss is the sum of theirs. Parameters, attributes, random draws and
-    results are those of :class:`sklearn.neural_network.MLPClassifier`; ``fit_intercept``,
-    ``n_jobs`` and ``dtype`` are added.
+    results are those of :class:`sklearn.neural_network.MLPClassifier`; the keywords that
+    scikit-learn does not have are added.
 
     Parameters
     ----------
@@ -46,8 +48,18 @@ class MLPClassifier(ClassifierMixin, InspectionMixin, BaseMultilayerPerceptron):
         Number of units of each hidden layer. ``()`` is a linear model.
     activation : {'identity', 'logistic', 'relu', 'tanh'}, default='relu'
         Activation of the hidden layers: f(z) = z, 1 / (1 + exp(-z)), max(0, z), tanh(z).
-    loss : {'log_loss'}, default='log_loss'
-        Loss function.
+    loss : {'focal', 'log_loss', 'squared_error'}, default='log_loss'
+        Of the probability p given to the class y of a sample: 'log_loss' is -log(p); 'focal'
+        is -(1 - p)**focal_gamma log(p) (Lin et al. 2017), which lets go of samples that are
+        already easy; 'squared_error' is half the squared distance between all probabilities and
+        the indicator of y, ``brier_score_loss(..., scale_by_half=True)``, bounded and so less
+        impressed by wrong labels. The losses of the labels of a multilabel problem add up.
+    label_smoothing : float, default=0.0
+        The share e of each target that is spread evenly over the n classes, in [0, 1):
+        y (1 - e) + e / n for softmax (Szegedy et al. 2016), y (1 - e) + e / 2 for two classes
+        and for each label of a multilabel problem. ``loss_`` is that of the smoothed targets.
+    focal_gamma : float, default=2.0
+        Exponent of the 'focal' loss, not negative; 0 makes it the log-loss.
     solver : {'adam', 'lbfgs', 'sgd'}, default='adam'
         'adam' (Kingma & Ba 2014) and 'sgd' pass over the data in minibatches in compiled code;
         'lbfgs' is scipy's L-BFGS-B over the whole data, often the best on small data sets.
@@ -180,6 +192,8 @@ class MLPClassifier(ClassifierMixin, InspectionMixin, BaseMultilayerPerceptron):
     Srivastava, Hinton, Krizhevsky, Sutskever & Salakhutdinov, "Dropout: a simple way to prevent
     neural networks from overfitting", JMLR 15 (2014). Salmon, Moraes, Dror & Shaw, "Parallel
     random numbers: as easy as 1, 2, 3", SC 2011, whose Philox decides which units are dropped.
+    Szegedy et al., "Rethinking the Inception architecture for computer vision", CVPR 2016. Lin et
+    al., "Focal loss for dense object detection", ICCV 2017.
 
     Examples
     --------
@@ -199,7 +213,9 @@ class MLPClassifier(ClassifierMixin, InspectionMixin, BaseMultilayerPerceptron):
 
     _parameter_constraints: dict = {
         **BaseMultilayerPerceptron._parameter_constraints,
-        "loss": [StrOptions({"log_loss"})],
+        "loss": [StrOptions(loss_names("classifier"))],
+        "label_smoothing": [Interval(Real, 0, 1, closed="left")],
+        "focal_gamma": [Interval(Real, 0, None, closed="left")],
         "class_weight": [StrOptions({"balanced"}), dict, list, None],
     }
 
@@ -209,6 +225,8 @@ class MLPClassifier(ClassifierMixin, InspectionMixin, BaseMultilayerPerceptron):
         activation: str = "relu",
         *,
         loss: str = "log_loss",
+        label_smoothing: float = 0.0,
+        focal_gamma: float = 2.0,
         solver: str = "adam",
         alpha: float = 0.0001,
         dropout: float | ArrayLike = 0.0,
@@ -556,7 +574,17 @@ class MLPClassifier(ClassifierMixin, InspectionMixin, BaseMultilayerPerceptron):
         return tuple(len(classes) for classes in self.classes_)
 
     def _engine_loss(self):
-        return "binary_log_loss" if self.out_activation_ == "logistic" else "log_loss"
+        return CLASSIFIER_ROWS[self.loss, self.out_activation_], parameter_of(self)
+
+    def _label_smoothing(self):
+        smoothing = float(self.label_smoothing)
+        sizes = {2}
+        if self._choose_out_activation() == "softmax":
+            sizes = set(self._output_groups() or [len(self.classes_)])
+        if smoothing and len(sizes) > 1:
+            raise ValueError("label_smoothing needs columns of y with equal numbers of classes.")
+        n_classes = max(sizes)
+        return 1 - smoothing, smoothing / n_classes
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

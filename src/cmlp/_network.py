@@ -12,6 +12,7 @@ from sklearn.base import BaseEstimator
 
 from cmlp._arrays import as_engine_input
 from cmlp._core import engine
+from cmlp._losses import regressor_loss
 from cmlp._parameters import Parameters, float_type
 from cmlp._typing import ArrayLike, FloatArray, Layers, MatrixLike
 
@@ -53,8 +54,15 @@ class Network:
     out_activation : str, default="identity"
         Activation of the output layer, "softmax" included.
     loss : str, default="squared_error"
-        "squared_error", "poisson", "log_loss" (softmax, or the binary log-loss for a logistic
-        output) or "binary_log_loss".
+        Those of the regressor: "squared_error", "absolute_error", "huber", "log_cosh", "quantile",
+        "poisson", "gamma", "tweedie". Those of the classifier: "log_loss", "focal", "brier" for
+        softmax, "binary_log_loss", "binary_focal", "binary_brier" for single labels; "log_loss"
+        and "focal" of a logistic output are binary. Formulas: MLPRegressor, MLPClassifier.
+    loss_parameter : float or array-like of shape (n_outputs,), default=None
+        huber_delta, quantile, tweedie_power or focal_gamma, for all outputs or for each (the
+        tweedie_power for all); None for the estimators' default.
+    label_smoothing : float, default=0.0
+        The loss is that of y (1 - e) + e / n, for n outputs of softmax, or y (1 - e) + e / 2.
     alpha : float, default=0.0
         L2 penalty: alpha / 2 * sum(W**2) is added to the sum of the losses.
     group_sizes : list of int, default=None
@@ -98,6 +106,8 @@ class Network:
         activation: str | list[str] = "relu",
         out_activation: str = "identity",
         loss: str = "squared_error",
+        loss_parameter: float | ArrayLike | None = None,
+        label_smoothing: float = 0.0,
         alpha: float = 0.0,
         group_sizes: list[int] | None = None,
     ) -> None:
@@ -111,10 +121,14 @@ class Network:
             check_name("activation", name, activations_for("hidden"))
         check_name("out_activation", out_activation, activations_for("output"))
         check_name("loss", loss, set(engine.LOSSES))
-        if loss == "log_loss" and out_activation == "logistic":
-            loss = "binary_log_loss"
+        if loss in ("log_loss", "focal") and out_activation == "logistic":
+            loss = f"binary_{loss}"
+        elif np.ndim(loss_parameter) == 0:
+            loss = regressor_loss(loss, loss_parameter)
         self.activations = [*hidden, out_activation]
         self.loss = loss
+        self.loss_parameter = loss_parameter
+        self.label_smoothing = label_smoothing
         self.alpha = alpha
         self.group_sizes = group_sizes
         if group_sizes is not None:  # they are checked there
@@ -136,12 +150,17 @@ class Network:
         loss and gradient belong together.
         """
         classes = getattr(est, "classes_", None)
+        loss, parameter = est.loss, None
+        if hasattr(est, "_engine_loss"):
+            loss, parameter = est._engine_loss()
         return cls(
             est.coefs_,
             est.intercepts_ if getattr(est, "fit_intercept", True) else None,
             activation=est.activation,
             out_activation=est.out_activation_,
-            loss=est.loss,
+            loss=loss,
+            loss_parameter=parameter,
+            label_smoothing=getattr(est, "label_smoothing", 0.0),
             alpha=est.alpha,
             group_sizes=[len(c) for c in classes] if isinstance(classes, list) else None,
         )
@@ -196,6 +215,10 @@ class Network:
         y = np.ascontiguousarray(y, dtype=dtype)
         if y.shape != activations[-1].shape:
             raise ValueError(f"y has the shape {y.shape}, expected {activations[-1].shape}.")
+        if self.label_smoothing:
+            n_classes = y.shape[1] if self.activations[-1] == "softmax" else 2
+            y = y * dtype.type(1 - self.label_smoothing)
+            y += dtype.type(self.label_smoothing / n_classes)
         weight = None
         total = float(len(y))
         if sample_weight is not None:
@@ -213,7 +236,15 @@ class Network:
         output = activations[-1]
         delta = np.empty_like(output)
         engine.output_delta(
-            self.loss, self.activations[-1], y, output, delta, zs[-1], weight, self.group_sizes
+            self.loss,
+            self.activations[-1],
+            y,
+            output,
+            delta,
+            zs[-1],
+            weight,
+            self.group_sizes,
+            self.loss_parameter,
         )
         deltas = self._backward(zs, activations, delta, dtype)
         coef_grads, intercept_grads = [], []
@@ -226,7 +257,7 @@ class Network:
                 engine.column_sums(delta, sums)
             intercept_grads.append(sums * dtype.type(scale))
         X_grad = times_transposed(deltas[0], coefs[0]) * dtype.type(scale)
-        loss = engine.loss_sum(self.loss, y, output, weight)
+        loss = engine.loss_sum(self.loss, y, output, weight, self.loss_parameter)
         loss += self.alpha / 2 * sum(float(np.vdot(coef, coef)) for coef in coefs)
         return LossAndGradients(loss * scale, coef_grads, intercept_grads, X_grad)
 

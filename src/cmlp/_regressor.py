@@ -1,23 +1,32 @@
 """MLPRegressor: its signature and documentation, losses and output activations. No maths."""
 
 from collections.abc import Callable
+from numbers import Real
 from typing import Self
 
 import numpy as np
 from sklearn.base import RegressorMixin
 from sklearn.metrics import r2_score
 from sklearn.utils import check_array, column_or_1d
-from sklearn.utils._param_validation import StrOptions
+from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.metaestimators import available_if
 
 from cmlp._base import BaseMultilayerPerceptron
 from cmlp._core import engine
 from cmlp._inspection import InspectionMixin
+from cmlp._losses import (
+    check_targets,
+    in_order,
+    loss_names,
+    parameter_of,
+    positive_activations,
+    quantile_score,
+    regressor_loss,
+)
 from cmlp._typing import ArrayLike, FloatArray, Layers, MatrixLike
 from cmlp._validation import fit_context, validate_training_data
 
-#: Losses and output activations that a regressor may have.
-LOSSES = {name: row for name, row in engine.LOSSES.items() if row["regressor"]}
+#: Output activations that a regressor may have.
 OUT_ACTIVATIONS = {
     name for name, row in engine.ACTIVATIONS.items() if row["output"] and name != "softmax"
 }
@@ -27,19 +36,45 @@ class MLPRegressor(RegressorMixin, InspectionMixin, BaseMultilayerPerceptron):
     """Multilayer perceptron regressor, a drop-in for scikit-learn's on a compiled engine.
 
     Parameters, attributes, random draws and results are those of
-    :class:`sklearn.neural_network.MLPRegressor`; ``fit_intercept``, ``out_activation``,
-    ``n_jobs`` and ``dtype`` are added.
+    :class:`sklearn.neural_network.MLPRegressor`; the keywords
+    that scikit-learn does not have are added.
 
     Parameters
     ----------
-    loss : {'poisson', 'squared_error'}, default='squared_error'
-        Half the squared error, (p - y)**2 / 2, or half the Poisson deviance,
-        y log(y / p) - y + p, for y >= 0. As in scikit-learn the squared error of several outputs
-        is reported as their mean, while the gradient is that of their sum.
+    loss : {'absolute_error', 'gamma', 'huber', 'log_cosh', 'poisson', 'quantile', \
+            'squared_error', 'tweedie'}, default='squared_error'
+        Of a prediction p and a target y, with e = p - y:
+
+        - 'squared_error': e**2 / 2. As in scikit-learn that of several outputs is reported as
+          their mean, while the gradient is that of their sum. All other losses are reported as
+          the sum over outputs, whose gradient they have;
+        - 'absolute_error': abs(e), which estimates the median;
+        - 'huber': e**2 / 2 up to abs(e) = huber_delta, from there on the tangent (Huber 1964);
+        - 'log_cosh': log(cosh(e)), the same without a threshold: e**2 / 2 near 0,
+          abs(e) - log(2) far away;
+        - 'quantile': the pinball loss, max(quantile * (y - p), (quantile - 1) * (y - p)) (Koenker
+          & Bassett 1978);
+        - 'poisson', 'gamma': half the deviances y log(y / p) - y + p for y >= 0 and
+          log(p / y) + y / p - 1 for y > 0;
+        - 'tweedie': half the Tweedie deviance of tweedie_power.
+
+        Where the loss has a kink, at e = 0, its derivative is taken as 0.
     hidden_layer_sizes : array-like of shape (n_layers - 2,) or int, default=(100,)
         Number of units of each hidden layer. ``()`` is a linear model.
     activation : {'identity', 'logistic', 'relu', 'tanh'}, default='relu'
         Activation of the hidden layers: f(z) = z, 1 / (1 + exp(-z)), max(0, z), tanh(z).
+    huber_delta : float, default=1.35
+        Error, in units of y, from which on 'huber' is linear; positive. 1.35, as in
+        HuberRegressor, is 95 % efficient for normal errors of unit variance: scale y, or set it
+        to 1.35 times the spread of the errors.
+    quantile : float or list of float, default=0.5
+        The quantile that 'quantile' predicts, between 0 and 1; 0.5 is the median. A list makes
+        one network that predicts several: ``predict`` has a last axis for them, in the order of
+        the list, and they do not cross, because they are sorted.
+    tweedie_power : float, default=1.5
+        Power of the variance function of 'tweedie': 0 (normal: the squared error), 1 (Poisson),
+        between 1 and 2 (compound Poisson gamma: y >= 0 with exact zeros), 2 (gamma), or more
+        (3: inverse Gaussian), for y > 0.
     solver : {'adam', 'lbfgs', 'sgd'}, default='adam'
         'adam' (Kingma & Ba 2014) and 'sgd' pass over the data in minibatches in compiled code;
         'lbfgs' is scipy's L-BFGS-B over the whole data, often the best on small data sets.
@@ -84,11 +119,11 @@ class MLPRegressor(RegressorMixin, InspectionMixin, BaseMultilayerPerceptron):
         Whether 'sgd' uses Nesterov's momentum.
     early_stopping : bool, default=False
         Whether to hold out ``validation_fraction`` of the training data, stop when the
-        R2 score on it (or ``scoring``) no longer improves, and keep the best weights.
+        score on it (R2, or ``scoring``) no longer improves, and keep the best weights.
     validation_fraction : float, default=0.1
         Fraction held out by ``early_stopping``, if fit is given no ``X_val``.
     scoring : str, callable or None, default=None
-        What ``early_stopping`` watches, the higher the better: None is the R2 score, 'loss' the
+        What ``early_stopping`` watches, the higher the better: None is ``score``, 'loss' the
         negative loss without penalty, or the name of a scorer of scikit-learn, as
         'neg_mean_absolute_error', or a callable ``scorer(estimator, X, y)``.
     beta_1 : float, default=0.9
@@ -104,8 +139,9 @@ class MLPRegressor(RegressorMixin, InspectionMixin, BaseMultilayerPerceptron):
     fit_intercept : bool, default=True
         Whether layers have biases. If False, ``intercepts_`` are zeros and stay so.
     out_activation : {'auto', 'exp', 'identity', 'logistic', 'relu', 'tanh'}, default='auto'
-        Activation of the output layer; 'auto' is 'exp' for the Poisson loss and 'identity'
-        otherwise. The gradient is the derivative of the loss through it.
+        Activation of the output layer; 'auto' is 'exp' for the losses 'poisson', 'gamma' and
+        'tweedie' (of power 1 or more), which need positive predictions, and 'identity' otherwise.
+        The gradient is the derivative of the loss through it.
     n_jobs : int, default=None
         Upper limit of the threads that fit and predict share their work among; the numbers do
         not depend on it. ``None`` means as many as pay for the work, within ``OMP_NUM_THREADS``,
@@ -132,7 +168,7 @@ class MLPRegressor(RegressorMixin, InspectionMixin, BaseMultilayerPerceptron):
     loss_curve_ : list of float
         Loss after each epoch.
     validation_scores_ : list of float or None
-        R2 score, or what ``scoring`` asks for, on the held-out data after each epoch, with early
+        ``score``, or what ``scoring`` asks for, on the held-out data after each epoch, with early
         stopping or ``X_val``.
     validation_loss_curve_ : list of float or None
         Mean loss, without penalty, on the same data.
@@ -148,6 +184,8 @@ class MLPRegressor(RegressorMixin, InspectionMixin, BaseMultilayerPerceptron):
         Number of layers, the input included.
     n_outputs_ : int
         Number of output units.
+    quantiles_ : ndarray of shape (n_quantiles,)
+        The quantiles that are predicted, if ``quantile`` is a list (and used).
     out_activation_ : str
         Name of the output activation.
     n_features_in_ : int
@@ -167,6 +205,9 @@ class MLPRegressor(RegressorMixin, InspectionMixin, BaseMultilayerPerceptron):
     Srivastava, Hinton, Krizhevsky, Sutskever & Salakhutdinov, "Dropout: a simple way to prevent
     neural networks from overfitting", JMLR 15 (2014). Salmon, Moraes, Dror & Shaw, "Parallel
     random numbers: as easy as 1, 2, 3", SC 2011, whose Philox decides which units are dropped.
+    Huber, "Robust estimation of a location parameter", Ann. Math. Statist. 35 (1964). Koenker &
+    Bassett, "Regression quantiles", Econometrica 46 (1978). Jorgensen, "The theory of dispersion
+    models", 1997.
 
     Examples
     --------
@@ -186,7 +227,10 @@ class MLPRegressor(RegressorMixin, InspectionMixin, BaseMultilayerPerceptron):
 
     _parameter_constraints: dict = {
         **BaseMultilayerPerceptron._parameter_constraints,
-        "loss": [StrOptions(set(LOSSES))],
+        "loss": [StrOptions(loss_names("regressor"))],
+        "huber_delta": [Interval(Real, 0, None, closed="neither")],
+        "quantile": [Interval(Real, 0, 1, closed="neither"), "array-like"],
+        "tweedie_power": [Options(Real, {0}), Interval(Real, 1, None, closed="left")],
         "out_activation": [StrOptions({"auto", *OUT_ACTIVATIONS})],
     }
 
@@ -196,6 +240,9 @@ class MLPRegressor(RegressorMixin, InspectionMixin, BaseMultilayerPerceptron):
         hidden_layer_sizes: ArrayLike | int = (100,),
         activation: str = "relu",
         *,
+        huber_delta: float = 1.35,
+        quantile: float | ArrayLike = 0.5,
+        tweedie_power: float = 1.5,
         solver: str = "adam",
         alpha: float = 0.0001,
         dropout: float | ArrayLike = 0.0,
@@ -310,6 +357,7 @@ class MLPRegressor(RegressorMixin, InspectionMixin, BaseMultilayerPerceptron):
         Returns
         -------
         y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+            With a last axis (n_quantiles,) if ``quantile`` is a list.
         """
         parameters = vars(self).get("_parameters")
         if parameters is not None and parameters.predictor is not None:
@@ -320,43 +368,98 @@ class MLPRegressor(RegressorMixin, InspectionMixin, BaseMultilayerPerceptron):
         return self._predict(X)
 
     def _from_outputs(self, out):
+        quantiles = getattr(self, "quantiles_", None)
+        if quantiles is not None:
+            out = in_order(out.reshape(len(out), -1, len(quantiles)), quantiles)
+            return out[:, 0] if out.shape[1] == 1 else out
         return out.ravel() if out.shape[1] == 1 else out
 
     def _from_targets(self, targets):
-        return self._from_outputs(targets)
+        several = self._several_quantiles()
+        if several is not None:
+            targets = targets[:, :: len(several)]
+        return targets.ravel() if targets.shape[1] == 1 else targets
+
+    def _several_quantiles(self):
+        """The quantiles to train, if there is a list of them."""
+        parameter = parameter_of(self) if self.loss == "quantile" else None
+        return parameter if isinstance(parameter, tuple) else None
 
     def _score_outputs(self, out, y, sample_weight=None):
-        return self._score_with(r2_score, out, y, sample_weight)
+        quantiles = getattr(self, "quantiles_", None)
+        if quantiles is None:
+            return self._score_with(r2_score, out, y, sample_weight)
+
+        def score(y, predictions, sample_weight):
+            return quantile_score(y, predictions, quantiles, sample_weight)
+
+        return self._score_with(score, out, y, sample_weight)
 
     def _validate_held_out(self, X, y):
         X, targets = self._validate_input(X, y, incremental=False, reset=False)
         return X, self._from_targets(targets), targets
 
+    def score(self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+        """R2 of the predictions, for a list of quantiles the mean of their D2 pinball scores.
+
+        Both are at most 1, and 0 for the best constant: the mean of y, its quantile
+        (:func:`sklearn.metrics.d2_pinball_score`).
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,) or (n_samples, n_targets)
+        sample_weight : array-like of shape (n_samples,), default=None
+
+        Returns
+        -------
+        score : float
+        """
+        if not hasattr(self, "quantiles_"):
+            return super().score(X, y, sample_weight)
+        return quantile_score(y, self.predict(X), self.quantiles_, sample_weight)
+
+    def _prepare_predictor(self, parameters):
+        if not hasattr(self, "quantiles_"):  # they are sorted after the engine
+            super()._prepare_predictor(parameters)
+
     def _validate_input(self, X, y, incremental, reset):
+        loss, parameter = self._engine_loss()
         X, y = validate_training_data(self, X, y, reset, y_numeric=True)
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
-        if LOSSES[self.loss]["domain"] == "non-negative":
-            if np.any(y < 0):
+        check_targets(self.loss, loss, parameter, y)
+        if engine.LOSSES[loss]["domain"] in ("non-negative", "positive"):
+            positive = ["auto", *positive_activations()]
+            if self.out_activation not in positive:
                 raise ValueError(
-                    f"Some value(s) of y are out of the valid range of the loss {self.loss!r}."
+                    f"loss={self.loss!r} needs positive predictions: out_activation must be one"
+                    f" of {positive}, got {self.out_activation!r}."
                 )
-            if self.out_activation in ("identity", "relu", "tanh"):
-                raise ValueError(
-                    f"loss={self.loss!r} needs positive predictions: out_activation must be"
-                    f" 'auto', 'exp' or 'logistic', got {self.out_activation!r}."
-                )
-        return X, y.reshape(-1, 1) if y.ndim == 1 else y
+        y = y.reshape(-1, 1) if y.ndim == 1 else y
+        if isinstance(parameter, tuple):
+            y = np.repeat(y, len(parameter), axis=1)  # each target learns each quantile
+        return X, y
+
+    def _start(self, units, first_pass, with_validation_data):
+        super()._start(units, first_pass, with_validation_data)
+        vars(self).pop("quantiles_", None)
+        if self._several_quantiles() is not None:
+            self.quantiles_ = np.array(self._several_quantiles())
 
     def _targets(self, y):
         """Targets that come after fit, as the loss reads them."""
         y = check_array(y, ensure_2d=False, dtype="numeric")
-        return y.reshape(-1, 1) if y.ndim == 1 else y
+        y = y.reshape(-1, 1) if y.ndim == 1 else y
+        quantiles = self._several_quantiles()
+        return y if quantiles is None else np.repeat(y, len(quantiles), axis=1)
 
     def _choose_out_activation(self):
         if self.out_activation == "auto":
-            return LOSSES[self.loss]["canonical_activation"]
+            loss = regressor_loss(self.loss, self.tweedie_power)
+            return engine.LOSSES[loss]["canonical_activation"]
         return self.out_activation
 
     def _engine_loss(self):
-        return self.loss
+        parameter = parameter_of(self)
+        return regressor_loss(self.loss, parameter), parameter
