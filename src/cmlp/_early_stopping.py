@@ -45,7 +45,9 @@ class Validation:
         self.n_threads = n_threads
         dtype = vector.dtype
         arrays = held_out.X, held_out.targets, held_out.sample_weight
-        self.dataset = engine.Dataset(*arrays, dtype, est.dtype == "float32", *est._label_smoothing())
+        self.dataset = engine.Dataset(
+            *arrays, dtype, est.dtype == "float32", *est._label_smoothing()
+        )
         n_samples = len(self.dataset)
         self.out = np.empty((n_samples, held_out.targets.shape[1]), dtype=dtype)
         self.work = layout.workspace(n_samples, dtype, n_threads, each=True, data=self.dataset)

@@ -44,9 +44,7 @@ class Problem:
     ):
         rng = np.random.default_rng(seed)
         self.engine, self.dtype = engine, dtype
-        self.twin = reference.Twin(
-            units, activations, loss, fit_intercept, groups, loss_parameter
-        )
+        self.twin = reference.Twin(units, activations, loss, fit_intercept, groups, loss_parameter)
         self.layout = engine.Layout(
             units,
             *starts(units),
