@@ -225,7 +225,9 @@ class Twin:
         """One epoch over the samples in the given order; returns its loss and the new vector.
 
         Batches without weight are passed over. dropout: (rates, seed, epoch).
+        Decoupled weight decay is of the weights only.
         """
+        optimizer.n_coefs = sum(a * b for a, b in pairwise(self.units))
         total = 0.0
         for start in range(0, len(order), batch_size):
             rows = order[start : start + batch_size]
@@ -240,26 +242,35 @@ class Twin:
             loss, grad = self.loss_and_gradient(
                 vector, X[rows], y[rows], batch_weight, alpha, masks
             )
-            vector = vector + optimizer.update(grad)
+            vector = vector + optimizer.update(grad, vector)
             total += loss * len(rows)
         return total / len(order), vector
 
 
-class SGD:
+class Optimizer:
+    """One step at a time: update(gradient, parameters) is to be added to the parameters."""
+
+    n_coefs = None  # how many parameters decay, the first ones; None: all
+
+    def decayed(self, params):
+        return np.where(np.arange(len(params)) < (self.n_coefs or len(params)), params, 0)
+
+
+class SGD(Optimizer):
     """Stochastic gradient descent with momentum, classical or Nesterov's."""
 
     def __init__(self, learning_rate=0.1, momentum=0.9, nesterov=True):
         self.learning_rate, self.momentum, self.nesterov = learning_rate, momentum, nesterov
         self.velocity = 0.0
 
-    def update(self, grad):
+    def update(self, grad, params=None):
         self.velocity = self.momentum * self.velocity - self.learning_rate * grad
         if self.nesterov:
             return self.momentum * self.velocity - self.learning_rate * grad
         return self.velocity
 
 
-class Adam:
+class Adam(Optimizer):
     """Adam with the bias correction in the step size, so that epsilon is not corrected."""
 
     def __init__(self, learning_rate=0.001, beta_1=0.9, beta_2=0.999, epsilon=1e-8):
@@ -268,9 +279,114 @@ class Adam:
         self.m = self.v = 0.0
         self.t = 0
 
-    def update(self, grad):
+    def update(self, grad, params=None):
         self.t += 1
         self.m = self.beta_1 * self.m + (1 - self.beta_1) * grad
         self.v = self.beta_2 * self.v + (1 - self.beta_2) * grad**2
         correction = np.sqrt(1 - self.beta_2**self.t) / (1 - self.beta_1**self.t)
         return -self.learning_rate * correction * self.m / (np.sqrt(self.v) + self.epsilon)
+
+
+class AdamW(Adam):
+    """Adam as in its paper, the weights multiplied by 1 - learning_rate weight_decay."""
+
+    def __init__(self, *hyper, weight_decay=0.01):
+        super().__init__(*hyper)
+        self.weight_decay = weight_decay
+
+    def update(self, grad, params=None):
+        self.t += 1
+        self.m = self.beta_1 * self.m + (1 - self.beta_1) * grad
+        self.v = self.beta_2 * self.v + (1 - self.beta_2) * grad**2
+        m, v = self.m / (1 - self.beta_1**self.t), self.v / (1 - self.beta_2**self.t)
+        step = m / (np.sqrt(v) + self.epsilon)
+        return -self.learning_rate * (step + self.weight_decay * self.decayed(params))
+
+
+class NAdam(Adam):
+    """Adam with Nesterov momentum."""
+
+    product = 1.0
+
+    def momentum(self, t):
+        return self.beta_1 * (1 - 0.96 ** (0.004 * t) / 2)
+
+    def update(self, grad, params=None):
+        self.t += 1
+        mu, next_mu = self.momentum(self.t), self.momentum(self.t + 1)
+        self.product *= mu
+        self.m = self.beta_1 * self.m + (1 - self.beta_1) * grad
+        self.v = self.beta_2 * self.v + (1 - self.beta_2) * grad**2
+        m = next_mu * self.m / (1 - self.product * next_mu) + (1 - mu) * grad / (1 - self.product)
+        return (
+            -self.learning_rate
+            * m
+            / (np.sqrt(self.v / (1 - self.beta_2**self.t)) + self.epsilon)
+        )
+
+
+class RMSprop(Optimizer):
+    """The gradient divided by the root of its decaying mean square, and momentum."""
+
+    def __init__(self, learning_rate=0.001, momentum=0.9, beta_2=0.99, epsilon=1e-8):
+        self.learning_rate, self.momentum = learning_rate, momentum
+        self.beta_2, self.epsilon = beta_2, epsilon
+        self.v = self.buffer = 0.0
+
+    def update(self, grad, params=None):
+        self.v = self.beta_2 * self.v + (1 - self.beta_2) * grad**2
+        self.buffer = self.momentum * self.buffer + grad / (np.sqrt(self.v) + self.epsilon)
+        return -self.learning_rate * self.buffer
+
+
+class Adagrad(Optimizer):
+    """The gradient divided by the root of the sum of its squares."""
+
+    def __init__(self, learning_rate=0.01, epsilon=1e-8):
+        self.learning_rate, self.epsilon, self.v = learning_rate, epsilon, 0.0
+
+    def update(self, grad, params=None):
+        self.v = self.v + grad**2
+        return -self.learning_rate * grad / (np.sqrt(self.v) + self.epsilon)
+
+
+class ScheduleFreeAdamW(AdamW):
+    """Algorithm 1 of Defazio et al. 2024; the parameters are y."""
+
+    z = x = None
+    weight_sum = 0.0
+
+    def update(self, grad, params=None):
+        if self.z is None:
+            self.z = self.x = params
+        self.t += 1
+        self.v = self.beta_2 * self.v + (1 - self.beta_2) * grad**2
+        rate = self.learning_rate * np.sqrt(1 - self.beta_2**self.t)
+        step = grad / (np.sqrt(self.v) + self.epsilon)
+        self.z = self.z - rate * step - rate * self.weight_decay * self.decayed(params)
+        self.weight_sum += rate**2
+        c = rate**2 / self.weight_sum
+        self.x = (1 - c) * self.x + c * self.z
+        return (1 - self.beta_1) * self.z + self.beta_1 * self.x - params
+
+
+def _adam_like(cls):
+    return lambda rate, beta_1, beta_2, epsilon, t, *rest: cls(rate, beta_1, beta_2, epsilon)
+
+
+def _with_decay(cls):
+    return lambda rate, beta_1, beta_2, epsilon, t, weight_decay, *rest: cls(
+        rate, beta_1, beta_2, epsilon, weight_decay=weight_decay
+    )
+
+
+#: name in the engine's table -> twin made from the hyper-parameters that the engine takes
+OPTIMIZERS = {
+    "sgd": SGD,
+    "adam": _adam_like(Adam),
+    "adamw": _with_decay(AdamW),
+    "nadam": _adam_like(NAdam),
+    "rmsprop": RMSprop,
+    "adagrad": Adagrad,
+    "schedule_free_adamw": _with_decay(ScheduleFreeAdamW),
+}

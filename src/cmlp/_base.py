@@ -19,7 +19,7 @@ from cmlp._callbacks import CallbackSupportMixin, FitTask
 from cmlp._core import engine
 from cmlp._early_stopping import HeldOut
 from cmlp._lbfgs import fit_lbfgs
-from cmlp._optimizers import OPTIMIZERS
+from cmlp._optimizers import LEARNING_RATES, OPTIMIZERS, check_solver
 from cmlp._parameters import Parameters, float_type
 from cmlp._stochastic import NON_FINITE, fit_stochastic
 from cmlp._threads import effective_n_threads, flops_per_sample
@@ -45,9 +45,10 @@ class BaseMultilayerPerceptron(CallbackSupportMixin, BaseEstimator, ABC):
         "alpha": [Interval(Real, 0, None, closed="left")],
         "dropout": [Interval(Real, 0, 1, closed="left"), "array-like"],
         "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
-        "learning_rate": [StrOptions({"constant", "invscaling", "adaptive"})],
+        "learning_rate": [StrOptions(set(LEARNING_RATES))],
         "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
         "power_t": [Interval(Real, 0, None, closed="left")],
+        "warmup_fraction": [Interval(Real, 0, 1, closed="left")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
         "shuffle": ["boolean"],
         "partial_fit_reshuffle": ["boolean"],
@@ -63,6 +64,9 @@ class BaseMultilayerPerceptron(CallbackSupportMixin, BaseEstimator, ABC):
         "beta_1": [Interval(Real, 0, 1, closed="left")],
         "beta_2": [Interval(Real, 0, 1, closed="left")],
         "epsilon": [Interval(Real, 0, None, closed="neither")],
+        "weight_decay": [None, Interval(Real, 0, None, closed="left")],
+        "max_grad_norm": [None, Interval(Real, 0, None, closed="neither")],
+        "ema_decay": [None, Interval(Real, 0, 1, closed="left")],
         "n_iter_no_change": [
             Interval(Integral, 1, None, closed="left"),
             Options(Real, {np.inf}),
@@ -158,11 +162,12 @@ class BaseMultilayerPerceptron(CallbackSupportMixin, BaseEstimator, ABC):
         intercepts_init=None,
         validation_data=None,
     ):
+        check_solver(self)
         hidden_layer_sizes = self._hidden_layer_sizes()
         if self._dropout_rates(len(hidden_layer_sizes)) and self.solver == "lbfgs":
             raise ValueError(
                 "solver='lbfgs' minimises a loss without randomness: dropout must be 0, or the"
-                " solver 'adam' or 'sgd'."
+                " solver a stochastic one."
             )
         first_pass = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
         given = X, y, sample_weight
@@ -495,12 +500,16 @@ class BaseMultilayerPerceptron(CallbackSupportMixin, BaseEstimator, ABC):
     # Conventions
 
     def __getstate__(self):
-        """Without the cached vector, and without the optimizer unless partial_fit is going on."""
+        """Without the cached vector, and without the optimizer unless training will need it.
+
+        That is in partial_fit, and where it holds the weights that are trained.
+        """
         state = dict(super().__getstate__())
         for name in ("_parameters", "_callback_fit_ctx", "_skl_callbacks_to_teardown"):
             state.pop(name, None)
-        if not state.get("_incremental", False):
-            state.pop("_optimizer", None)
+        optimizer = state.get("_optimizer")
+        if optimizer is not None and optimizer.trained is None and not state.get("_incremental"):
+            del state["_optimizer"]
         return state
 
     def __setstate__(self, state):

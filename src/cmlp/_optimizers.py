@@ -1,4 +1,4 @@
-"""Hyper-parameters, schedules and state of the stochastic optimizers.
+"""Hyper-parameters, learning rates and state of the stochastic optimizers.
 
 No arithmetic on weights: the update rules are in ``_core/optimizers.pxd``.
 """
@@ -6,6 +6,13 @@ No arithmetic on weights: the update rules are in ``_core/optimizers.pxd``.
 import numpy as np
 
 from cmlp._core import engine
+from cmlp._schedules import SCHEDULES, factors
+
+#: learning_rate: scikit-learn's, which are sgd's alone, and those of every stochastic solver
+SGD_SCHEDULES = ("constant", "invscaling", "adaptive")
+LEARNING_RATES = (*SGD_SCHEDULES, *SCHEDULES, "plateau")
+#: weight_decay=None, of the solvers that have it
+DEFAULT_WEIGHT_DECAY = 0.01
 
 
 class Optimizer:
@@ -13,38 +20,132 @@ class Optimizer:
 
     Parameters
     ----------
+    est : estimator
+        Its parameters are read here and again by ``configure``.
     n_params : int
     dtype : dtype
-    learning_rate_init : float
 
     Attributes
     ----------
     name : str
         Its entry in the engine's table of optimizers.
-    state : ndarray of shape (n_slots, n_params)
-        What the update rule keeps of the past, as many vectors as the engine's table says.
-    learning_rate : float
-        The current learning rate.
+    state : ndarray of shape (n_rows, n_params)
+        What the update rule keeps of the past, as many vectors as the engine's table says, and
+        the average of the weights if ``ema_decay`` asks for one.
+    rate : float
+        The current learning rate, before the factors of a planned schedule.
+    epochs : int
+        Epochs of the plan of the schedule that are done.
+    averaging : ndarray (decay, t) or None
+        What the engine needs for the average of the weights, and how many steps are in it.
+    trained : ndarray of shape (n_params,) or None
+        The weights that are trained where others predict.
     """
 
     name: str
+    #: entries of the hyper-parameter vector that the engine advances, as they begin
+    counters: dict[str, float] = {}
+    #: the row of the state with the weights that predict, if those that are trained do not
+    predicting: int | None = None
 
-    def __init__(self, n_params, dtype, learning_rate_init):
+    def __init__(self, est, n_params, dtype):
         n_slots = engine.OPTIMIZERS[self.name][1]
-        self.learning_rate_init = learning_rate_init
+        self.learning_rate_init = est.learning_rate_init
+        self.lr_schedule = est.learning_rate
+        self.rate = float(est.learning_rate_init)
         self.state = np.zeros((n_slots, n_params), dtype=dtype)
+        self.epochs = 0
+        self.averaging = self.trained = None
+        vars(self).update(self.counters)
+        self.configure(est)
+
+    def __setstate__(self, state):
+        """Older pickles have less: what they trained with is what is added."""
+        vars(self).update(averaging=None, trained=None, epochs=0)
+        if "rate" not in state:
+            rate = state.pop("learning_rate", state["learning_rate_init"])
+            vars(self).update(rate=float(rate), lr_schedule="constant")
+        vars(self).update(state)
+
+    def configure(self, est):
+        """Read the estimator's parameters, which may have changed since the last call."""
+        for name in engine.OPTIMIZERS[self.name][2][1:]:
+            if name not in self.counters:
+                setattr(self, name, self._parameter(est, name))
+        init = est.learning_rate_init
+        if init != self.learning_rate_init or est.learning_rate != self.lr_schedule:
+            self._change_rate(init, est.learning_rate)
+        self.learning_rate_init, self.lr_schedule = init, est.learning_rate
+        self.power_t = est.power_t
+        self.max_iter, self.warmup_fraction = est.max_iter, est.warmup_fraction
+        self.max_grad_norm = float(est.max_grad_norm or 0)
+        self._average(est.ema_decay)
+
+    def _parameter(self, est, name):
+        if name == "weight_decay":
+            return DEFAULT_WEIGHT_DECAY if est.weight_decay is None else est.weight_decay
+        return getattr(est, name)
+
+    def _change_rate(self, init, schedule):
+        self.rate = float(init)
+
+    @property
+    def learning_rate(self):
+        """The step size, as scikit-learn's optimizers call it."""
+        return self.rate
 
     @property
     def hyper(self):
         """The vector of hyper-parameters that the compiled update rule reads."""
         names = engine.OPTIMIZERS[self.name][2]
-        return np.array([float(getattr(self, name)) for name in names])
+        return np.array([self.rate, *(float(getattr(self, name)) for name in names[1:])])
+
+    def rates(self, n_batches):
+        """The learning rates of the next epoch's minibatches; None: the current one for all.
+
+        A plan is of ``max_iter`` epochs. Calls of partial_fit are its epochs, and a schedule
+        that is over begins anew.
+        """
+        planned = self.lr_schedule in SCHEDULES
+        if not planned and not self.warmup_fraction:
+            return None
+        epoch = self.epochs % self.max_iter if planned else self.epochs
+        factor = factors(
+            self.lr_schedule,
+            epoch * n_batches,
+            n_batches,
+            self.max_iter * n_batches,
+            self.warmup_fraction,
+        )
+        return None if factor is None else self.rate * factor
 
     def after_epoch(self, hyper):
         """Take over what the engine has advanced."""
+        if self.counters:
+            names = engine.OPTIMIZERS[self.name][2]
+            for name in self.counters:
+                setattr(self, name, float(hyper[names.index(name)]))
 
-    def iteration_ends(self, t):
-        """Adapt the learning rate after an epoch; t is the number of samples seen so far."""
+    def iteration_ends(self, t, n_bad, patience, verbose=False):
+        """Adapt the learning rate after an epoch.
+
+        Parameters
+        ----------
+        t : int
+            Samples seen so far.
+        n_bad : int
+            Epochs in a row without an improvement.
+        patience : int or np.inf
+            How many of them end the training.
+        """
+        self.epochs += 1
+        if self.lr_schedule != "plateau":
+            return
+        n_allowed = 5 if patience == np.inf else patience // 2
+        if n_bad and n_bad % (n_allowed + 1) == 0:
+            self.rate /= 5.0
+            if verbose:
+                print(f"No improvement for {n_bad} epochs. Setting learning rate to {self.rate:f}")
 
     def trigger_stopping(self, msg, verbose):
         """Say whether training stops now that it no longer improves; print why if verbose."""
@@ -52,36 +153,96 @@ class Optimizer:
             print(msg + " Stopping.")
         return True
 
+    # Weights that predict and weights that are trained
+
+    @property
+    def predictor(self):
+        """The weights that predict, a row of the state; None: those that are trained."""
+        if self.averaging is not None:
+            return self.state[-1]
+        return None if self.predicting is None else self.state[self.predicting]
+
+    def _average(self, decay):
+        """Have the state a row for the average of the weights if there is to be one."""
+        if not decay:
+            if self.averaging is not None:
+                self.state = self.state[:-1].copy()
+            self.averaging = None
+        elif self.averaging is None:
+            self.averaging = np.array([decay, 0.0])
+            self.state = np.vstack([self.state, np.full_like(self.state[:1], np.nan)])
+        else:
+            self.averaging[0] = decay
+
+    def begin(self, vector, previous=None):
+        """The weights to train, given those that predict.
+
+        They are those that were trained last if these are what came of them, else the given
+        ones, with which the average begins anew.
+
+        Parameters
+        ----------
+        vector : ndarray of shape (n_params,)
+        previous : Optimizer or None
+            That of the fit before.
+        """
+        if self.state.dtype != vector.dtype or not self.state.flags.c_contiguous:
+            self.state = np.ascontiguousarray(self.state, dtype=vector.dtype)
+        if self.predictor is None:
+            self.trained = None
+            return vector
+        for optimizer in (self, previous):
+            if optimizer is not None and optimizer.left_off_at(vector):
+                if optimizer is self:
+                    return self.trained
+                vector = optimizer.trained
+        self.trained = vector.copy()
+        self._restart_average()
+        return self.trained
+
+    def left_off_at(self, vector):
+        """Whether these are the weights that predict, and others were trained."""
+        return (
+            self.trained is not None
+            and self.trained.dtype == vector.dtype
+            and self.predictor is not None
+            and np.array_equal(self.predictor, vector)
+        )
+
+    def _restart_average(self):
+        self.averaging[1] = 0
+        self.state[-1] = self.trained
+
 
 class SGDOptimizer(Optimizer):
     """Stochastic gradient descent with (Nesterov) momentum; state: velocities."""
 
     name = "sgd"
 
-    def __init__(
-        self, n_params, dtype, learning_rate_init, lr_schedule, momentum, nesterov, power_t
-    ):
-        super().__init__(n_params, dtype, learning_rate_init)
-        self.learning_rate = float(learning_rate_init)
-        self.lr_schedule = lr_schedule
-        self.momentum = momentum
-        self.nesterov = nesterov
-        self.power_t = power_t
+    def _parameter(self, est, name):
+        return getattr(est, "nesterovs_momentum" if name == "nesterov" else name)
 
-    def iteration_ends(self, t):
+    def _change_rate(self, init, schedule):
+        if schedule == self.lr_schedule == "invscaling":
+            self.rate *= init / self.learning_rate_init
+        else:
+            self.rate = float(init)
+
+    def iteration_ends(self, t, n_bad, patience, verbose=False):
+        super().iteration_ends(t, n_bad, patience, verbose)
         if self.lr_schedule == "invscaling":
-            self.learning_rate = float(self.learning_rate_init) / (t + 1) ** self.power_t
+            self.rate = float(self.learning_rate_init) / (t + 1) ** self.power_t
 
     def trigger_stopping(self, msg, verbose):
         if self.lr_schedule != "adaptive":
             return super().trigger_stopping(msg, verbose)
-        if self.learning_rate <= 1e-6:
+        if self.rate <= 1e-6:
             if verbose:
                 print(msg + " Learning rate too small. Stopping.")
             return True
-        self.learning_rate /= 5.0
+        self.rate /= 5.0
         if verbose:
-            print(msg + f" Setting learning rate to {self.learning_rate:f}")
+            print(msg + f" Setting learning rate to {self.rate:f}")
         return False
 
 
@@ -89,39 +250,120 @@ class AdamOptimizer(Optimizer):
     """Adam; state: the decaying means of the gradient and of its square, t steps taken."""
 
     name = "adam"
-
-    def __init__(self, n_params, dtype, learning_rate_init, beta_1, beta_2, epsilon):
-        super().__init__(n_params, dtype, learning_rate_init)
-        self.beta_1 = beta_1
-        self.beta_2 = beta_2
-        self.epsilon = epsilon
-        self.t = 0
+    counters = {"t": 0.0}
 
     @property
     def learning_rate(self):
         """The step size of the last update, the bias correction included."""
         if self.t == 0:
-            return float(self.learning_rate_init)
-        return (
-            self.learning_rate_init * np.sqrt(1 - self.beta_2**self.t) / (1 - self.beta_1**self.t)
+            return self.rate
+        return self.rate * np.sqrt(1 - self.beta_2**self.t) / (1 - self.beta_1**self.t)
+
+
+class AdamWOptimizer(Optimizer):
+    """Adam with decoupled weight decay; state as adam's."""
+
+    name = "adamw"
+    counters = {"t": 0.0}
+
+
+class NAdamOptimizer(Optimizer):
+    """Adam with Nesterov momentum; state as adam's, and the product of the momenta so far."""
+
+    name = "nadam"
+    counters = {"t": 0.0, "momentum_product": 1.0}
+
+
+class RMSpropOptimizer(Optimizer):
+    """RMSprop; state: the decaying mean of the squared gradient, the momentum."""
+
+    name = "rmsprop"
+
+
+class AdagradOptimizer(Optimizer):
+    """AdaGrad; state: the sum of the squared gradients."""
+
+    name = "adagrad"
+
+
+class ScheduleFreeAdamWOptimizer(Optimizer):
+    """Schedule-free AdamW; state: z, x, the decaying mean of the squared gradient."""
+
+    name = "schedule_free_adamw"
+    counters = {"t": 0.0, "weight_sum": 0.0}
+    predicting = 1
+
+    def _restart_average(self):
+        self.weight_sum = 0.0
+        self.state[:2] = self.trained
+
+
+#: solver -> its class
+OPTIMIZERS = {
+    optimizer.name: optimizer
+    for optimizer in (
+        SGDOptimizer,
+        AdamOptimizer,
+        AdamWOptimizer,
+        NAdamOptimizer,
+        RMSpropOptimizer,
+        AdagradOptimizer,
+        ScheduleFreeAdamWOptimizer,
+    )
+}
+
+
+def has_weight_decay(solver):
+    return solver in OPTIMIZERS and "weight_decay" in engine.OPTIMIZERS[solver][2]
+
+
+def check_solver(est):
+    """Whether the solver has all that the parameters ask of it.
+
+    Raises
+    ------
+    ValueError
+        If it would have to ignore one.
+    """
+    if est.weight_decay and not has_weight_decay(est.solver):
+        solvers = " and ".join(repr(name) for name in OPTIMIZERS if has_weight_decay(name))
+        raise ValueError(
+            f"weight_decay is a parameter of {solvers}, got solver={est.solver!r}, of which the"
+            " penalty is alpha."
+        )
+    if est.solver in OPTIMIZERS:
+        if est.ema_decay and OPTIMIZERS[est.solver].predicting is not None:
+            raise ValueError(f"solver={est.solver!r} averages weights itself, without ema_decay.")
+        return
+    for name in ("max_grad_norm", "ema_decay", "warmup_fraction"):
+        if getattr(est, name):
+            raise ValueError(
+                f"{name} is a parameter of the stochastic solvers, got solver={est.solver!r}."
+            )
+    if est.learning_rate not in SGD_SCHEDULES:
+        raise ValueError(
+            f"learning_rate={est.learning_rate!r} is a schedule of the stochastic solvers, got"
+            f" solver={est.solver!r}."
         )
 
-    def after_epoch(self, hyper):
-        self.t = int(hyper[engine.OPTIMIZERS[self.name][2].index("t")])
 
+def ready_optimizer(est, vector, incremental):
+    """The optimizer to train with, and the weights to be trained.
 
-#: solver -> optimizer made from an estimator's parameters
-OPTIMIZERS = {
-    "sgd": lambda est, n_params, dtype: SGDOptimizer(
-        n_params,
-        dtype,
-        est.learning_rate_init,
-        est.learning_rate,
-        est.momentum,
-        est.nesterovs_momentum,
-        est.power_t,
-    ),
-    "adam": lambda est, n_params, dtype: AdamOptimizer(
-        n_params, dtype, est.learning_rate_init, est.beta_1, est.beta_2, est.epsilon
-    ),
-}
+    partial_fit goes on with that of the call before, unless solver or size are others.
+
+    Returns
+    -------
+    optimizer : Optimizer
+    trained : ndarray of shape (n_params,)
+        The given vector itself, unless other weights predict than are trained.
+    """
+    previous = getattr(est, "_optimizer", None)
+    if previous is not None and previous.state.shape[1] != len(vector):
+        previous = None
+    optimizer = previous
+    if not incremental or previous is None or previous.name != est.solver:
+        optimizer = OPTIMIZERS[est.solver](est, len(vector), vector.dtype)
+    else:
+        optimizer.configure(est)
+    return optimizer, optimizer.begin(vector, previous)

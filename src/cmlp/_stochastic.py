@@ -13,7 +13,7 @@ from sklearn.utils import check_random_state
 
 from cmlp._core import engine
 from cmlp._early_stopping import Validation, hold_out, split
-from cmlp._optimizers import OPTIMIZERS
+from cmlp._optimizers import ready_optimizer
 from cmlp._threads import effective_n_threads, flops_per_sample
 
 NON_FINITE = (
@@ -126,12 +126,7 @@ def fit_stochastic(
         ConvergenceWarning, and the best finite weights are kept).
     """
     vector = parameters.vector
-    optimizer = getattr(est, "_optimizer", None)
-    if not incremental or optimizer is None or optimizer.state.shape[1] != len(vector):
-        optimizer = OPTIMIZERS[est.solver](est, len(vector), vector.dtype)
-    state = optimizer.state
-    if state.dtype != vector.dtype or not state.flags.c_contiguous:
-        optimizer.state = np.ascontiguousarray(state, dtype=vector.dtype)
+    optimizer, trained = ready_optimizer(est, vector, incremental)
     est._optimizer = optimizer
 
     order, validation = None, None
@@ -154,7 +149,11 @@ def fit_stochastic(
         if est.early_stopping and may_differ and not first_pass:
             validation.start_again(est, vector)
     batch_size = clip_batch_size(est, n_samples)
-    grads = layout.gradient(batch_size, vector.dtype)
+    n_batches = -(-n_samples // batch_size)
+    if optimizer.max_grad_norm:
+        grads = np.empty_like(vector)  # all of a gradient has to be known
+    else:
+        grads = layout.gradient(batch_size, vector.dtype)
     n_threads = effective_n_threads(est.n_jobs, flops * batch_size)
     work = layout.workspace(batch_size, vector.dtype, n_threads, data=dataset)
 
@@ -175,17 +174,22 @@ def fit_stochastic(
                     optimizer.name,
                     hyper,
                     float(est.alpha),
-                    vector,
+                    trained,
                     grads,
                     optimizer.state,
                     work,
                     n_threads,
                     dropout,
+                    optimizer.rates(n_batches),
+                    optimizer.max_grad_norm,
+                    optimizer.averaging,
                 )
             finally:
                 optimizer.after_epoch(hyper)
                 if dropout is not None:
                     dropout = est._dropout_state = (dropout[0], dropout[1] + 1)
+                if trained is not vector:
+                    vector[...] = optimizer.predictor
             est.n_iter_ += 1
             est.loss_ = loss_type(loss)
             est.t_ += n_samples
@@ -196,8 +200,10 @@ def fit_stochastic(
                 validation.update(est, vector)
             if not est.early_stopping:
                 count_improvement(est)
-            optimizer.iteration_ends(est.t_)
-            hopeless = diverged(loss, vector)
+            optimizer.iteration_ends(
+                est.t_, est._no_improvement_count, est.n_iter_no_change, est.verbose
+            )
+            hopeless = diverged(loss, trained)
             stopped = task is not None and task.end(usable=not hopeless)
             if hopeless:
                 if not est.early_stopping:
@@ -222,5 +228,7 @@ def fit_stochastic(
     except KeyboardInterrupt:
         warnings.warn("Training interrupted by user.", stacklevel=2)
     finally:  # also when a callback or a scorer raises
+        if not incremental:
+            optimizer.epochs = 0  # partial_fit would begin a plan of its own
         if validation is not None and est.early_stopping:
             vector[...] = validation.best_vector

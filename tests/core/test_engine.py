@@ -11,8 +11,24 @@ from cmlp._core import engine as loaded
 
 CHUNK_ROWS = 1024  # of engine.pxi: larger batches are cut
 TOLERANCE = {"float32": {"rtol": 2e-4, "atol": 2e-5}, "float64": {"rtol": 1e-10, "atol": 1e-12}}
-HYPER = {"sgd": [0.05, 0.9, 1.0], "adam": [0.01, 0.9, 0.999, 1e-8, 0.0]}
+HYPER = {
+    "sgd": [0.05, 0.9, 1.0],
+    "adam": [0.01, 0.9, 0.999, 1e-8, 0.0],
+    "adamw": [0.01, 0.9, 0.999, 1e-8, 0.0, 0.1],
+    "nadam": [0.01, 0.9, 0.999, 1e-8, 0.0, 1.0],
+    "rmsprop": [0.003, 0.5, 0.9, 1e-8],
+    "adagrad": [0.05, 1e-8],
+    "schedule_free_adamw": [0.02, 0.9, 0.999, 1e-8, 0.0, 0.1, 0.0],
+}
 CANONICAL = {loss: row["canonical_activation"] for loss, row in loaded.LOSSES.items()}
+
+
+def start_state(optimizer, n_rows, params):
+    """Zeros; the schedule-free optimizer has two more copies of the parameters."""
+    state = np.zeros((n_rows, len(params)), dtype=params.dtype)
+    if optimizer == "schedule_free_adamw":
+        state[:2] = params
+    return state
 
 
 def starts(units):
@@ -138,7 +154,7 @@ class Problem:
             "alpha": alpha,
             "params": self.params.copy(),
             "grads": np.full_like(self.params, np.nan),
-            "state": np.zeros((slots, len(self.params)), dtype=self.dtype),
+            "state": start_state(optimizer, slots, self.params),
             "work": self.guarded_work(batch_size)[0],
         }
 
@@ -147,9 +163,7 @@ class Problem:
         work, sentinels = self.guarded_work(batch_size)
         arguments["work"] = work
         expected = self.params.astype(np.float64)
-        optimizers = {"sgd": reference.SGD, "adam": reference.Adam}
-        n_hyper = {"sgd": 3, "adam": 4}[optimizer]
-        twins_optimizer = optimizers[optimizer](*HYPER[optimizer][:n_hyper])
+        twins_optimizer = reference.OPTIMIZERS[optimizer](*HYPER[optimizer])
         for order in orders:
             arguments["order"] = order
             loss = self.engine.train_epoch(*arguments.values())

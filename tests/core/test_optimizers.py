@@ -1,9 +1,11 @@
-"""One step of every optimizer, again and again, against the NumPy twin and scikit-learn's own."""
+"""One step of every optimizer, again and again, against the NumPy twin, scikit-learn's own and
+PyTorch's."""
 
 import numpy as np
 import pytest
 import reference
 from sklearn.neural_network._stochastic_optimizers import AdamOptimizer, SGDOptimizer
+from test_engine import start_state
 
 from cmlp._core import engine as loaded
 
@@ -19,11 +21,25 @@ CASES = {
     "adam": ("adam", [0.001, 0.9, 0.999, 1e-8, 0.0]),
     "adam with other values": ("adam", [0.1, 0.5, 0.8, 1e-3, 0.0]),
     "adam without memory": ("adam", [0.01, 0.0, 0.0, 1e-8, 0.0]),
+    "adamw": ("adamw", [0.001, 0.9, 0.999, 1e-8, 0.0, 0.01]),
+    "adamw with other values": ("adamw", [0.1, 0.5, 0.8, 1e-3, 0.0, 0.5]),
+    "adamw without decay": ("adamw", [0.01, 0.9, 0.99, 1e-4, 0.0, 0.0]),
+    "nadam": ("nadam", [0.002, 0.9, 0.999, 1e-8, 0.0, 1.0]),
+    "nadam with other values": ("nadam", [0.1, 0.5, 0.8, 1e-3, 0.0, 1.0]),
+    "rmsprop": ("rmsprop", [0.01, 0.0, 0.99, 1e-8]),
+    "rmsprop with momentum": ("rmsprop", [0.001, 0.9, 0.999, 1e-3]),
+    "adagrad": ("adagrad", [0.01, 1e-10]),
+    "adagrad with other values": ("adagrad", [0.5, 1e-3]),
+    "schedule_free_adamw": ("schedule_free_adamw", [0.0025, 0.9, 0.999, 1e-8, 0.0, 0.01, 0.0]),
+    "schedule_free_adamw with other values": (
+        "schedule_free_adamw",
+        [0.1, 0.5, 0.8, 1e-3, 0.0, 0.5, 0.0],
+    ),
 }
 
 
 def twin(name, hyper):
-    return reference.SGD(*hyper) if name == "sgd" else reference.Adam(*hyper[:4])
+    return reference.OPTIMIZERS[name](*hyper)
 
 
 def scikit_learns(name, hyper, params):
@@ -35,8 +51,7 @@ def scikit_learns(name, hyper, params):
 
 def start(engine, name, hyper, n, dtype):
     params = np.random.default_rng(n).normal(size=n).astype(dtype)
-    state = np.zeros((engine.OPTIMIZERS[name][1], n), dtype=dtype)
-    return params, state, np.array(hyper)
+    return params, start_state(name, engine.OPTIMIZERS[name][1], params), np.array(hyper)
 
 
 def gradient(t, n, dtype):
@@ -62,13 +77,15 @@ class TestStep:
                 grad = gradient(t, n, dtype)
                 grad.flags.writeable = False
                 engine.step(name, vector, params, grad, state)
-                update = optimizer.update(grad.astype(np.float64))
+                update = optimizer.update(grad.astype(np.float64), expected)
                 expected = expected + update
                 travelled += np.abs(update)
                 error = np.abs(params - expected)
                 assert (error <= 40 * np.finfo(dtype).eps * travelled).all(), (n, t)
 
     def test_scikit_learn(self, engine, dtype, name, hyper):
+        if name not in ("sgd", "adam"):
+            pytest.skip("not one of scikit-learn's")
         n = 33
         params, state, vector = start(engine, name, hyper, n, dtype)
         theirs = [params[:20].copy().reshape(4, 5), params[20:].copy()]
@@ -86,8 +103,12 @@ class TestStep:
         params, state, vector = start(engine, name, hyper, 9, dtype)
         before = params.copy()
         engine.step(name, vector, params, np.zeros(9, dtype=dtype), state)
-        np.testing.assert_array_equal(params, before)
-        np.testing.assert_array_equal(state, 0)
+        decay = dict(zip(engine.OPTIMIZERS[name][2], hyper, strict=True)).get("weight_decay", 0)
+        rate = hyper[0] * (np.sqrt(1 - hyper[2]) if name == "schedule_free_adamw" else 1)
+        np.testing.assert_allclose(params, before * (1 - rate * decay), rtol=1e-6)
+        if not decay:
+            np.testing.assert_array_equal(params, before)
+            np.testing.assert_array_equal(state, 0)
 
     def test_nan_stays_where_it_is(self, engine, dtype, name, hyper):
         params, state, vector = start(engine, name, hyper, 9, dtype)
@@ -101,7 +122,7 @@ class TestStep:
         for n in range(1, 34):
             buffer = np.full(n + 2, 7, dtype=dtype)
             states = np.full(n_slots * n + 2, 7, dtype=dtype)
-            states[1:-1] = 0
+            states[1:-1] = start_state(name, n_slots, buffer[1:-1]).ravel()
             grad = np.ones(n, dtype=dtype)
             engine.step(
                 name, np.array(hyper), buffer[1:-1], grad, states[1:-1].reshape(n_slots, n)
@@ -157,3 +178,73 @@ def test_unknown_optimizer(engine, dtype):
     params, state, hyper = start(engine, *CASES["sgd"], 3, dtype)
     with pytest.raises(KeyError):
         engine.step("no such", hyper, params, params.copy(), state)
+
+
+def torch_optimizer(torch, name, hyper, param):
+    """The same optimizer in PyTorch, or None; epsilon is not where scikit-learn's Adam has it."""
+    hyper = dict(zip(loaded.OPTIMIZERS[name][2], hyper, strict=True))
+    rate, betas = hyper["learning_rate"], (hyper.get("beta_1"), hyper.get("beta_2"))
+    epsilon = hyper.get("epsilon")
+    if name == "adamw":
+        return torch.optim.AdamW(
+            [param], rate, betas, epsilon, weight_decay=hyper["weight_decay"]
+        )
+    if name == "nadam":
+        return torch.optim.NAdam([param], rate, betas, epsilon)
+    if name == "rmsprop":
+        return torch.optim.RMSprop(
+            [param], rate, alpha=betas[1], eps=epsilon, momentum=hyper["momentum"]
+        )
+    if name == "adagrad":
+        return torch.optim.Adagrad([param], rate, eps=epsilon)
+    if name == "sgd":
+        return torch.optim.SGD(
+            [param],
+            rate,
+            momentum=hyper["momentum"],
+            nesterov=bool(hyper["nesterov"] and hyper["momentum"]),
+        )
+    return None
+
+
+@pytest.mark.parametrize(("name", "hyper"), CASES.values(), ids=CASES)
+def test_torch(engine, dtype, name, hyper):
+    torch = pytest.importorskip("torch")
+    params, state, vector = start(engine, name, hyper, 33, dtype)
+    param = torch.nn.Parameter(torch.from_numpy(params.copy()))
+    optimizer = torch_optimizer(torch, name, hyper, param)
+    if optimizer is None:
+        pytest.skip("not one of PyTorch's")
+    for t in range(STEPS):
+        grad = gradient(t, 33, dtype)
+        engine.step(name, vector, params, grad, state)
+        param.grad = torch.from_numpy(grad)
+        optimizer.step()
+        tolerance = 1e-4 if dtype == "float32" else 1e-12
+        if name == "nadam":  # whose product of momenta is a float32 there
+            tolerance = max(tolerance, 1e-6)
+        np.testing.assert_allclose(
+            params, param.detach().numpy(), rtol=tolerance, atol=tolerance, err_msg=f"step {t}"
+        )
+
+
+@pytest.mark.parametrize("weight_decay", [0.0, 0.1])
+def test_schedule_free_adamw_as_its_authors_write_it(engine, weight_decay):
+    """They keep y and z, and work out x when it is asked for."""
+    rate, beta_1, beta_2, epsilon = 0.02, 0.9, 0.99, 1e-8
+    hyper = [rate, beta_1, beta_2, epsilon, 0.0, weight_decay, 0.0]
+    params, state, vector = start(engine, "schedule_free_adamw", hyper, 33, "float64")
+    y, z, v, weight_sum = params.copy(), params.copy(), 0.0, 0.0
+    for k in range(STEPS):
+        grad = gradient(k, 33, "float64")
+        engine.step("schedule_free_adamw", vector, params, grad, state)
+        lr = rate * np.sqrt(1 - beta_2 ** (k + 1))
+        weight_sum += lr**2
+        c = lr**2 / weight_sum
+        v = beta_2 * v + (1 - beta_2) * grad**2
+        normalized = grad / (np.sqrt(v) + epsilon) + weight_decay * y
+        y = y + c * (z - y) + lr * (beta_1 * (1 - c) - 1) * normalized
+        z = z - lr * normalized
+        x = y + (1 - 1 / beta_1) * (z - y)
+        np.testing.assert_allclose(params, y, rtol=1e-12, atol=1e-12)
+        np.testing.assert_allclose(state[1], x, rtol=1e-11, atol=1e-11)

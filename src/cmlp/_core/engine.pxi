@@ -32,7 +32,8 @@ from cmlp._core.network cimport (
     count_slabs, finish_gradient, forward, gathers_x, output_offset, plan_workspace, rows_phase,
     shift, slabs_phase)
 from cmlp._core.optimizers cimport (
-    ADAM, ADAM_EPSILON, SGD, Step, begin_step, end_steps, optimizer_step)
+    ADAGRAD, ADAM, ADAMW, LEARNING_RATE, NADAM, RMSPROP, SCHEDULE_FREE_ADAMW, SGD, Step,
+    begin_step, clip_scale, end_step, finish_block, optimizer_step)
 from cmlp._core cimport online as _online
 from cmlp._core cimport online_blocks as _blocks
 from cmlp._core cimport online_plan as _online_plan
@@ -94,7 +95,8 @@ def train_epoch(
     Layout layout not None, Dataset data not None, const Py_ssize_t[::1] order,
     Py_ssize_t batch_size, str optimizer, double[::1] hyper, double alpha,
     floating[::1] params, floating[::1] grads, floating[:, ::1] state, floating[::1] work,
-    int n_threads=1, dropout=None,
+    int n_threads=1, dropout=None, const double[::1] rates=None, double max_grad_norm=0,
+    double[::1] averaging=None,
 ):
     """Pass once over the samples in minibatches, updating params and state in place.
 
@@ -103,13 +105,20 @@ def train_epoch(
     order : array of shape (n,) or None
         The samples of the epoch, by index; None for all in their own order.
     hyper : array
-        The optimizer's hyper-parameters as OPTIMIZERS names them; adam's t is advanced.
+        The optimizer's hyper-parameters as OPTIMIZERS names them; t and the like are advanced.
     grads : array of shape (n_params,) or None
-        Scratch, needed for batches of more than CHUNK_ROWS samples.
+        Scratch, needed for batches of more than CHUNK_ROWS samples and for max_grad_norm.
     n_threads : int
         How many threads share the work; the numbers do not depend on it.
     dropout : tuple (seed, epoch), default=None
         What decides which units are dropped, at the rates of the layout; None drops none.
+    rates : array of shape (n_batches,) or None
+        The learning rate of each minibatch, in place of that of hyper.
+    max_grad_norm : float
+        Gradients, the penalty included, that are longer are shortened to it; 0: none is.
+    averaging : array (decay, t) or None
+        The last row of state becomes the average of the weights after t steps so far, and those
+        now made, in which a step counts decay times as much as the next; t is advanced.
 
     Returns
     -------
@@ -128,13 +137,18 @@ def train_epoch(
     cdef double loss_scale = 1
     if batch_size < 1 or n < 1:
         raise ValueError("There must be samples, and at least one in a batch.")
+    if max_grad_norm > 0:
+        run.clip(max_grad_norm)
     run.plan_for(batch_size, n_threads, sizeof(floating))
     check_call(layout, data, np.asarray(params), np.asarray(work), &run.plan, True)
     if (run.to_grads if grads is None else grads.shape[0] != layout.net.n_params) \
             or state.shape[1] != layout.net.n_params \
-            or state.shape[0] != OPTIMIZERS[optimizer][1] \
+            or state.shape[0] != OPTIMIZERS[optimizer][1] + (averaging is not None) \
             or hyper.shape[0] != len(OPTIMIZERS[optimizer][2]):
         raise ValueError("grads, state or hyper do not fit the network and the optimizer.")
+    if rates is not None and rates.shape[0] * batch_size < n \
+            or averaging is not None and averaging.shape[0] != 2:
+        raise ValueError("rates or averaging do not fit the epoch.")
     if order is not None:
         if np.min(order) < 0 or np.max(order) >= data.source.n_samples:
             raise ValueError("order has indices out of bounds.")
@@ -147,8 +161,8 @@ def train_epoch(
     run.optimizer = OPTIMIZERS[optimizer][0]
     if dropout is not None:
         set_key(&run.plan.dropout, dropout[0], dropout[1])
-    elif trains_online(&layout.net, &data.source, batch_size, run.optimizer, &hyper[0],
-                       sizeof(floating)):
+    elif rates is None and averaging is None and max_grad_norm <= 0 and trains_online(
+            &layout.net, &data.source, batch_size, run.optimizer, &hyper[0], sizeof(floating)):
         # a division by outputs is scikit-learn's squared error, its gradient a plain sum
         if loss_table[layout.net.loss.id].mean_over_outputs:
             loss_scale = 1.0 / layout.net.n_outputs
@@ -158,6 +172,11 @@ def train_epoch(
     run.batch_size = batch_size
     run.alpha = alpha
     run.hyper = &hyper[0]
+    run.n_slots = OPTIMIZERS[optimizer][1]
+    if rates is not None:
+        run.rates = &rates[0]
+    if averaging is not None:
+        run.averaging = &averaging[0]
     run.hold(params, grads, state, work)
     run.run()
     return run.total / n

@@ -287,15 +287,15 @@ def step(
     str optimizer, double[::1] hyper, floating[::1] params, const floating[::1] grads,
     floating[:, ::1] state,
 ):
-    """One update of every parameter, and of the optimizer's state, in place."""
+    """One update of every parameter, all of them weights, and of the state, in place."""
     which, n_slots, names = OPTIMIZERS[optimizer]
     check_shapes(hyper.shape[0] == len(names) and grads.shape[0] == params.shape[0] > 0
                  and state.shape[0] == n_slots and state.shape[1] == params.shape[0])
     cdef int optimizer_id = which
-    cdef Step next_step = begin_step(optimizer_id, &hyper[0], 0)
+    cdef Step next_step = begin_step(optimizer_id, &hyper[0], params.shape[0], NULL, n_slots)
     with nogil:
         optimizer_step(&next_step, params.shape[0], 0, 1, params, 0, grads, 0, state)
-        end_steps(optimizer_id, &hyper[0], 1)
+        end_step(&next_step, &hyper[0], NULL)
 
 
 cdef int check_shapes(bint fit) except -1:

@@ -11,7 +11,7 @@ cdef bint trains_online(
     const double* hyper, size_t itemsize,
 ) noexcept:
     """Whether online_epoch can do the work of train_epoch."""
-    if batch_size != 1 or source.sparse:
+    if batch_size != 1 or source.sparse or optimizer not in (SGD, ADAM):
         return False
     # an epsilon that rounds to zero would make 0 / 0 of the zeros that pad a row
     return optimizer != ADAM or <float>hyper[ADAM_EPSILON] >= FLT_MIN

@@ -1,6 +1,16 @@
 # Training: an epoch, or one gradient, as a job for the pool of threads. Included by engine.pxi,
 # which imports and checks; the work on a minibatch is in network.pxd.
 
+cdef enum Phase:
+    ROWS_PHASE       # forward, loss, deltas
+    SLABS_PHASE      # gradient, and the update unless the gradient is clipped
+    NORM_PHASE       # of a gradient that is clipped
+    UPDATE_PHASE
+
+cdef enum:
+    BLOCK = 4096     # parameters whose squares are summed before the sums are
+
+
 cdef class Interrupt:
     """How a job of the pool notices Ctrl-C: rank 0, the caller, looks now and then."""
 
@@ -58,7 +68,8 @@ cdef void look_within(void* interrupt, Py_ssize_t flops) noexcept nogil:
 cdef class Training:
     """One epoch, or one gradient over all samples: what its threads share.
 
-    Its phases are, for each minibatch (or each chunk of a large one), the rows and then the slabs.
+    Its phases are, for each minibatch (or each chunk of a large one), the rows and then the slabs;
+    if gradients are clipped, an update needs the norm of all of them: two phases more.
     It holds the arrays of both dtypes as attributes, because a thread is given an address.
     """
 
@@ -71,6 +82,11 @@ cdef class Training:
     cdef double alpha
     cdef int optimizer
     cdef double* hyper           # NULL: the gradient alone
+    cdef Py_ssize_t n_slots      # of the optimizer
+    cdef const double* rates     # the learning rate of each minibatch, or NULL
+    cdef double* averaging       # EMA_DECAY and EMA_T, or NULL
+    cdef double max_norm         # of a gradient; 0: not clipped
+    cdef double[::1] squares     # of the gradient, sums of blocks, then of the weights
     cdef bint single
     cdef float[::1] params32, grads32, work32
     cdef float[:, ::1] state32
@@ -81,13 +97,13 @@ cdef class Training:
     cdef bint to_grads           # the gradient vector is needed
 
     # where the job stands; changed between phases only
-    cdef bint in_rows            # the phase is that of rows, not of slabs
+    cdef Phase phase
     cdef Py_ssize_t start, end   # of the minibatch
     cdef Py_ssize_t at, rows     # of its chunk
-    cdef Py_ssize_t n_steps
     cdef int n_pieces
     cdef Step step
     cdef double weight, loss     # of the minibatch
+    cdef double scale            # of its gradient, once the norm is known
     cdef double total            # losses of the batches, as the caller needs them
 
     cdef Interrupt interrupt
@@ -96,13 +112,27 @@ cdef class Training:
         self.layout = layout
         self.data = data
         self.interrupt = Interrupt()
+        self.phase = UPDATE_PHASE
+
+    cdef clip(self, double max_norm):
+        """Before plan_for: gradients are not to be longer than this."""
+        self.max_norm = max_norm
+        self.squares = np.zeros(2 * self.n_blocks())
+
+    cdef Py_ssize_t n_coef_blocks(self) noexcept nogil:
+        return (self.layout.net.n_coefs + BLOCK - 1) // BLOCK
+
+    cdef Py_ssize_t n_blocks(self) noexcept nogil:
+        """Of weights, then of biases if they are trained."""
+        cdef Py_ssize_t n = self.layout.net.n_units if self.layout.net.fit_intercept else 0
+        return self.n_coef_blocks() + (n + BLOCK - 1) // BLOCK
 
     cdef plan_for(self, Py_ssize_t batch_size, int n_threads, size_t itemsize):
         cdef Py_ssize_t rows = max(1, min(batch_size, <Py_ssize_t>CHUNK_ROWS))
         self.n_threads = max(1, n_threads)
         self.plan = plan_workspace(
             &self.layout.net, &self.data.source, rows, self.n_threads, itemsize)
-        self.to_grads = batch_size > rows
+        self.to_grads = batch_size > rows or self.max_norm > 0
 
     cdef hold(self, params, grads, state, work):
         cdef char* at
@@ -122,26 +152,38 @@ cdef class Training:
         cdef int n_run
         with nogil:
             n_run = pool_run(training_next_phase, training_piece, <void*>self, self.n_threads)
-        if self.hyper is not NULL:
-            end_steps(self.optimizer, self.hyper, self.n_steps)
         self.interrupt.check(n_run)
 
     cdef int next_phase(self) noexcept nogil:
         """How many pieces the next phase has; 0 at the end, or when a signal stops the job."""
-        if raised(&self.interrupt.stop):
-            return 0
-        if self.in_rows:
-            self.in_rows = False
+        if self.phase != UPDATE_PHASE and not self.updated():
+            if raised(&self.interrupt.stop):
+                return 0
+            if self.phase == NORM_PHASE:
+                self.scale = clip_scale(self.block_sum(0), self.max_norm)
+            self.phase = <Phase>(self.phase + 1)
             self.n_pieces = self.n_threads
             return self.n_pieces
         if self.rows > 0:
             self.end_chunk()
-        if self.at == self.end and not self.begin_batch():
+        if raised(&self.interrupt.stop) or self.at == self.end and not self.begin_batch():
             return 0
-        self.in_rows = True
+        self.phase = ROWS_PHASE
         self.rows = min(self.plan.rows, self.end - self.at)
         self.n_pieces = <int>max(1, min(<Py_ssize_t>self.n_threads, self.rows // ROWS))
         return self.n_pieces
+
+    cdef bint updated(self) noexcept nogil:
+        """Whether the phase was the last of its chunk."""
+        return self.phase == SLABS_PHASE and (self.max_norm == 0 or self.at + self.rows < self.end)
+
+    cdef double block_sum(self, int which) noexcept nogil:
+        """The squares of the gradient (0) or of the weights (1), in the order of the blocks."""
+        cdef Py_ssize_t i, n = self.n_blocks()
+        cdef double total = 0
+        for i in range(which * n, (which + 1) * n):
+            total += self.squares[i]
+        return total
 
     cdef double weight_of(self, Py_ssize_t start, Py_ssize_t end) noexcept nogil:
         if self.single:
@@ -157,7 +199,10 @@ cdef class Training:
             if self.weight != 0:
                 self.loss = 0
                 if self.hyper is not NULL:
-                    self.step = begin_step(self.optimizer, self.hyper, self.n_steps)
+                    if self.rates is not NULL:
+                        self.hyper[LEARNING_RATE] = self.rates[self.start // self.batch_size]
+                    self.step = begin_step(self.optimizer, self.hyper, self.layout.net.n_coefs,
+                                           self.averaging, self.n_slots)
                 return True
         return False
 
@@ -171,13 +216,16 @@ cdef class Training:
         self.at += self.rows
         if self.at < self.end:
             return
-        self.n_steps += 1
         # a division by outputs is scikit-learn's squared error, its gradient a plain sum
         if loss_table[net.loss.id].mean_over_outputs:
             self.loss *= 1.0 / net.n_outputs
         if self.hyper is not NULL:
-            for i in range(count_slabs(net)):
-                penalty += self.penalties[i]
+            end_step(&self.step, self.hyper, self.averaging)
+            if self.max_norm > 0:
+                penalty = self.block_sum(1)
+            else:
+                for i in range(count_slabs(net)):
+                    penalty += self.penalties[i]
             self.loss = ((self.loss + self.alpha / 2 * penalty) / self.weight
                          * (self.end - self.start))
         self.total += self.loss
@@ -195,7 +243,7 @@ cdef void training_piece(void* run, int piece, int rank) noexcept nogil:
     cdef Py_ssize_t flops = (<Training>run).flops_of_piece()
     # an unfinished product of rows is of no consequence, there will be no update; but a slab is
     # updated by what is computed
-    (<Training>run).interrupt.watch(rank, flops, (<Training>run).in_rows)
+    (<Training>run).interrupt.watch(rank, flops, (<Training>run).phase == ROWS_PHASE)
     if (<Training>run).single:
         train_piece(<Training>run, (<Training>run).params32, (<Training>run).grads32,
                     (<Training>run).state32, (<Training>run).work32, piece, rank)
@@ -211,21 +259,46 @@ cdef void train_piece(
     Training run, floating[::1] params, floating[::1] grads, floating[:, ::1] state,
     floating[::1] work, int piece, int rank,
 ) noexcept nogil:
-    """A share of the rows, in whole tiles, or of the slabs."""
+    """A share of the rows, in whole tiles, of the slabs, or of the blocks of parameters."""
     cdef Net* net = &run.layout.net
     cdef Plan* plan = &run.plan
     cdef Source* source = &run.data.source
     cdef Py_ssize_t own = plan.own + rank * plan.own_size
-    cdef Py_ssize_t first, last
-    cdef bint updates = run.hyper is not NULL and run.at + run.rows == run.end
-    if run.in_rows:
+    cdef Py_ssize_t first, last, block
+    cdef bint updates = (run.hyper is not NULL and run.at + run.rows == run.end
+                         and run.max_norm == 0)
+    if run.phase == ROWS_PHASE:
         first = run.rows * piece // run.n_pieces // ROWS * ROWS
         last = run.rows
         if piece < run.n_pieces - 1:
             last = run.rows * (piece + 1) // run.n_pieces // ROWS * ROWS
         rows_phase(net, plan, source, run.order, run.at, first, last, params, work, own)
-    else:
+    elif run.phase == SLABS_PHASE:
         slabs_phase(
             net, plan, source, run.order, run.at, run.rows, run.alpha, 1 / run.weight,
             &run.step if updates else NULL, params, grads, state, work, own,
             run.at > run.start, run.to_grads, piece, run.n_pieces)
+    else:
+        for block in range(run.n_blocks() * piece // run.n_pieces,
+                           run.n_blocks() * (piece + 1) // run.n_pieces):
+            train_block(run, params, grads, state, block)
+
+
+cdef void train_block(
+    Training run, floating[::1] params, floating[::1] grads, floating[:, ::1] state,
+    Py_ssize_t block,
+) noexcept nogil:
+    """The sums of squares of a block of parameters, or its update by the clipped gradient."""
+    cdef Net* net = &run.layout.net
+    cdef bint of_weights = block < run.n_coef_blocks()
+    cdef Py_ssize_t at = block * BLOCK, end = net.n_coefs
+    if not of_weights:
+        at += net.n_coefs - run.n_coef_blocks() * BLOCK
+        end = net.n_params
+    cdef Py_ssize_t n = min(<Py_ssize_t>BLOCK, end - at)
+    if run.phase == UPDATE_PHASE:
+        optimizer_step(&run.step, n, 0, run.scale, params, at, grads, at, state)
+        return
+    finish_block(n, run.alpha if of_weights else 0, 1 / run.weight, params, at, grads,
+                 &run.squares[block],
+                 &run.squares[run.n_blocks() + block] if of_weights else NULL)
