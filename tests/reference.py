@@ -319,9 +319,7 @@ class NAdam(Adam):
         self.v = self.beta_2 * self.v + (1 - self.beta_2) * grad**2
         m = next_mu * self.m / (1 - self.product * next_mu) + (1 - mu) * grad / (1 - self.product)
         return (
-            -self.learning_rate
-            * m
-            / (np.sqrt(self.v / (1 - self.beta_2**self.t)) + self.epsilon)
+            -self.learning_rate * m / (np.sqrt(self.v / (1 - self.beta_2**self.t)) + self.epsilon)
         )
 
 

@@ -462,16 +462,6 @@ def test_fit_and_partial_fit_in_turn(solver, task):
         assert_same_model(pair, X, RTOL)
 
 
-def test_partial_fit_ignores_new_hyper_parameters_of_the_optimizer():
-    X, y = make_data("regression-1")
-    pair = make_pair("regression-1", solver="adam")
-    both(pair, "partial_fit", X, y)
-    for est in pair:
-        est.set_params(learning_rate_init=0.5)
-    both(pair, "partial_fit", X, y)
-    assert_same_model(pair, X, RTOL)
-
-
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_injected_weights(solver):
     """Weights that a user put into the lists are those of the next predict and fit."""
@@ -664,12 +654,12 @@ BAD_PARAMS = [
     {"hidden_layer_sizes": (2.5,)},
     {"hidden_layer_sizes": "10"},
     {"activation": "gelu"},
-    {"solver": "rmsprop"},
+    {"solver": "adamax"},
     {"alpha": -1e-3},
     {"batch_size": 0},
     {"batch_size": "all"},
     {"batch_size": 2.5},
-    {"learning_rate": "cosine"},
+    {"learning_rate": "linear"},
     {"learning_rate_init": 0},
     {"power_t": -1},
     {"max_iter": 0},
@@ -703,7 +693,7 @@ def named(params):
 @pytest.mark.parametrize("method", ["fit", "partial_fit"])
 @pytest.mark.parametrize("task", ["binary", "regression-1"])
 def test_bad_parameter(task, method, params):
-    if params.get("solver") == "rmsprop" and method == "partial_fit":
+    if params.get("solver") == "adamax" and method == "partial_fit":
         task = "binary"  # the regressor's has no partial_fit for such a solver: test_differences
     X, y = make_data(task)
     pair = make_pair(task, **params)

@@ -60,9 +60,27 @@ class MLPClassifier(ClassifierMixin, InspectionMixin, BaseMultilayerPerceptron):
         and for each label of a multilabel problem. ``loss_`` is that of the smoothed targets.
     focal_gamma : float, default=2.0
         Exponent of the 'focal' loss, not negative; 0 makes it the log-loss.
-    solver : {'adam', 'lbfgs', 'sgd'}, default='adam'
-        'adam' (Kingma & Ba 2014) and 'sgd' pass over the data in minibatches in compiled code;
-        'lbfgs' is scipy's L-BFGS-B over the whole data, often the best on small data sets.
+    solver : {'adagrad', 'adam', 'adamw', 'lbfgs', 'nadam', 'rmsprop', 'schedule_free_adamw', \
+'sgd'}, default='adam'
+        'lbfgs' is scipy's L-BFGS-B over the whole data, often the best on small data sets. The
+        others pass over the data in minibatches in compiled code. With the gradient g and
+        means m of g and v of g**2, all but 'adam' as in PyTorch:
+
+        - 'sgd': momentum, Nesterov's or the classical.
+        - 'adam' (Kingma & Ba 2014): steps of learning_rate_init m / (sqrt(v) + epsilon), their
+          bias corrected as in scikit-learn, which leaves epsilon as it is.
+        - 'adamw' (Loshchilov & Hutter 2019): epsilon is corrected as well, and weights decay by
+          ``weight_decay``, decoupled from the gradient.
+        - 'nadam' (Dozat 2016): adam with Nesterov momentum, beta_1 (1 - 0.96**(0.004 t) / 2)
+          in step t.
+        - 'rmsprop' (Tieleman & Hinton 2012): ``momentum`` over g / (sqrt(v) + epsilon), v with
+          ``beta_2``, no bias correction. ``momentum=0`` is the original; the default of 0.9
+          makes steps up to ten times as long.
+        - 'adagrad' (Duchi, Hazan & Singer 2011): steps of g / (sqrt(s) + epsilon), s the sum of
+          all g**2; wants a larger ``learning_rate_init``, 0.01 or more.
+        - 'schedule_free_adamw' (Defazio et al. 2024): trains on y = (1 - beta_1) z + beta_1 x
+          and predicts with x, the average of the z that AdamW's steps without momentum make;
+          needs no schedule. ``loss_`` and ``loss_curve_`` are those of y.
     alpha : float, default=0.0001
         Strength of the L2 penalty alpha / 2 * sum(W**2) on the weights (not the biases); it is
         divided by the number of samples, or the sum of their weights, in a batch.
@@ -73,15 +91,35 @@ class MLPClassifier(ClassifierMixin, InspectionMixin, BaseMultilayerPerceptron):
         [0, 1) and count in steps of 1 / 65536. Not for 'lbfgs'. See ``predict_samples``.
     batch_size : int or 'auto', default='auto'
         Samples per minibatch; 'auto' is min(200, n_samples). Not used by 'lbfgs'.
-    learning_rate : {'adaptive', 'constant', 'invscaling'}, default='constant'
-        Schedule of 'sgd' (ignored by 'adam'): 'invscaling' is learning_rate_init /
-        (t + 1)**power_t for t samples seen, 'adaptive' divides by 5 whenever patience runs out.
+    learning_rate : {'adaptive', 'constant', 'cosine', 'exponential', 'invscaling', \
+'one_cycle', 'plateau'}, default='constant'
+        Schedule of the step size. Of 'sgd' only, as in scikit-learn, the others ignore it:
+        'invscaling' is learning_rate_init / (t + 1)**power_t for t samples seen, 'adaptive'
+        divides by 5 whenever patience runs out. Of every solver but 'lbfgs', in step k of the
+        n = max_iter * (batches per epoch) that are planned, learning_rate_init times
+
+        - 'cosine': (1 + cos(pi k / n)) / 2 (Loshchilov & Hutter 2017).
+        - 'exponential': 0.01**(k / n).
+        - 'one_cycle': along half a cosine from 1 / 25 up to 1 for 0.3 n steps, then down to
+          1 / 250000 (Smith & Topin 2018, as PyTorch's OneCycleLR); the momentum stays.
+        - 'plateau': a fifth of what it was after every n_iter_no_change // 2 + 1 epochs (6 if
+          n_iter_no_change is infinite) in a row without an improvement by tol; training stops
+          when n_iter_no_change runs out as ever.
+
+        A plan begins with each fit and with the first partial_fit after it, for which a call is
+        an epoch; after max_iter calls 'cosine', 'exponential' and 'one_cycle' begin anew, a warm
+        restart.
     learning_rate_init : float, default=0.001
-        Initial step size of 'sgd' and 'adam'.
+        Initial step size, that of 'one_cycle' at its peak. A new value takes effect in the next
+        partial_fit or fit.
     power_t : float, default=0.5
         Exponent of 'invscaling'.
+    warmup_fraction : float, default=0.0
+        Fraction w of the planned steps in which the step size rises: that of step k is
+        multiplied by (k + 1) / (w n), for any solver but 'lbfgs' and any ``learning_rate``. A
+        'cosine' or 'exponential' fills the steps after it; for 'one_cycle' w replaces the 0.3.
     max_iter : int, default=200
-        Maximum number of epochs ('sgd', 'adam') or iterations ('lbfgs').
+        Maximum number of epochs, or iterations of 'lbfgs'. Schedules plan for as many.
     shuffle : bool, default=True
         Whether samples are shuffled before each epoch.
     partial_fit_reshuffle : bool, default=False
@@ -99,7 +137,7 @@ class MLPClassifier(ClassifierMixin, InspectionMixin, BaseMultilayerPerceptron):
     warm_start : bool, default=False
         Whether fit continues from the weights of the previous fit.
     momentum : float, default=0.9
-        Momentum of 'sgd', between 0 and 1.
+        Momentum of 'sgd' and 'rmsprop', between 0 and 1.
     nesterovs_momentum : bool, default=True
         Whether 'sgd' uses Nesterov's momentum.
     early_stopping : bool, default=False
@@ -113,11 +151,27 @@ class MLPClassifier(ClassifierMixin, InspectionMixin, BaseMultilayerPerceptron):
         negative loss without penalty, or the name of a scorer of scikit-learn, as 'neg_log_loss',
         or a callable ``scorer(estimator, X, y)``.
     beta_1 : float, default=0.9
-        Decay of adam's mean of gradients, in [0, 1).
+        Decay of the mean of gradients of 'adam', 'adamw' and 'nadam', share of x in the y of
+        'schedule_free_adamw'; in [0, 1).
     beta_2 : float, default=0.999
-        Decay of adam's mean of squared gradients, in [0, 1).
+        Decay of the mean of squared gradients of these and 'rmsprop', in [0, 1).
     epsilon : float, default=1e-8
-        Added to the denominator of adam.
+        Added to the denominator of the solvers that have one.
+    weight_decay : float, default=None
+        'adamw' and 'schedule_free_adamw' subtract the current learning rate times weight_decay
+        times W from the weights in each step (not from the biases); None is 0.01. The other
+        solvers have none, and more than 0 is an error. The L2 penalty ``alpha`` is of all of
+        them, and separate.
+    max_grad_norm : float, default=None
+        Gradients, the penalty included, whose norm over all weights and biases is larger are
+        shortened to it before the step (Pascanu, Mikolov & Bengio 2013). Not with 'lbfgs'.
+    ema_decay : float, default=None
+        If given, in [0, 1), predictions, ``coefs_``, ``intercepts_``, validation scores and best
+        weights are those of the exponential moving average over the steps of the fit, in which
+        the weights of each step count ema_decay times as much as those of the next and all
+        add up to one. Training, ``loss_`` and ``loss_curve_`` are of the weights themselves,
+        with which partial_fit and a warm start go on, unless ``coefs_`` were changed or early
+        stopping took older ones. Not with 'lbfgs' and 'schedule_free_adamw'.
     n_iter_no_change : int or np.inf, default=10
         Training stops after more than this many epochs in a row without an improvement by tol.
     max_fun : int, default=15000
@@ -153,7 +207,7 @@ class MLPClassifier(ClassifierMixin, InspectionMixin, BaseMultilayerPerceptron):
     loss_ : float
         Loss of the last epoch or iteration, the penalty included.
     best_loss_ : float or None
-        Lowest loss so far; None with early stopping. 'sgd' and 'adam' only, as are the next three.
+        Lowest loss so far; None with early stopping. Not of 'lbfgs', as are the next three.
     loss_curve_ : list of float
         Loss after each epoch.
     validation_scores_ : list of float or None
@@ -194,6 +248,13 @@ class MLPClassifier(ClassifierMixin, InspectionMixin, BaseMultilayerPerceptron):
     random numbers: as easy as 1, 2, 3", SC 2011, whose Philox decides which units are dropped.
     Szegedy et al., "Rethinking the Inception architecture for computer vision", CVPR 2016. Lin et
     al., "Focal loss for dense object detection", ICCV 2017.
+    Loshchilov & Hutter, "Decoupled weight decay regularization", arXiv:1711.05101, and "SGDR:
+    stochastic gradient descent with warm restarts", arXiv:1608.03983. Dozat, "Incorporating
+    Nesterov momentum into Adam", ICLR workshop 2016. Tieleman & Hinton, "Lecture 6.5 - rmsprop",
+    Coursera 2012. Duchi, Hazan & Singer, "Adaptive subgradient methods for online learning and
+    stochastic optimization", JMLR 12 (2011). Defazio et al., "The road less scheduled",
+    arXiv:2405.15682. Smith & Topin, "Super-convergence", arXiv:1708.07120. Pascanu, Mikolov &
+    Bengio, "On the difficulty of training recurrent neural networks", arXiv:1211.5063.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Learning rates of the steps that a fit plans: warm-up and the schedules that need to know the end.
+"""Learning rates of the steps that a fit plans: warm-up, and the schedules that know the end.
 
 Functions of the step alone; no optimizer, no estimator. What depends on the loss is in
 ``_optimizers``.

@@ -186,9 +186,7 @@ def torch_optimizer(torch, name, hyper, param):
     rate, betas = hyper["learning_rate"], (hyper.get("beta_1"), hyper.get("beta_2"))
     epsilon = hyper.get("epsilon")
     if name == "adamw":
-        return torch.optim.AdamW(
-            [param], rate, betas, epsilon, weight_decay=hyper["weight_decay"]
-        )
+        return torch.optim.AdamW([param], rate, betas, epsilon, weight_decay=hyper["weight_decay"])
     if name == "nadam":
         return torch.optim.NAdam([param], rate, betas, epsilon)
     if name == "rmsprop":

@@ -1,5 +1,5 @@
-"""What a step may do besides its rule, against the NumPy twin: learning rates of one's own for each
-minibatch, gradients that are clipped, weights that are averaged."""
+"""What a step may do besides its rule, against the NumPy twin: a learning rate for each minibatch,
+gradients that are clipped, weights that are averaged."""
 
 import numpy as np
 import pytest

@@ -197,11 +197,11 @@ cdef inline void nadam_step(
     const Step* step, Py_ssize_t n, double decay, double scale, floating[::1] params,
     Py_ssize_t at, const floating[::1] grads, Py_ssize_t g0, floating[:, ::1] state,
 ) noexcept nogil:
-    """params -= lr (mu' m / (1 - P mu') + (1 - mu) g / (1 - P)) / (sqrt(v / (1 - beta_2^t)) + eps).
+    """params -= lr (mu' m / (1 - P mu') + (1 - mu) g / (1 - P)) / (sqrt(v_t) + eps).
 
     mu = beta_1 (1 - 0.96^(0.004 t) / 2), mu' that of the next step, P the product of all mu so
-    far. state[0]: m, state[1]: v, as of adam. Dozat, "Incorporating Nesterov momentum into
-    Adam", ICLR workshop 2016, as in PyTorch.
+    far, v_t = v / (1 - beta_2^t). state[0]: m, state[1]: v, as of adam. Dozat, "Incorporating
+    Nesterov momentum into Adam", ICLR workshop 2016, as in PyTorch.
     """
     cdef floating lr = <floating>step.learning_rate, epsilon = <floating>step.epsilon
     cdef floating lr_m = <floating>step.momentum_rate
@@ -380,7 +380,7 @@ cdef inline void finish_block(
 
 
 cdef inline double clip_scale(double squares, double max_norm) noexcept nogil:
-    """What to multiply a gradient with this sum of squares by, so that its norm is max_norm at most.
+    """The factor of a gradient with this sum of squares that makes its norm max_norm at most.
 
     Pascanu, Mikolov & Bengio, "On the difficulty of training recurrent neural networks", ICML
     2013, algorithm 1.
