@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
+from scipy.special import ndtr
 
 
 def softmax(z):
@@ -16,6 +17,17 @@ def logistic(z):
     return 1 / (1 + np.exp(-z))
 
 
+def softplus(z):
+    return np.logaddexp(0, z)
+
+
+def density(z):
+    return np.exp(-z * z / 2) / np.sqrt(2 * np.pi)
+
+
+SELU, SELU_ALPHA = 1.0507009873554805, 1.6732632423543772
+
+
 # name: f(z), and what turns dL/da into dL/dz
 ACTIVATIONS = {
     "identity": (lambda z: z, lambda g, z: g),
@@ -23,6 +35,32 @@ ACTIVATIONS = {
     "tanh": (np.tanh, lambda g, z: g / np.cosh(z) ** 2),
     "relu": (lambda z: np.maximum(z, 0), lambda g, z: g * (z > 0)),
     "exp": (np.exp, lambda g, z: g * np.exp(z)),
+    "leaky_relu": (
+        lambda z: np.where(z > 0, z, 0.01 * z),
+        lambda g, z: g * np.where(z > 0, 1, 0.01),
+    ),
+    "elu": (
+        lambda z: np.where(z > 0, z, np.expm1(np.minimum(z, 0))),
+        lambda g, z: g * np.exp(np.minimum(z, 0)),
+    ),
+    "selu": (
+        lambda z: SELU * np.where(z > 0, z, SELU_ALPHA * np.expm1(np.minimum(z, 0))),
+        lambda g, z: g * SELU * np.where(z > 0, 1, SELU_ALPHA * np.exp(np.minimum(z, 0))),
+    ),
+    "gelu": (lambda z: z * ndtr(z), lambda g, z: g * (ndtr(z) + z * density(z))),
+    "silu": (
+        lambda z: z * logistic(z),
+        lambda g, z: g * logistic(z) * (1 + z * logistic(-z)),
+    ),
+    "mish": (
+        lambda z: z * np.tanh(softplus(z)),
+        lambda g, z: g * (np.tanh(softplus(z)) + z * logistic(z) / np.cosh(softplus(z)) ** 2),
+    ),
+    "softplus": (softplus, lambda g, z: g * logistic(z)),
+    "hard_swish": (
+        lambda z: z * np.clip(z + 3, 0, 6) / 6,
+        lambda g, z: g * np.where(z > 3, 1, np.where(z < -3, 0, z / 3 + 0.5)),
+    ),
     "softmax": (
         softmax,
         lambda g, z: softmax(z) * (g - (g * softmax(z)).sum(axis=1, keepdims=True)),

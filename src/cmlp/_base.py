@@ -24,6 +24,7 @@ from cmlp._parameters import Parameters, float_type
 from cmlp._stochastic import NON_FINITE, fit_stochastic
 from cmlp._threads import effective_n_threads, flops_per_sample
 from cmlp._validation import (
+    SequenceOf,
     borrow_random_state,
     give_back,
     validate_parameters,
@@ -31,6 +32,7 @@ from cmlp._validation import (
 )
 
 FLOAT64 = np.dtype(np.float64)
+HIDDEN_ACTIVATIONS = {name for name, row in engine.ACTIVATIONS.items() if row["hidden"]}
 
 
 class BaseMultilayerPerceptron(CallbackSupportMixin, BaseEstimator, ABC):
@@ -38,9 +40,7 @@ class BaseMultilayerPerceptron(CallbackSupportMixin, BaseEstimator, ABC):
 
     _parameter_constraints: dict = {
         "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
-        "activation": [
-            StrOptions({name for name, row in engine.ACTIVATIONS.items() if row["hidden"]})
-        ],
+        "activation": [StrOptions(HIDDEN_ACTIVATIONS), SequenceOf(HIDDEN_ACTIVATIONS)],
         "solver": [StrOptions({"lbfgs", *OPTIMIZERS})],
         "alpha": [Interval(Real, 0, None, closed="left")],
         "dropout": [Interval(Real, 0, 1, closed="left"), "array-like"],
@@ -151,6 +151,25 @@ class BaseMultilayerPerceptron(CallbackSupportMixin, BaseEstimator, ABC):
                 f" one for each of {n_hidden} hidden layers, got {rates}."
             )
         return tuple(map(float, rates)) if any(rates) else ()
+    def _hidden_activations(self, n_hidden):
+        """The activation of each of so many hidden layers."""
+        if isinstance(self.activation, str):
+            return [self.activation] * n_hidden
+        if len(self.activation) != n_hidden:
+            raise ValueError(
+                f"activation must have one entry per hidden layer, got {self.activation} for"
+                f" {n_hidden} hidden layers."
+            )
+        return list(self.activation)
+
+    def _initialize(self, units, dtype, random_state):
+        """Random parameters; the output layer's are drawn like those of the last hidden one."""
+        activations = self._hidden_activations(len(units) - 2)
+        if isinstance(self.activation, str):
+            activations.append(self.activation)
+        else:
+            activations.append(activations[-1] if activations else "identity")
+        return Parameters.initialize(units, dtype, activations, random_state, self.fit_intercept)
 
     def _fit(
         self,
@@ -164,6 +183,7 @@ class BaseMultilayerPerceptron(CallbackSupportMixin, BaseEstimator, ABC):
     ):
         check_solver(self)
         hidden_layer_sizes = self._hidden_layer_sizes()
+        self._hidden_activations(len(hidden_layer_sizes))
         if self._dropout_rates(len(hidden_layer_sizes)) and self.solver == "lbfgs":
             raise ValueError(
                 "solver='lbfgs' minimises a loss without randomness: dropout must be 0, or the"
@@ -190,10 +210,7 @@ class BaseMultilayerPerceptron(CallbackSupportMixin, BaseEstimator, ABC):
         )
         try:
             if first_pass:
-                dtype = self.dtype or X.dtype
-                parameters = Parameters.initialize(
-                    units, dtype, self.activation, random_state, self.fit_intercept
-                )
+                parameters = self._initialize(units, self.dtype or X.dtype, random_state)
             else:
                 parameters = self._continue_from(units)
                 if self.dtype is not None:
@@ -375,9 +392,6 @@ class BaseMultilayerPerceptron(CallbackSupportMixin, BaseEstimator, ABC):
         elif self.best_loss_ is None:
             self.best_loss_ = np.inf
 
-    def _hidden_activations(self, n_hidden):
-        return [self.activation] * n_hidden
-
     def _layout(
         self,
         parameters,
@@ -470,6 +484,8 @@ class BaseMultilayerPerceptron(CallbackSupportMixin, BaseEstimator, ABC):
             return
         names = ("activation", "dtype", "out_activation_", "n_features_in_", "n_outputs_")
         values = {name: attributes[name] for name in names if name in attributes}
+        if type(values.get("activation")) is list:
+            values["activation"] = list(values["activation"])  # the owner may change its own
         parameters.predictor = None
         if self.dtype is not None and self.dtype != parameters.dtype:
             return

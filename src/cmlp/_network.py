@@ -210,7 +210,7 @@ class Network:
             If shapes do not fit, or the weights sum to zero under "mean".
         """
         check_name("reduction", reduction, {"mean", "sum"})
-        zs, activations = self._forward(X)
+        slopes, activations = self._forward(X)
         dtype = activations[-1].dtype
         y = np.ascontiguousarray(y, dtype=dtype)
         if y.shape != activations[-1].shape:
@@ -241,12 +241,12 @@ class Network:
             y,
             output,
             delta,
-            zs[-1],
+            slopes[-1],
             weight,
             self.group_sizes,
             self.loss_parameter,
         )
-        deltas = self._backward(zs, activations, delta, dtype)
+        deltas = self._backward(slopes, activations, delta, dtype)
         coef_grads, intercept_grads = [], []
         for layer, delta in enumerate(deltas):
             grad = np.empty_like(coefs[layer])
@@ -291,47 +291,48 @@ class Network:
         return times_transposed(flat, coef).reshape(*first.shape[:2], coef.shape[0])
 
     def _forward(self, X):
-        """z and activations of every layer; z is None where no derivative needs it."""
+        """f'(z) and activations of every layer; None where f'(z) is found from the activation."""
         X = X if sp.issparse(X) else np.asarray(X)
         if X.ndim != 2 or X.shape[1] != self.coefs[0].shape[0]:
             raise ValueError(f"X has the shape {X.shape}, expected (n, {self.coefs[0].shape[0]}).")
         dtype = float_type(X, self._parameters.vector)
         parameters = self._parameters.astype(dtype)
-        zs, activations = [], [as_engine_input(X, dtype)]
+        slopes, activations = [], [as_engine_input(X, dtype)]
         for layer, name in enumerate(self.activations):
             coef = parameters.coefs[layer]
             intercept = parameters.intercepts[layer] if self.fit_intercept else None
             a = np.empty((X.shape[0], coef.shape[1]), dtype=dtype)
             engine.affine(engine.Dataset(activations[-1]), coef, intercept, a)
-            zs.append(a.copy() if engine.ACTIVATIONS[name]["needs_z"] else None)
-            engine.activate(name, a, self.group_sizes if name == "softmax" else None)
+            slopes.append(np.empty_like(a) if engine.ACTIVATIONS[name]["keeps_slope"] else None)
+            groups = self.group_sizes if name == "softmax" else None
+            engine.activate(name, a, slopes[-1], groups)
             activations.append(a)
-        return zs, activations
+        return slopes, activations
 
-    def _backward(self, zs, activations, delta, dtype):
+    def _backward(self, slopes, activations, delta, dtype):
         """dC/dz of every layer, from that of the output layer."""
         coefs = self._parameters.astype(dtype).coefs
         deltas = [delta]
         for layer in range(len(coefs) - 1, 0, -1):
             delta = times_transposed(deltas[0], coefs[layer])
             engine.activation_backward(
-                self.activations[layer - 1], activations[layer], delta, zs[layer - 1]
+                self.activations[layer - 1], activations[layer], delta, slopes[layer - 1]
             )
             deltas.insert(0, delta)
         return deltas
 
     def _output_deltas(self, X):
         """Activations, and per layer d output / dz of shape (n_samples, n_outputs, fan_out)."""
-        zs, activations = self._forward(X)
+        slopes, activations = self._forward(X)
         output = activations[-1]
         per_output = []
         for k in range(output.shape[1]):
             delta = np.zeros_like(output)
             delta[:, k] = 1
             engine.activation_backward(
-                self.activations[-1], output, delta, zs[-1], self.group_sizes
+                self.activations[-1], output, delta, slopes[-1], self.group_sizes
             )
-            per_output.append(self._backward(zs, activations, delta, output.dtype))
+            per_output.append(self._backward(slopes, activations, delta, output.dtype))
         return activations, [np.stack(d, axis=1) for d in zip(*per_output, strict=True)]
 
 

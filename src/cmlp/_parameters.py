@@ -72,18 +72,32 @@ class Parameters:
         return self.vector.dtype
 
     @classmethod
-    def initialize(cls, units, dtype, activation, random_state, fit_intercept=True):
-        """Draw weights and biases from U(-b, b), b = sqrt(f / (fan_in + fan_out)).
+    def initialize(cls, units, dtype, activations, random_state, fit_intercept=True):
+        """Draw weights and biases from U(-b, b), b = sqrt(f / fan).
 
-        Glorot & Bengio, "Understanding the difficulty of training deep feedforward neural
-        networks", AISTATS 2010; f is the activation's ``init_factor``. Weights and biases are
-        drawn in scikit-learn's order; without intercepts the biases are drawn and set to zero,
-        so that the weights are the same.
+        f is the ``init_factor`` of the layer's activation. Where its ``init_fan`` is "both",
+        fan is fan_in + fan_out: Glorot & Bengio, "Understanding the difficulty of training deep
+        feedforward neural networks", AISTATS 2010, as in scikit-learn. Where it is "in", fan is
+        fan_in and f = 3 / E[f(z)**2] for a standard normal z, which keeps the mean square of z
+        from layer to layer: He, Zhang, Ren & Sun, "Delving deep into rectifiers", ICCV 2015, whose
+        variance 2 / fan_in is that of relu, and for selu Klambauer, Unterthiner, Mayr &
+        Hochreiter, "Self-normalizing neural networks", NIPS 2017, with 1 / fan_in.
+
+        Weights and biases are drawn in scikit-learn's order; without intercepts the biases are
+        drawn and set to zero, so that the weights are the same.
+
+        Parameters
+        ----------
+        activations : sequence of str
+            One per layer. scikit-learn draws the output layer as if it had the activation of the
+            hidden ones.
         """
         parameters = cls(units, dtype)
-        factor = engine.ACTIVATIONS[activation]["init_factor"]
-        for coef, intercept in zip(parameters.coefs, parameters.intercepts, strict=True):
-            bound = np.sqrt(factor / sum(coef.shape))
+        layers = zip(parameters.coefs, parameters.intercepts, activations, strict=True)
+        for coef, intercept, activation in layers:
+            row = engine.ACTIVATIONS[activation]
+            fan = coef.shape[0] if row["init_fan"] == "in" else sum(coef.shape)
+            bound = np.sqrt(row["init_factor"] / fan)
             coef[...] = random_state.uniform(-bound, bound, coef.shape)
             intercept[...] = random_state.uniform(-bound, bound, intercept.shape)
             if not fit_intercept:

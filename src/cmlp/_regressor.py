@@ -1,6 +1,6 @@
 """MLPRegressor: its signature and documentation, losses and output activations. No maths."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from numbers import Real
 from typing import Self
 
@@ -61,8 +61,25 @@ class MLPRegressor(RegressorMixin, InspectionMixin, BaseMultilayerPerceptron):
         Where the loss has a kink, at e = 0, its derivative is taken as 0.
     hidden_layer_sizes : array-like of shape (n_layers - 2,) or int, default=(100,)
         Number of units of each hidden layer. ``()`` is a linear model.
-    activation : {'identity', 'logistic', 'relu', 'tanh'}, default='relu'
-        Activation of the hidden layers: f(z) = z, 1 / (1 + exp(-z)), max(0, z), tanh(z).
+    activation : str, or list or tuple of str (one per hidden layer), default='relu'
+        Activation f of the hidden layers:
+
+        - 'identity' z, 'logistic' 1 / (1 + exp(-z)), 'tanh' tanh(z), 'relu' max(0, z);
+        - 'leaky_relu' max(z / 100, z);
+        - 'elu' z, or exp(z) - 1 where z < 0 (Clevert et al. 2016);
+        - 'selu' 1.0507 z, or 1.7581 (exp(z) - 1) where z < 0 (Klambauer et al. 2017);
+        - 'gelu' z (1 + erf(z / sqrt(2))) / 2, not its approximation by tanh (Hendrycks & Gimpel
+          2016);
+        - 'silu' z / (1 + exp(-z)), also known as swish (Elfwing et al. 2018);
+        - 'mish' z tanh(log(1 + exp(z))) (Misra 2019);
+        - 'softplus' log(1 + exp(z)) (Dugas et al. 2001);
+        - 'hard_swish' z min(max(z + 3, 0), 6) / 6 (Howard et al. 2019).
+
+        Initial weights and biases are drawn from U(-b, b). The first four have scikit-learn's
+        b = sqrt(6 / (fan_in + fan_out)), with 2 in place of 6 for 'logistic' (Glorot & Bengio
+        2010). The others have b = sqrt(3 / (fan_in E[f(z)**2])), z standard normal, which keeps
+        the mean square from layer to layer (He et al. 2015; for 'selu' that is Klambauer's
+        variance 1 / fan_in). The output layer is drawn like the last hidden one.
     huber_delta : float, default=1.35
         Error, in units of y, from which on 'huber' is linear; positive. 1.35, as in
         HuberRegressor, is 95 % efficient for normal errors of unit variance: scale y, or set it
@@ -299,7 +316,7 @@ class MLPRegressor(RegressorMixin, InspectionMixin, BaseMultilayerPerceptron):
         self,
         loss: str = "squared_error",
         hidden_layer_sizes: ArrayLike | int = (100,),
-        activation: str = "relu",
+        activation: str | Sequence[str] = "relu",
         *,
         huber_delta: float = 1.35,
         quantile: float | ArrayLike = 0.5,

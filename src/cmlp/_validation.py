@@ -11,6 +11,7 @@ import scipy.sparse as sp
 from sklearn.base import BaseEstimator, _fit_context
 from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import _is_fitted, validate_data
 
 from cmlp._core import engine
@@ -55,6 +56,16 @@ def parameters_key(estimator):
 
 
 _parameter_names = {}
+
+
+class SequenceOf(StrOptions):
+    """Constraint of a list or tuple of the given names, as a parameter for each hidden layer."""
+
+    def is_satisfied_by(self, val):
+        return isinstance(val, list | tuple) and all(map(super().is_satisfied_by, val))
+
+    def __str__(self):
+        return "a list or tuple of them, one per hidden layer"
 
 
 def validate_parameters(estimator, validate):

@@ -162,8 +162,11 @@ class TestDelta:
         return y, z, activate(engine, activation, z), rng.uniform(0.5, 2, size=shape[0])
 
     def delta(self, engine, loss, activation, y, z, p, weight=None):
-        delta = np.full_like(p, np.nan)
-        engine.output_delta(loss, activation, y, p, delta, z, weight)
+        delta, slope = np.full_like(p, np.nan), None
+        if engine.ACTIVATIONS[activation]["keeps_slope"]:
+            slope = np.empty_like(p)
+            engine.activate(activation, z.copy(), slope)
+        engine.output_delta(loss, activation, y, p, delta, slope, weight)
         return delta
 
     @pytest.mark.parametrize("n", [2, 5])

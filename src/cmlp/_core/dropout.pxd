@@ -46,7 +46,7 @@ cdef inline bint drops_input(const Net* net, const Plan* plan) noexcept nogil:
 cdef inline bint saves_outputs(const Layer* layer) noexcept nogil:
     """Whether f' has to be computed from outputs as they were before any was dropped: relu's is
     that of what is kept, and zero where a unit is zero, for whatever reason."""
-    return layer.dropped > 0 and layer.activation != RELU
+    return layer.dropped > 0 and layer.activation != RELU and not layer.keeps_slope
 
 
 cdef inline bint copies_entries(const Source* source) noexcept nogil:
@@ -121,7 +121,7 @@ cdef inline void drop_deltas(
     cdef floating scale
     if layer.dropped == 0:
         return
-    if saves_outputs(layer):
+    if layer.activation != RELU:
         drop(&plan.dropout, l + 1, layer.dropped, <uint64_t>position * n, work, delta, rows * n)
     else:
         scale = <floating>kept_scale(layer.dropped)

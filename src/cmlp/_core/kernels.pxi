@@ -169,37 +169,53 @@ cdef const Py_ssize_t* address(Py_ssize_t[::1] ends) noexcept:
     return NULL if ends is None else &ends[0]
 
 
-def activate(str activation, floating[:, ::1] z, group_sizes=None):
-    """z = f(z) in place, softmax included (of each of the groups of outputs, if given)."""
+def activate(
+    str activation, floating[:, ::1] z, floating[:, ::1] slope=None, group_sizes=None,
+):
+    """z = f(z) in place, softmax included (of each of the groups of outputs, if given).
+
+    slope = f'(z), of any activation but softmax.
+    """
     cdef int which = ACTIVATIONS[activation]["id"]
+    check_shapes(slope is None or which != SOFTMAX and slope.shape[0] == z.shape[0]
+                 and slope.shape[1] == z.shape[1])
     if not z.size:
         return
     cdef Py_ssize_t[::1] ends = ends_of(group_sizes, z.shape[1])
     cdef const Py_ssize_t* group_ends = address(ends)
     cdef floating[::1] flat = np.asarray(z).reshape(-1)
+    cdef floating[::1] flat_slope = flat if slope is None else np.asarray(slope).reshape(-1)
+    cdef bint with_slope = slope is not None
     with nogil:
-        _network.apply_activation(which, z.shape[0], z.shape[1], group_ends, flat, 0)
+        if with_slope:
+            _activations.activate_with_slope(which, flat, 0, flat_slope, 0, flat.shape[0])
+        else:
+            _network.apply_activation(which, z.shape[0], z.shape[1], group_ends, flat, 0)
 
 
 def activation_backward(
     str activation, const floating[:, ::1] a, floating[:, ::1] delta,
-    const floating[:, ::1] z=None, group_sizes=None,
+    const floating[:, ::1] slope=None, group_sizes=None,
 ):
-    """delta *= f'(z) in place (softmax: times its Jacobian); z may be None where not needed."""
+    """delta *= f'(z) in place (softmax: times its Jacobian).
+
+    From the output a, or from the slope that activate wrote, where an activation keeps it.
+    """
     row = ACTIVATIONS[activation]
     cdef int which = row["id"]
     check_shapes(a.shape[0] == delta.shape[0] and a.shape[1] == delta.shape[1])
-    check_shapes(not row["needs_z"] if z is None else
-                 z.shape[0] == a.shape[0] and z.shape[1] == a.shape[1])
+    check_shapes(not row["keeps_slope"] if slope is None else
+                 slope.shape[0] == a.shape[0] and slope.shape[1] == a.shape[1])
     if not a.size:
         return
     cdef Py_ssize_t[::1] ends = ends_of(group_sizes, a.shape[1])
     cdef const Py_ssize_t* group_ends = address(ends)
     cdef const floating[::1] flat_a = np.asarray(a).reshape(-1)
-    cdef const floating[::1] flat_z = flat_a if z is None else np.asarray(z).reshape(-1)
+    cdef const floating[::1] flat_slope = \
+        flat_a if slope is None else np.asarray(slope).reshape(-1)
     cdef floating[::1] flat_delta = np.asarray(delta).reshape(-1)
     with nogil:
-        _losses.output_backward(which, a.shape[0], a.shape[1], group_ends, flat_z, 0, flat_a, 0,
+        _losses.output_backward(which, a.shape[0], a.shape[1], group_ends, flat_a, 0, flat_slope, 0,
                                 flat_delta, 0)
 
 
@@ -260,7 +276,7 @@ def loss_sum(
 
 def output_delta(
     str loss, str activation, const floating[:, ::1] y, const floating[:, ::1] p,
-    floating[:, ::1] delta, const floating[:, ::1] z=None, const floating[::1] weight=None,
+    floating[:, ::1] delta, const floating[:, ::1] slope=None, const floating[::1] weight=None,
     group_sizes=None, parameter=None,
 ):
     """delta = w dL/dz of the output layer, for any pair of loss and output activation."""
@@ -270,17 +286,18 @@ def output_delta(
     check_shapes(y.shape[0] == p.shape[0] == delta.shape[0] and y.shape[0] > 0
                  and y.shape[1] == p.shape[1] == delta.shape[1] and y.shape[1] > 0
                  and (weight is None or weight.shape[0] == y.shape[0]))
-    check_shapes(not ACTIVATIONS[activation]["needs_z"] if z is None else
-                 z.shape[0] == y.shape[0] and z.shape[1] == y.shape[1])
+    check_shapes(not ACTIVATIONS[activation]["keeps_slope"] if slope is None else
+                 slope.shape[0] == y.shape[0] and slope.shape[1] == y.shape[1])
     cdef Py_ssize_t[::1] ends = ends_of(group_sizes, y.shape[1])
     cdef const Py_ssize_t* group_ends = address(ends)
     cdef const floating[::1] flat_y = np.asarray(y).reshape(-1)
     cdef const floating[::1] flat_p = np.asarray(p).reshape(-1)
-    cdef const floating[::1] flat_z = flat_p if z is None else np.asarray(z).reshape(-1)
+    cdef const floating[::1] flat_slope = \
+        flat_p if slope is None else np.asarray(slope).reshape(-1)
     cdef floating[::1] flat_delta = np.asarray(delta).reshape(-1)
     with nogil:
         _losses.output_delta(&row.loss, row.canonical, output, y.shape[0], y.shape[1], group_ends,
-                             flat_y, 0, flat_z, 0, flat_p, 0, weight, w0, flat_delta, 0)
+                             flat_y, 0, flat_p, 0, flat_slope, 0, weight, w0, flat_delta, 0)
 
 
 def step(

@@ -10,15 +10,16 @@ ACTIVATIONS = {
         "id": i,
         "hidden": bool(activation_table[i].where & ON_HIDDEN),
         "output": bool(activation_table[i].where & ON_OUTPUT),
-        "needs_z": bool(activation_table[i].needs_z),
+        "keeps_slope": bool(activation_table[i].keeps_slope),
         "init_factor": activation_table[i].init_factor,
+        "init_fan": "in" if activation_table[i].fan_in_only else "both",
         "formula": activation_table[i].formula.decode(),
     }
     for i in range(N_ACTIVATIONS)
 }
 ACTIVATIONS["softmax"] = {
-    "id": SOFTMAX, "hidden": False, "output": True, "needs_z": False, "init_factor": 6.0,
-    "formula": "exp(z) / sum(exp(z))",
+    "id": SOFTMAX, "hidden": False, "output": True, "keeps_slope": False, "init_factor": 6.0,
+    "init_fan": "both", "formula": "exp(z) / sum(exp(z))",
 }
 
 #: What is known of each loss, from the table in losses.h.
@@ -152,10 +153,10 @@ cdef class Layout:
             layer.intercept = intercept_starts[l]
             layer.units_before = self.net.n_units
             layer.activation = ACTIVATIONS[activations[l]]["id"]
-            layer.needs_z = ACTIVATIONS[activations[l]]["needs_z"]
+            layer.keeps_slope = ACTIVATIONS[activations[l]]["keeps_slope"]
             if layer.activation == SOFTMAX and l < n_layers - 1:
                 raise ValueError("softmax is an output activation.")
-            self.net.any_needs_z |= layer.needs_z
+            self.net.any_keeps_slope |= layer.keeps_slope
             self.net.n_units += layer.fan_out
             self.net.widest = max(self.net.widest, layer.fan_out)
             self.net.n_coefs += layer.fan_in * layer.fan_out

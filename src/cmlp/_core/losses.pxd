@@ -205,21 +205,21 @@ cdef inline void softmax_direct(
 
 cdef inline void output_backward(
     int activation, Py_ssize_t rows, Py_ssize_t n_outputs, const Py_ssize_t* group_ends,
-    const floating[::1] z, Py_ssize_t z0, const floating[::1] p, Py_ssize_t p0,
+    const floating[::1] p, Py_ssize_t p0, const floating[::1] slope, Py_ssize_t s0,
     floating[::1] delta, Py_ssize_t d0,
 ) noexcept nogil:
     """From dL/dp to dL/dz in place, for any output activation."""
     if activation == SOFTMAX:
         softmax_backward(rows, n_outputs, group_ends, p, p0, delta, d0)
     else:
-        activation_backward(activation, z, z0, p, p0, delta, d0, rows * n_outputs)
+        activation_backward(activation, p, p0, slope, s0, delta, d0, rows * n_outputs)
 
 
 cdef inline void output_delta(
     const Loss* loss, bint canonical, int activation, Py_ssize_t rows, Py_ssize_t n_outputs,
     const Py_ssize_t* group_ends,
-    const floating[::1] y, Py_ssize_t y0, const floating[::1] z, Py_ssize_t z0,
-    const floating[::1] p, Py_ssize_t p0, const floating[::1] weight, Py_ssize_t w0,
+    const floating[::1] y, Py_ssize_t y0, const floating[::1] p, Py_ssize_t p0,
+    const floating[::1] slope, Py_ssize_t s0, const floating[::1] weight, Py_ssize_t w0,
     floating[::1] delta, Py_ssize_t d0,
 ) noexcept nogil:
     """delta (rows, n_outputs) = w dL/dz. A canonical pair has dL/dz = p - y."""
@@ -234,7 +234,7 @@ cdef inline void output_delta(
                         &delta[d0 + start])
             start += count
         if not loss.direct:
-            output_backward(activation, rows, n_outputs, group_ends, z, z0, p, p0, delta, d0)
+            output_backward(activation, rows, n_outputs, group_ends, p, p0, slope, s0, delta, d0)
         elif activation == SOFTMAX:
             softmax_direct(rows, n_outputs, group_ends, p, p0, delta, d0)
     if w0 >= 0:

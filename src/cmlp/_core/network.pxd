@@ -8,8 +8,8 @@
 # the result.
 
 from cython cimport floating
-from libc.string cimport memcpy
-from cmlp._core.activations cimport activate, activation_backward, is_in_tiles
+from cmlp._core.activations cimport (
+    SLOPE, activate, activate_with_slope, activation_backward, is_in_tiles)
 from cmlp._core.batch cimport gather_targets, gather_weights, gather_x
 from cmlp._core.dropout cimport (
     drop_deltas, drop_outputs, drops_input, input_rows, plan_dropout, saved_offset, saves_outputs,
@@ -78,10 +78,10 @@ cdef inline Plan plan_workspace(
     plan.y = aligned(plan.x + rows * net.n_features)
     plan.weight = aligned(plan.y + rows * net.n_outputs)
     plan.a = aligned(plan.weight + rows)
-    plan.z = aligned(plan.a + rows * net.n_units)
-    plan.delta = aligned(plan.z + (rows * net.n_units if net.any_needs_z else 0))
-    if not net.any_needs_z:
-        plan.z = -1
+    plan.slope = aligned(plan.a + rows * net.n_units)
+    plan.delta = aligned(plan.slope + (rows * net.n_units if net.any_keeps_slope else 0))
+    if not net.any_keeps_slope:
+        plan.slope = -1
     plan.loss = aligned(plan.delta + rows * net.n_units)
     plan.penalty = aligned(plan.loss + rows * double_items)
     plan.sparse = plan_sparse(source, rows, net.layers[0].fan_out, itemsize,
@@ -110,8 +110,8 @@ cdef inline Plan plan_workspace(
     plan.compressed = plan.slab + aligned(slab)
     plan.own_size = plan.compressed + plan.sparse.own_size
     plan.size = plan.own + n_threads * plan.own_size
-    per_row = ((0 if plan.sparse.used else net.n_features) + 2 * net.n_units) \
-        * <Py_ssize_t>itemsize
+    per_row = ((0 if plan.sparse.used else net.n_features)
+               + (3 if net.any_keeps_slope else 2) * net.n_units) * <Py_ssize_t>itemsize
     plan.block = rows
     if small:
         plan.block = min(rows, max(<Py_ssize_t>24, BLOCK_BYTES // per_row // 24 * 24))
@@ -122,8 +122,8 @@ cdef inline void shift(Plan* plan, Py_ssize_t by) noexcept nogil:
     """Move the whole workspace of a forward pass, to give each thread its own."""
     plan.x += by
     plan.a += by
-    if plan.z >= 0:
-        plan.z += by
+    if plan.slope >= 0:
+        plan.slope += by
     plan.sparse.begins += by
     plan.sparse.ends += by
     plan.sparse.values += by
@@ -140,13 +140,13 @@ cdef inline Py_ssize_t output_offset(
     return plan.a + plan.rows * net.layers[l].units_before + row * net.layers[l].fan_out
 
 
-cdef inline Py_ssize_t z_offset(
+cdef inline Py_ssize_t slope_offset(
     const Net* net, const Plan* plan, Py_ssize_t l, Py_ssize_t row,
 ) noexcept nogil:
-    """The same for z; -1 where the activation does not need it."""
-    if not net.layers[l].needs_z:
+    """The same for f'(z); -1 where it is not kept."""
+    if not net.layers[l].keeps_slope or plan.slope < 0:
         return -1
-    return plan.z + plan.rows * net.layers[l].units_before + row * net.layers[l].fan_out
+    return plan.slope + plan.rows * net.layers[l].units_before + row * net.layers[l].fan_out
 
 
 cdef inline Py_ssize_t delta_offset(
@@ -198,7 +198,7 @@ cdef inline void forward(
     floating[::1] work, Py_ssize_t own,
 ) noexcept nogil:
     """Activations of every layer for rows row..row+rows of the samples that begin at start."""
-    cdef Py_ssize_t l, bias, z, a_row, a_col
+    cdef Py_ssize_t l, bias, z, slope, a_row, a_col
     cdef int finish
     cdef const Layer* layer
     cdef const floating* a
@@ -228,10 +228,10 @@ cdef inline void forward(
                 gemm_finished(rows, layer.fan_out, layer.fan_in, a, a_row, a_col,
                               params, layer.coef, layer.fan_out, False, work, z, False,
                               params, bias, work, own + plan.pack, finish, work, -1)
-        if layer.needs_z:
-            memcpy(&work[z_offset(net, plan, l, row)], &work[z],
-                   rows * layer.fan_out * sizeof(floating))
-        if finish == PLAIN:
+        slope = slope_offset(net, plan, l, row)
+        if slope >= 0:
+            activate_with_slope(layer.activation, work, z, work, slope, rows * layer.fan_out)
+        elif finish == PLAIN:
             apply_activation(layer.activation, rows, layer.fan_out, net.group_ends, work, z)
         if plan.dropout.used and l < net.n_layers - 1:
             drop_outputs(net, plan, l, start + row, row, rows, work, z)
@@ -255,7 +255,7 @@ cdef inline void deltas(
     const floating[::1] params, floating[::1] work, Py_ssize_t own,
 ) noexcept nogil:
     """From the output delta down to that of the first layer: D_(l-1) = (D_l W_l.T) * f'."""
-    cdef Py_ssize_t l, d, previous, a, transposed = own + plan.slab
+    cdef Py_ssize_t l, d, previous, a, slope, transposed = own + plan.slab
     cdef int activation, finish
     cdef const Layer* layer
     for l in range(net.n_layers - 1, 0, -1):
@@ -266,18 +266,23 @@ cdef inline void deltas(
         if plan.dropout.used and saves_outputs(&net.layers[l - 1]):
             a = saved_offset(net, plan, l - 1, row)
         activation = net.layers[l - 1].activation
-        finish = activation if is_in_tiles(activation) else PLAIN
+        slope = slope_offset(net, plan, l - 1, row)
+        finish = activation if slope < 0 else SLOPE
+        if not is_in_tiles(finish):
+            finish = PLAIN
         if plan.transposed >= 0:
             transposed -= aligned(packed_size(layer.fan_in, layer.fan_out, sizeof(floating)))
             gemm_packed(rows, layer.fan_in, layer.fan_out, &work[d], layer.fan_out, 1,
-                        work, transposed, work, previous, False, finish, work, a)
+                        work, transposed, work, previous, False, finish,
+                        work, a if slope < 0 else slope)
         else:
             gemm_finished(rows, layer.fan_in, layer.fan_out, &work[d], layer.fan_out, 1,
                           params, layer.coef, layer.fan_out, True, work, previous, False,
-                          params, -1, work, own + plan.pack, finish, work, a)
+                          params, -1, work, own + plan.pack, finish,
+                          work, a if slope < 0 else slope)
         if finish == PLAIN:
-            activation_backward(activation, work, z_offset(net, plan, l - 1, row),
-                                work, a, work, previous, rows * layer.fan_in)
+            activation_backward(activation, work, a, work, slope, work, previous,
+                                rows * layer.fan_in)
         if plan.dropout.used:
             drop_deltas(net, plan, l - 1, start + row, rows, work, previous)
 
@@ -308,8 +313,8 @@ cdef inline void rows_phase(
         p = output_offset(net, plan, top, row)
         row_losses(&net.loss, rows, n, work, y, work, p, work, weight, &loss[row])
         output_delta(&net.loss, net.canonical, net.layers[top].activation, rows, n,
-                     net.group_ends, work, y, work, z_offset(net, plan, top, row),
-                     work, p, work, weight,
+                     net.group_ends, work, y, work, p, work, slope_offset(net, plan, top, row),
+                     work, weight,
                      work, delta_offset(net, plan, top, row))
         deltas(net, plan, start, row, rows, params, work, own)
         row += rows

@@ -5,7 +5,7 @@
 
 from cython cimport floating
 from libc.string cimport memcpy, memset
-from cmlp._core.activations cimport activation_backward
+from cmlp._core.activations cimport activate_with_slope, activation_backward
 from cmlp._core.batch cimport dense_row, gather_targets, sample
 from cmlp._core.linalg cimport VECTOR_BYTES
 from cmlp._core.losses cimport loss_sum, output_delta
@@ -105,10 +105,11 @@ cdef inline void activate_layer(
 ) noexcept nogil:
     cdef const OnlineLayer* here = &online.layers[l]
     cdef const Layer* layer = &net.layers[l]
-    if layer.needs_z:
-        memcpy(&s[here.z], &s[here.a], here.width * sizeof(floating))
-    apply_activation(layer.activation, 1, here.width if here.zero_stays else layer.fan_out,
-                     net.group_ends, s, here.a)
+    cdef Py_ssize_t n = here.width if here.zero_stays else layer.fan_out
+    if layer.keeps_slope:
+        activate_with_slope(layer.activation, s, here.a, s, here.slope, n)
+    else:
+        apply_activation(layer.activation, 1, n, net.group_ends, s, here.a)
 
 
 cdef inline void first_affine(
@@ -149,7 +150,7 @@ cdef inline double step_above_first(
         s[weight] = (<const floating*>source.weight)[row]
     loss = loss_scale * loss_sum(&net.loss, 1, net.n_outputs, s, online.y, s, here.a, s, weight)
     output_delta(&net.loss, net.canonical, net.layers[last].activation, 1, net.n_outputs,
-                 net.group_ends, s, online.y, s, here.z, s, here.a, s, weight, s, here.delta)
+                 net.group_ends, s, online.y, s, here.a, s, here.slope, s, weight, s, here.delta)
 
     for l in range(last, 0, -1):
         here = &online.layers[l]
@@ -162,8 +163,9 @@ cdef inline double step_above_first(
             update_layer(net, online, l, DOTS_OLD, penalised, &s[below.a], 1, &s[here.delta],
                          &s[online.one], 0, &s[below.delta], params, state, s)
         update_bias(net, online, l, PRODUCT_OLD, &s[online.unused], s)
-        activation_backward(net.layers[l - 1].activation, s, below.z, s, below.a, s, below.delta,
-                            below.width if below.zero_stays else net.layers[l - 1].fan_out)
+        activation_backward(net.layers[l - 1].activation, s, below.a, s, below.slope,
+                            s, below.delta, below.width if below.zero_stays
+                            else net.layers[l - 1].fan_out)
     return loss
 
 

@@ -44,7 +44,7 @@ cdef struct OnlineLayer:
     Py_ssize_t coef            # the copied weights, or -1: in place
     Py_ssize_t bias            # the biases, then their state
     Py_ssize_t a
-    Py_ssize_t z               # -1: not kept
+    Py_ssize_t slope           # -1: not kept
     Py_ssize_t delta
 
 cdef struct Online:
@@ -98,10 +98,10 @@ cdef inline void plan_online(
         here.bias = at
         here.a = at + (1 + n_slots) * here.width
         here.delta = here.a + here.width
-        here.z = here.delta + here.width
-        at = here.z + here.width
-        if not layer.needs_z:
-            here.z = -1
+        here.slope = here.delta + here.width
+        at = here.slope + here.width
+        if not layer.keeps_slope:
+            here.slope = -1
     online.unused = at
     online.x = at + widest
     online.next_x = online.x + padded(net.n_features, itemsize)

@@ -98,6 +98,7 @@ cdef bint predict_rows(
     cdef bint finite = True
     cdef Py_ssize_t rows, top
     shift(&plan, rank * (plan.own + plan.own_size))
+    plan.slope = -1           # nobody goes back
     top = output_offset(net, &plan, net.n_layers - 1, 0)
     while first < last:
         rows = min(plan.block, last - first)

@@ -9,7 +9,7 @@
  * vector length, B must be padded.
  *
  * finish: an activation of CMLP_IN_TILES that C is put through before it is stored, or -1. With
- * outputs, laid out as C, C is instead multiplied by the derivative where f(z) is the output. */
+ * outputs, laid out as C, C is instead multiplied by the derivative where f(z) is the output, or by the slopes. */
 #ifndef CMLP_TILE_H
 #define CMLP_TILE_H
 
@@ -40,7 +40,7 @@ static const double cmlp_zeros_f64[2 * CMLP_VECTOR_BYTES / sizeof(double)] = {0}
                     cmlp_vec_##S f = whole || v < vectors - 1                                     \
                         ? cmlp_load_##S(outputs + i * ldc + v * LANES)                            \
                         : cmlp_load_n_##S(outputs + i * ldc + v * LANES, last);                   \
-                    sums[i][v] = cmlp_delta_##name##_##S(f, f, sums[i][v]);                       \
+                    sums[i][v] = cmlp_delta_##name##_##S(f, sums[i][v]);                       \
                 } else {                                                                          \
                     sums[i][v] = cmlp_value_##name##_##S(sums[i][v]);                             \
                 }                                                                                 \
@@ -51,10 +51,10 @@ static const double cmlp_zeros_f64[2 * CMLP_VECTOR_BYTES / sizeof(double)] = {0}
             cmlp_vec_##S x = cmlp_whole_##S(tails[i]), f;                                         \
             if (outputs) {                                                                        \
                 f = cmlp_whole_##S(cmlp_load_half_##S(outputs + i * ldc + vectors * LANES, last));\
-                x = cmlp_delta_##name##_##S(f, f, x);                                             \
+                x = cmlp_delta_##name##_##S(f, x);                                             \
                 if (vectors) {                                                                    \
                     f = cmlp_load_##S(outputs + i * ldc);                                         \
-                    sums[i] = cmlp_delta_##name##_##S(f, f, sums[i]);                             \
+                    sums[i] = cmlp_delta_##name##_##S(f, sums[i]);                             \
                 }                                                                                 \
             } else {                                                                              \
                 x = cmlp_value_##name##_##S(x);                                                   \

@@ -10,7 +10,7 @@ cdef struct Layer:
     Py_ssize_t intercept       # where its biases (fan_out,) start in the parameter vector
     Py_ssize_t units_before    # outputs of all earlier layers, per sample
     int activation             # id in activations.h, or SOFTMAX (output layer only)
-    bint needs_z               # its derivative reads z, not only the output
+    bint keeps_slope           # f'(z) is computed with f(z) and kept, not found from the output
     uint32_t dropped           # of 65536 of its outputs, in training with dropout
 
 cdef struct Loss:
@@ -32,7 +32,7 @@ cdef struct Net:
     Loss loss
     bint canonical             # dL/dz of the output layer is prediction - target
     Py_ssize_t* group_ends     # where each softmax of the output layer ends; NULL: there is one
-    bint any_needs_z
+    bint any_keeps_slope
     uint32_t input_dropped     # of 65536 inputs
 
 # Where rows of X without their zeros lie in the workspace: offsets in elements of its dtype,
@@ -87,7 +87,7 @@ cdef struct Plan:
     Py_ssize_t y               # gathered targets     (rows, n_outputs)
     Py_ssize_t weight          # gathered weights     (rows,)
     Py_ssize_t a               # activations, layer after layer, each (rows, fan_out)
-    Py_ssize_t z               # the same for z, if any layer needs it
+    Py_ssize_t slope           # the same for f'(z), if a layer keeps it
     Py_ssize_t delta           # dL/dz, layer after layer
     Py_ssize_t loss            # loss of each row     (rows,) of double
     Py_ssize_t penalty         # sum W^2 of each slab (n_slabs,) of double
