@@ -151,6 +151,7 @@ class BaseMultilayerPerceptron(CallbackSupportMixin, BaseEstimator, ABC):
                 f" one for each of {n_hidden} hidden layers, got {rates}."
             )
         return tuple(map(float, rates)) if any(rates) else ()
+
     def _hidden_activations(self, n_hidden):
         """The activation of each of so many hidden layers."""
         if isinstance(self.activation, str):
