@@ -32,8 +32,8 @@ from cmlp._core.network cimport (
     count_slabs, finish_gradient, forward, gathers_x, output_offset, plan_workspace, rows_phase,
     shift, slabs_phase)
 from cmlp._core.optimizers cimport (
-    ADAGRAD, ADAM, ADAMW, LEARNING_RATE, NADAM, RMSPROP, SCHEDULE_FREE_ADAMW, SGD, Step,
-    begin_step, clip_scale, end_step, finish_block, optimizer_step)
+    ADAGRAD, ADAM, ADAM_EPSILON, ADAMW, LEARNING_RATE, NADAM, RMSPROP, SCHEDULE_FREE_ADAMW, SGD,
+    Step, begin_step, clip_scale, end_step, finish_block, optimizer_step)
 from cmlp._core cimport online as _online
 from cmlp._core cimport online_blocks as _blocks
 from cmlp._core cimport online_plan as _online_plan

@@ -215,8 +215,8 @@ def activation_backward(
         flat_a if slope is None else np.asarray(slope).reshape(-1)
     cdef floating[::1] flat_delta = np.asarray(delta).reshape(-1)
     with nogil:
-        _losses.output_backward(which, a.shape[0], a.shape[1], group_ends, flat_a, 0, flat_slope, 0,
-                                flat_delta, 0)
+        _losses.output_backward(which, a.shape[0], a.shape[1], group_ends, flat_a, 0,
+                                flat_slope, 0, flat_delta, 0)
 
 
 def dropout_draws(seed, epoch, uint32_t layer, elements):
