@@ -181,7 +181,6 @@ def test_a_fit_that_continues_converts_the_weights(first, second):
         est.fit(DENSE, LABELS)
         start = [coef.copy() for coef in est.coefs_]
         est.set_params(dtype=second, learning_rate_init=1e-30)
-        est._optimizer.learning_rate_init = 1e-30  # of partial_fit, whose optimizer goes on
         getattr(est, method)(DENSE, LABELS)
         for coef, before in zip(est.coefs_, start, strict=True):
             assert coef.dtype == second

@@ -61,7 +61,9 @@ def flat(est):
 def started(est, dtype=np.float64):
     """The weights that a fit of the estimator starts from."""
     random_state = np.random.RandomState(0)
-    return Parameters.initialize(UNITS, dtype, est.activation, random_state).vector.copy()
+    return Parameters.initialize(
+        UNITS, dtype, [est.activation] * (len(UNITS) - 1), random_state
+    ).vector.copy()
 
 
 def twins_weights(est, X, y, epochs=EPOCHS):
@@ -279,7 +281,7 @@ def test_early_stopping_scores_what_predicts(params, data):
     X, y = data
     est = regressor(early_stopping=True, validation_fraction=0.3, max_iter=8, **params).fit(X, y)
     random_state = np.random.RandomState(0)
-    Parameters.initialize(UNITS, X.dtype, "tanh", random_state)
+    Parameters.initialize(UNITS, X.dtype, ["tanh"] * (len(UNITS) - 1), random_state)
     _, held_out = split(est, y, random_state)
     assert est.best_validation_score_ == max(est.validation_scores_)
     np.testing.assert_allclose(est.score(X[held_out], y[held_out]), est.best_validation_score_)

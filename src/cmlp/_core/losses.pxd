@@ -184,10 +184,11 @@ cdef inline void softmax_backward(
 
 
 cdef inline void softmax_direct(
-    Py_ssize_t rows, Py_ssize_t n_outputs, const Py_ssize_t* ends, const floating[::1] p,
-    Py_ssize_t p0, floating[::1] delta, Py_ssize_t d0,
+    Py_ssize_t rows, Py_ssize_t n_outputs, const Py_ssize_t* group_ends,
+    const floating[::1] p, Py_ssize_t p0, floating[::1] delta, Py_ssize_t d0,
 ) noexcept nogil:
     """From h = p dL/dp, finite where p is 0, to dL/dz: delta_k = h_k - p_k sum_m h_m."""
+    cdef const Py_ssize_t* ends = &n_outputs if group_ends is NULL else group_ends
     cdef Py_ssize_t i, k, at, g, first
     cdef floating total
     for i in range(rows):
