@@ -1,4 +1,4 @@
-"""dropout= and predict_samples of the estimators; the arithmetic is core/test_dropout.py's."""
+"""dropout= and predict_samples of the estimators; arithmetic: core/test_dropout_engine.py."""
 
 import pickle
 

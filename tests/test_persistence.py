@@ -75,8 +75,8 @@ def test_set_params(name, data):
     assert est.set_params(alpha=0.25, solver="sgd") is est
     assert est.get_params()["alpha"] == 0.25
     assert est.solver == "sgd"
-    with pytest.raises(ValueError, match="Invalid parameter 'dropout'"):
-        est.set_params(dropout=0.5)
+    with pytest.raises(ValueError, match="Invalid parameter 'dropout_rate'"):
+        est.set_params(dropout_rate=0.5)
     est.set_params(solver="newton")  # looked at by fit
     with pytest.raises(ValueError, match="'solver' parameter of"):
         est.fit(*data)
