@@ -8,6 +8,7 @@ import scipy.sparse as sp
 from sklearn.base import clone
 from sklearn.datasets import load_digits, make_classification, make_regression
 from sklearn.exceptions import NotFittedError
+from sklearn.metrics import log_loss
 from sklearn.model_selection import GridSearchCV, train_test_split
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -159,13 +160,13 @@ def test_regularises():
     """With few samples the test loss is lower: what it is for."""
     X, y = load_digits(return_X_y=True)
     X = X / 16
-    params = {"hidden_layer_sizes": (200,), "max_iter": 100, "batch_size": 32, "tol": 0.0}
+    params = {"hidden_layer_sizes": 200, "max_iter": 300, "batch_size": 20, "tol": 0.0}
     losses = []
-    for dropout in (0.0, [0.2, 0.5]):
-        est = make("classifier", dropout=dropout, **params).fit(X[:200], y[:200])
-        p = est.predict_proba(X[200:])
-        losses.append(-np.log(p[np.arange(len(p)), y[200:]]).mean())
-    assert losses[1] < 0.97 * losses[0]
+    for dropout in (0.0, 0.5):
+        est = make("classifier", dropout=dropout, **{**params, "random_state": 1})
+        p = est.fit(X[:200], y[:200]).predict_proba(X[200:])
+        losses.append(log_loss(y[200:], p))
+    assert losses[1] < 0.9 * losses[0]
 
 
 # predict_samples
