@@ -94,7 +94,7 @@ class Case:
         activations = [activation] * (len(units) - 2) + ["identity"]
         self.twin = reference.Twin(units, activations)
         self.layout = engine.Layout(
-            units, *starts(units), activations, "squared_error", True, rates
+            units, *starts(units), activations, "squared_error", True, dropout=rates
         )
         n_params = sum(a * b for a, b in pairwise(units)) + sum(units[1:])
         self.params = rng.normal(size=n_params, scale=0.3).astype(dtype)
