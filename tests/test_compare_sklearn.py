@@ -626,7 +626,10 @@ def test_public_methods_and_tags(name):
     # scikit-learn's checks want these of whatever has a transform
     assert tags.transformer_tags is not None
     tags.transformer_tags = None
-    assert tags == theirs.__sklearn_tags__()
+    expected = theirs.__sklearn_tags__()
+    if name == "MLPClassifier":  # scikit-learn's refuses several columns of classes
+        expected.target_tags.multi_output = True
+    assert tags == expected
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
