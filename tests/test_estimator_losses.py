@@ -418,6 +418,44 @@ def test_validation_loss_is_of_smoothed_labels(iris):
     assert got == pytest.approx(expected - penalty, rel=1e-9)
 
 
+@pytest.mark.parametrize("label_smoothing", [0.0, 0.3])
+@pytest.mark.parametrize("loss", CLASSIFIER_LOSSES)
+def test_a_softmax_for_each_column(iris, loss, label_smoothing):
+    """Losses add up over the columns of y, and the gradient is that of the sum."""
+    X, y = iris
+    columns = np.stack([y, np.digitize(X[:, 1], [-0.5, 0.5])], axis=1)
+    est = MLPClassifier((), loss=loss, label_smoothing=label_smoothing, focal_gamma=1.5, alpha=0,
+                        solver="lbfgs", max_iter=8, random_state=0)  # fmt: skip
+    est.fit(X, columns)
+    parts = []
+    for column, part in zip(columns.T, (slice(0, 3), slice(3, 6)), strict=True):
+        net = Network([est.coefs_[0][:, part]], [est.intercepts_[0][part]],
+                      out_activation="softmax", loss=est._engine_loss()[0],
+                      loss_parameter=est._engine_loss()[1],
+                      label_smoothing=label_smoothing)  # fmt: skip
+        parts.append(net.loss_and_gradients(X, np.eye(3)[column]))
+    assert est.loss_ == pytest.approx(sum(part.loss for part in parts), rel=1e-10)
+    indicator = np.hstack([np.eye(3)[column] for column in columns.T])
+    whole = Network.from_estimator(est).loss_and_gradients(X, indicator)
+    assert whole.loss == pytest.approx(est.loss_, rel=1e-10)
+    expected = np.hstack([part.coef_grads[0] for part in parts])
+    np.testing.assert_allclose(whole.coef_grads[0], expected, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("binary", [False, True])
+def test_saliency_is_of_the_prediction_whatever_was_trained(iris, binary):
+    """Without y, input_gradient is that of log p, without focus or smoothing."""
+    X, y = iris
+    y = (y > 0).astype(int) if binary else y
+    est = MLPClassifier((5,), loss="focal", label_smoothing=0.3, max_iter=5, random_state=0)
+    got = est.fit(X, y).input_gradient(X[:9])
+    k, step = est.predict(X[:9]), 1e-6
+    for j in range(X.shape[1]):
+        shift = step * np.eye(X.shape[1])[j]
+        above, below = (est.predict_log_proba(X[:9] + s)[range(9), k] for s in (shift, -shift))
+        np.testing.assert_allclose(got[:, j], (above - below) / (2 * step), rtol=1e-5, atol=1e-8)
+
+
 def test_focal_loss_lets_go_of_easy_samples():
     """The larger gamma, the less a sample pulls that is already likely."""
     X, y = load_breast_cancer(return_X_y=True)

@@ -118,6 +118,7 @@ class InspectionMixin(_HiddenLayers, ClassNamePrefixFeaturesOutMixin, Transforme
             y = self._from_outputs(self._outputs(X, parameters, self._layout(parameters)))
             sign = -1
             network.loss = "log_loss" if self.out_activation_ == "softmax" else "binary_log_loss"
+            network.label_smoothing = 0.0
         check_consistent_length(X, y)
         return sign * network.loss_and_gradients(X, self._targets(y), reduction="sum").X_grad
 

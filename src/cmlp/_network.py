@@ -62,7 +62,7 @@ class Network:
         huber_delta, quantile, tweedie_power or focal_gamma, for all outputs or for each (the
         tweedie_power for all); None for the estimators' default.
     label_smoothing : float, default=0.0
-        The loss is that of y (1 - e) + e / n, for n outputs of softmax, or y (1 - e) + e / 2.
+        The loss is that of y (1 - e) + e / n, for n outputs of a softmax, or y (1 - e) + e / 2.
     alpha : float, default=0.0
         L2 penalty: alpha / 2 * sum(W**2) is added to the sum of the losses.
     group_sizes : list of int, default=None
@@ -216,9 +216,12 @@ class Network:
         if y.shape != activations[-1].shape:
             raise ValueError(f"y has the shape {y.shape}, expected {activations[-1].shape}.")
         if self.label_smoothing:
-            n_classes = y.shape[1] if self.activations[-1] == "softmax" else 2
+            n_classes = 2
+            if self.activations[-1] == "softmax":
+                sizes = self.group_sizes or [y.shape[1]]
+                n_classes = np.repeat(sizes, sizes)
             y = y * dtype.type(1 - self.label_smoothing)
-            y += dtype.type(self.label_smoothing / n_classes)
+            y += np.asarray(self.label_smoothing / n_classes, dtype=dtype)
         weight = None
         total = float(len(y))
         if sample_weight is not None:

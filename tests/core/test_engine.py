@@ -256,11 +256,13 @@ class TestLossAndGradient:
             weighted=True,
         )
         smoothed = problem.y * 0.8 + 0.2 / 3
-        problem.data = engine.Dataset(problem.X, problem.y, problem.weight, 0.8, 0.2 / 3)
+        problem.data = engine.Dataset(
+            problem.X, problem.y, problem.weight, y_scale=0.8, y_shift=0.2 / 3
+        )
         problem.y = smoothed
         problem.check_gradient(alpha=0.7)
         floats = smoothed.astype(dtype)
-        problem.data = engine.Dataset(problem.X, floats, problem.weight, 0.3, 0.2)
+        problem.data = engine.Dataset(problem.X, floats, problem.weight, y_scale=0.3, y_shift=0.2)
         problem.check_gradient(alpha=0.7)
 
     @pytest.mark.parametrize(

@@ -225,7 +225,7 @@ class TestParameters:
         got = engine.loss_sum(loss, y, p, None, parameter)
         np.testing.assert_allclose(got, value.sum(), rtol=40 * eps, atol=2000 * eps)
         delta = np.empty_like(p)
-        engine.output_delta(loss, "identity", y, p, delta, None, None, parameter)
+        engine.output_delta(loss, "identity", y, p, delta, parameter=parameter)
         atol = 60 * eps * np.abs(slope).max()
         np.testing.assert_allclose(delta, slope, rtol=60 * eps, atol=atol)
 
@@ -345,7 +345,7 @@ class TestFocalExtremes:
         y = np.zeros_like(p)
         y[:, 0] = 1
         got = np.empty_like(p)
-        engine.output_delta(loss, activation, y, p, got, None, None, t)
+        engine.output_delta(loss, activation, y, p, got, parameter=t)
         value = [engine.loss_sum(loss, y[i : i + 1], p[i : i + 1], None, t) for i in range(len(p))]
         return np.array(value), got[:, 0], expected.astype(float), delta.astype(float)
 
@@ -380,7 +380,7 @@ class TestDeviancesWithoutOverflow:
                 value = engine.loss_sum(loss, y[i : i + 1], p[i : i + 1], None, t)
                 assert value >= -1e-5 * max(target, 1 / target)  # not NaN
             delta = np.empty_like(p)
-            engine.output_delta(loss, "exp", y, p, delta, None, None, t)
+            engine.output_delta(loss, "exp", y, p, delta, parameter=t)
             assert not np.isnan(delta).any()
             assert (delta[:1] <= 0).all()
             assert (delta[-1:] >= 0).all()
