@@ -52,9 +52,10 @@ def test_curves_of_an_estimator(plt, cls, early_stopping):
         assert display.score_ax_ is display.best_line_ is display.best_epoch is None
         return
     name = "R2" if cls is MLPRegressor else "accuracy"
-    assert labels(display) == ["training loss", f"validation {name}"]
-    np.testing.assert_array_equal(display.lines_[1].get_ydata(), est.validation_scores_)
-    assert display.lines_[1].axes is display.score_ax_ is not display.ax_
+    losses = ["training loss"] + ["validation loss"] * hasattr(est, "validation_loss_curve_")
+    assert labels(display) == [*losses, f"validation {name}"]
+    np.testing.assert_array_equal(display.lines_[-1].get_ydata(), est.validation_scores_)
+    assert display.lines_[-1].axes is display.score_ax_ is not display.ax_
     assert display.score_ax_.get_ylabel() == f"validation {name}"
     best = int(np.argmax(est.validation_scores_)) + 1
     assert display.best_epoch == best
@@ -93,9 +94,9 @@ def test_axes_and_keywords(plt):
     )
     assert display.ax_ is ax
     assert ax.get_yscale() == "log"
-    assert labels(display) == ["loss", "validation hits"]
+    assert labels(display) == ["loss", "validation loss", "validation hits"]
     assert display.lines_[0].get_color() == "black"
-    assert display.lines_[1].get_linestyle() == "--"
+    assert display.lines_[-1].get_linestyle() == "--"
     assert display.best_line_.get_linewidth() == 3
     again = LossCurveDisplay([3, 2], validation_loss_curve=[2, 1]).plot(
         validation_line_kw={"color": "red"}
