@@ -97,6 +97,40 @@ def function_row(name, dtype, rng):
     return [name, np.dtype(dtype).name, *cells]
 
 
+def loss_row(name, dtype, rng):
+    """Value and gradient of a loss through its own output activation, ten outputs."""
+    row = engine.LOSSES[name]
+    z = rng.standard_normal((2000, 10)).astype(dtype)
+    p = z.copy()
+    activation = row["canonical_activation"]
+    slope = np.empty_like(z) if engine.ACTIVATIONS[activation]["keeps_slope"] else None
+    engine.activate(activation, p, slope)
+    y = np.eye(10, dtype=dtype)[rng.integers(10, size=2000)]
+    if row["regressor"]:
+        y = rng.gamma(2, size=z.shape).astype(dtype)
+    delta = np.empty_like(z)
+    value = partial(engine.loss_sum, name, y, p)
+    gradient = partial(engine.output_delta, name, activation, y, p, delta, slope)
+    gradient()
+    assert np.isfinite(value()) and np.isfinite(delta).all()
+    cells = [f"{1e9 * least_seconds(call) / z.size:.2f}" for call in (value, gradient)]
+    return [name, np.dtype(dtype).name, *cells]
+
+
+def optimizer_row(name, dtype, rng):
+    """A step of an optimizer over as many parameters as fit the cache."""
+    _, n_slots, names = engine.OPTIMIZERS[name]
+    usual = {"beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-8, "momentum": 0.9, "t": 0.0}
+    usual |= {"momentum_product": 1.0}
+    hyper = np.array([1e-3 if "rate" in name else usual.get(name, 0.0) for name in names])
+    params, grads = rng.standard_normal((2, 20_000)).astype(dtype)
+    state = np.zeros((n_slots, params.size), dtype)
+    step = partial(engine.step, name, hyper, params, grads, state)
+    seconds = least_seconds(step)
+    assert np.isfinite(params).all()
+    return [name, np.dtype(dtype).name, f"{1e9 * seconds / params.size:.2f}"]
+
+
 def print_row(cells):
     print(f"| {' | '.join(cells)} |", flush=True)
 
@@ -116,6 +150,16 @@ def main():
     print_row(["---"] * 2 + ["---:"] * 2)
     for dtype, name in product((np.float32, np.float64), FUNCTIONS):
         print_row(function_row(name, dtype, rng))
+    print("\nNanoseconds per output of (2000, 10): the losses, each through its own activation:\n")
+    print_row(["loss", "dtype", "value", "gradient"])
+    print_row(["---"] * 2 + ["---:"] * 2)
+    for dtype, name in product((np.float32, np.float64), engine.LOSSES):
+        print_row(loss_row(name, dtype, rng))
+    print("\nNanoseconds per parameter of a step of each optimizer:\n")
+    print_row(["optimizer", "dtype", "step"])
+    print_row(["---"] * 2 + ["---:"])
+    for dtype, name in product((np.float32, np.float64), engine.OPTIMIZERS):
+        print_row(optimizer_row(name, dtype, rng))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,76 @@
+"""Every row of the engine's tables is documented, allowed, checked and timed. No formula here."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import reference
+from cmlp import MLPClassifier, MLPRegressor
+from cmlp._core import engine
+from cmlp._losses import CLASSIFIER_ROWS, loss_names
+from cmlp._optimizers import OPTIMIZERS
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from benchmarks import kernels
+
+ESTIMATORS = [MLPClassifier, MLPRegressor]
+HIDDEN = [name for name, row in engine.ACTIVATIONS.items() if row["hidden"]]
+
+
+def options(estimator, parameter):
+    """The strings that a parameter may be."""
+    constraints = estimator._parameter_constraints[parameter]
+    return set().union(*(c.options for c in constraints if hasattr(c, "options")))
+
+
+def paragraph(estimator, parameter):
+    """What the docstring of an estimator says of a parameter."""
+    _, _, rest = estimator.__doc__.partition(f"\n    {parameter} : ")
+    lines = rest.split("\n")
+    end = next(i for i, line in enumerate(lines[1:], 1) if line[:5].strip() and line[:4] == "    ")
+    return "\n".join(lines[:end])
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_activations(estimator):
+    assert options(estimator, "activation") == set(HIDDEN)
+    for name in HIDDEN:
+        assert f"'{name}'" in paragraph(estimator, "activation"), name
+        assert name in reference.ACTIVATIONS, name
+        assert name in kernels.FUNCTIONS, name
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_solvers(estimator):
+    assert set(OPTIMIZERS) == set(engine.OPTIMIZERS)
+    assert options(estimator, "solver") == {"lbfgs", *OPTIMIZERS}
+    for name in ("lbfgs", *OPTIMIZERS):
+        assert f"'{name}'" in paragraph(estimator, "solver"), name
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_losses(estimator):
+    kind = "classifier" if estimator is MLPClassifier else "regressor"
+    names = set(loss_names(kind))
+    assert options(estimator, "loss") == names
+    for name in names:
+        assert f"'{name}'" in paragraph(estimator, "loss"), name
+    rows = {name for name, row in engine.LOSSES.items() if row[kind]}
+    assert rows <= set(reference.LOSSES)
+    assert kind == "regressor" or rows == set(CLASSIFIER_ROWS.values())
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_every_loss_and_optimizer_is_timed(dtype, monkeypatch):
+    def once(call):
+        call()
+        return 1e-6
+
+    monkeypatch.setattr(kernels, "least_seconds", once)
+    rng = np.random.default_rng(0)
+    for name in engine.LOSSES:
+        assert kernels.loss_row(name, dtype, rng)[0] == name
+    for name in engine.OPTIMIZERS:
+        assert kernels.optimizer_row(name, dtype, rng)[0] == name
