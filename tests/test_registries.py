@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 import reference
+
 from cmlp import MLPClassifier, MLPRegressor
 from cmlp._core import engine
 from cmlp._losses import CLASSIFIER_ROWS, loss_names
