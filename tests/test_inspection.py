@@ -198,6 +198,42 @@ def test_gradient_of_sparse_rows(task, dtype):
         np.testing.assert_allclose(sparse, dense, rtol=rtol, atol=rtol)
 
 
+@pytest.mark.parametrize("task", TASKS)
+def test_gradient_in_the_dtype_of_predictions(task):
+    est, X, y = make(task, dtype="float64")
+    expected = [est.input_gradient(X), est.input_gradient(X, y)]
+    est = clone(est).set_params(dtype="float32").fit(X, y)
+    for rows in (X, sp.csr_matrix(X)):
+        for found, values in zip(
+            (est.input_gradient(rows), est.input_gradient(rows, y)), expected, strict=True
+        ):
+            assert found.dtype == np.float32
+            np.testing.assert_allclose(found, values, rtol=0.05, atol=0.01)
+
+
+def test_gradient_of_other_losses():
+    """With y of the loss of the fit, without y of the logarithm of the probability."""
+    X, y = make("multiclass")[1:]
+    for params in ({"loss": "focal", "focal_gamma": 3.0}, {"loss": "squared_error"}):
+        est = MLPClassifier((7, 5), "tanh", random_state=0, max_iter=15, **params).fit(X, y)
+        index = np.arange(len(X)), np.searchsorted(est.classes_, y)
+
+        def loss(rows, est=est, index=index):
+            p = est.predict_proba(rows)
+            if est.loss == "focal":
+                return -((1 - p[index]) ** 3) * np.log(p[index])
+            onehot = np.zeros_like(p)
+            onehot[index] = 1
+            return ((p - onehot) ** 2).sum(axis=1) / 2
+
+        np.testing.assert_allclose(
+            est.input_gradient(X, y), differences(loss, X), rtol=1e-5, atol=1e-7
+        )
+        winner = est.predict(X)
+        expected = differences(lambda rows, est=est, w=winner: -losses(est, rows, w), X)
+        np.testing.assert_allclose(est.input_gradient(X), expected, rtol=1e-5, atol=1e-7)
+
+
 def test_gradient_misuse():
     est, X, y = make("multiclass")
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):

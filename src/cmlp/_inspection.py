@@ -12,6 +12,7 @@ from sklearn.base import ClassifierMixin, ClassNamePrefixFeaturesOutMixin, Trans
 from sklearn.utils import check_consistent_length, check_random_state, check_scalar
 from sklearn.utils._set_output import _wrap_data_with_container
 
+from cmlp._arrays import as_engine_input
 from cmlp._network import Network
 from cmlp._parameters import Parameters
 from cmlp._stochastic import draw_seed
@@ -106,6 +107,8 @@ class InspectionMixin(_HiddenLayers, ClassNamePrefixFeaturesOutMixin, Transforme
         """
         self._check_is_fitted()
         X = validate_rows(self, X)
+        if self.dtype is not None:
+            X = as_engine_input(X, np.dtype(self.dtype))
         network = Network.from_estimator(self)
         classifies = isinstance(self, ClassifierMixin)
         if y is None and not classifies:
@@ -119,6 +122,7 @@ class InspectionMixin(_HiddenLayers, ClassNamePrefixFeaturesOutMixin, Transforme
             sign = -1
             network.loss = "log_loss" if self.out_activation_ == "softmax" else "binary_log_loss"
             network.label_smoothing = 0.0
+            network.loss_parameter = None
         check_consistent_length(X, y)
         return sign * network.loss_and_gradients(X, self._targets(y), reduction="sum").X_grad
 
