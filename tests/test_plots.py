@@ -52,8 +52,10 @@ def test_curves_of_an_estimator(plt, cls, early_stopping):
         assert display.score_ax_ is display.best_line_ is display.best_epoch is None
         return
     name = "R2" if cls is MLPRegressor else "accuracy"
-    losses = ["training loss"] + ["validation loss"] * hasattr(est, "validation_loss_curve_")
+    losses = ["training loss"] if cls is TheirClassifier else ["training loss", "validation loss"]
     assert labels(display) == [*losses, f"validation {name}"]
+    if cls is not TheirClassifier:
+        np.testing.assert_array_equal(display.lines_[1].get_ydata(), est.validation_loss_curve_)
     np.testing.assert_array_equal(display.lines_[-1].get_ydata(), est.validation_scores_)
     assert display.lines_[-1].axes is display.score_ax_ is not display.ax_
     assert display.score_ax_.get_ylabel() == f"validation {name}"
@@ -77,6 +79,10 @@ def test_validation_losses(plt):
     display = LossCurveDisplay.from_estimator(est)
     assert labels(display)[1:] == ["validation loss", "validation balanced_accuracy"]
     assert display.best_epoch == 4
+    est.scoring = "loss"
+    display = LossCurveDisplay.from_estimator(est)
+    assert labels(display) == ["training loss", "validation loss"]
+    assert display.best_epoch == 2
     est.validation_scores_ = est.validation_loss_curve_ = [np.nan]
     assert LossCurveDisplay.from_estimator(est).best_epoch is None
 

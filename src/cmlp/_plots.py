@@ -128,6 +128,8 @@ class LossCurveDisplay:
         scores = getattr(estimator, "validation_scores_", None)
         losses = getattr(estimator, "validation_loss_curve_", None)
         best = None
+        if losses and getattr(estimator, "scoring", None) == "loss":
+            scores = None  # they are these losses, negative
         if scores and not np.isnan(scores).all():
             best = int(np.nanargmax(scores)) + 1
         elif losses and not np.isnan(losses).all():
