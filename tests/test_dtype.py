@@ -198,6 +198,24 @@ def test_partial_fit_in_float32():
     assert est._optimizer.state.dtype == np.float32
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("form", ["C", "CSR"])
+def test_inspection(form, dtype):
+    X = FORMS[form](DENSE.astype("float64" if dtype == "float32" else "float32"))
+    converted = X.astype(dtype)
+    est = make(dtype=dtype, dropout=0.2).fit(X, LABELS)
+    expected = make(dropout=0.2).fit(converted, LABELS)
+    for name, arguments in (
+        ("transform", ()),
+        ("input_gradient", ()),
+        ("input_gradient", (LABELS,)),
+        ("predict_samples", (2, 0)),
+    ):
+        result = getattr(est, name)(X, *arguments)
+        assert result.dtype == dtype
+        np.testing.assert_array_equal(result, getattr(expected, name)(converted, *arguments))
+
+
 def test_predict_after_set_params():
     est = make(dtype="float32").fit(DENSE, LABELS)
     est.predict_proba(DENSE)
