@@ -241,3 +241,14 @@ def test_samples_misuse(name, data):
             est.predict_samples(X, n_samples)
     with pytest.raises(ValueError, match="features"):
         est.predict_samples(X[:, 1:], 2)
+
+
+def test_samples_of_several_quantiles_are_in_order():
+    X, y = load_diabetes(return_X_y=True)
+    est = MLPRegressor(
+        loss="quantile", quantile=[0.9, 0.1, 0.5], dropout=0.3, max_iter=3, random_state=0
+    ).fit(X, y)
+    samples = est.predict_samples(X[:5], 4, random_state=0)
+    assert samples.shape == (4, 5, 3)
+    assert np.all(samples[..., 1] <= samples[..., 2])
+    assert np.all(samples[..., 2] <= samples[..., 0])

@@ -150,6 +150,7 @@ class InspectionMixin(_HiddenLayers, ClassNamePrefixFeaturesOutMixin, Transforme
         Returns
         -------
         samples : ndarray of shape (n_samples, n_rows, n_outputs)
+            Of a regressor with several quantiles, each as ``predict`` gives them.
             Of a classifier the probabilities, with the columns of ``predict_proba``; a list of
             such arrays where y has several columns of classes.
 
@@ -170,6 +171,9 @@ class InspectionMixin(_HiddenLayers, ClassNamePrefixFeaturesOutMixin, Transforme
         seed = draw_seed(check_random_state(random_state))
         layout = self._layout(parameters, dropout=rates)
         p = self._outputs(X, parameters, layout, n_samples, seed)
+        if "quantiles_" in vars(self):
+            p = self._from_outputs(p)  # in order, as predict has them
+            return p.reshape(n_samples, -1, *p.shape[1:])
         p = p.reshape(n_samples, -1, p.shape[1])
         if isinstance(self, ClassifierMixin) and p.shape[2] == 1:
             return np.concatenate([1 - p, p], axis=2)
