@@ -3,7 +3,8 @@
 The engine is compiled once per instruction set from the same source; which one runs is decided
 at import (``cmlp._core``). A compiler that rejects a variant's flags leaves that variant out.
 Environment: ``CMLP_DEBUG=1`` builds with every check of Cython on and without optimisation,
-``CMLP_VARIANTS=baseline,avx2`` builds only the variants named.
+``CMLP_VARIANTS=baseline,avx2`` builds only the variants named,
+``CMLP_SANITIZE=address`` (or ``thread``) builds for a sanitizer of gcc or clang.
 """
 
 import os
@@ -19,6 +20,7 @@ from setuptools.command.build_ext import build_ext
 
 CORE = Path("src/cmlp/_core")
 DEBUG = os.environ.get("CMLP_DEBUG", "0") not in ("", "0")
+SANITIZE = os.environ.get("CMLP_SANITIZE", "")
 X86 = platform.machine().lower() in ("x86_64", "amd64")
 
 # Flags per compiler family: unix means gcc and clang. No -march=native, no -ffast-math: a build
@@ -37,6 +39,17 @@ COMMON = {
     ],
     "msvc": ["/Od"] if DEBUG else ["/O2"],
 }
+SANITIZERS = {
+    "": [],
+    "address": [
+        "-fsanitize=address,undefined",
+        "-fno-sanitize-recover=undefined",
+        "-fno-omit-frame-pointer",
+    ],
+    "thread": ["-fsanitize=thread", "-fno-omit-frame-pointer"],
+}
+if SANITIZE:  # at -O2 and above the compiler deletes some of the bugs looked for
+    COMMON["unix"] = [f for f in COMMON["unix"] if f not in ("-O0", "-O3", "-g0")] + ["-O1", "-g"]
 VARIANTS = {
     "baseline": {"unix": [], "msvc": []},
     "avx2": {"unix": ["-mavx2", "-mfma"], "msvc": ["/arch:AVX2"]},
@@ -72,7 +85,9 @@ def chosen_variants():
 
 
 # a folder for each configuration, so that no build picks up another's leftovers
-BUILD_BASE = "build/" + "-".join(["debug"] * DEBUG + chosen_variants())
+BUILD_BASE = "build/" + "-".join(
+    ["debug"] * DEBUG + [SANITIZE] * bool(SANITIZE) + chosen_variants()
+)
 
 
 def extensions():
@@ -102,8 +117,9 @@ class BuildExt(build_ext):
             if flags and not self.accepts(flags):
                 print(f"cmlp: the compiler rejects {' '.join(flags)}; no {variant} engine")
                 continue
-            ext.extra_compile_args = COMMON[family] + flags
-            ext.extra_link_args = ["-pthread"] if family == "unix" else []
+            sanitizer = SANITIZERS[SANITIZE]
+            ext.extra_compile_args = COMMON[family] + flags + sanitizer
+            ext.extra_link_args = ["-pthread", *sanitizer] if family == "unix" else []
             kept.append(ext)
         self.extensions[:] = kept
         self.parallel = self.parallel or min(len(kept), os.cpu_count() or 1)

@@ -24,6 +24,8 @@ FLOORS = {
     "cmlp._early_stopping": 2,
     "cmlp._labels": 2,
     "cmlp._losses": 2,
+    "cmlp._encoding": 3,
+    "cmlp._files": 3,
     "cmlp._optimizers": 2,
     "cmlp._parameters": 2,
     "cmlp._validation": 2,

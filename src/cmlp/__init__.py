@@ -1,9 +1,34 @@
 """Compiled multilayer perceptrons for scikit-learn users."""
 
 from cmlp._classifier import MLPClassifier
+from cmlp._files import read
 from cmlp._network import Network
 from cmlp._plots import LossCurveDisplay
 from cmlp._regressor import MLPRegressor
 
-__all__ = ["LossCurveDisplay", "MLPClassifier", "MLPRegressor", "Network"]
+__all__ = ["LossCurveDisplay", "MLPClassifier", "MLPRegressor", "Network", "load"]
 __version__ = "0.1.0"
+
+
+def load(path):
+    """Read an estimator from a model file that its ``save`` wrote.
+
+    Safe for files from anywhere: nothing in the file is executed, and what does not fit is
+    refused before an estimator is returned.
+
+    Parameters
+    ----------
+    path : str or path-like
+
+    Returns
+    -------
+    est : MLPClassifier or MLPRegressor
+
+    Raises
+    ------
+    OSError
+        If there is no such file, or it cannot be read.
+    ValueError
+        If the file is not a model file, is damaged, or is of a later format version.
+    """
+    return read(path, {"MLPClassifier": MLPClassifier, "MLPRegressor": MLPRegressor})[0]

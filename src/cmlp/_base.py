@@ -18,6 +18,7 @@ from cmlp._arrays import as_engine_rows, as_training_input, loss_type
 from cmlp._callbacks import CallbackSupportMixin, FitTask
 from cmlp._core import engine
 from cmlp._early_stopping import HeldOut
+from cmlp._files import write
 from cmlp._lbfgs import fit_lbfgs
 from cmlp._optimizers import LEARNING_RATES, OPTIMIZERS, check_solver
 from cmlp._parameters import Parameters, float_type
@@ -513,6 +514,34 @@ class BaseMultilayerPerceptron(CallbackSupportMixin, BaseEstimator, ABC):
         if np.issubdtype(prediction.dtype, np.floating) and not np.isfinite(prediction).all():
             return np.nan
         return score_function(y, prediction, sample_weight=sample_weight)
+
+    # Files
+
+    def save(self, path):
+        """Write this estimator to a model file, which :func:`cmlp.load` reads.
+
+        A safetensors file with JSON metadata: no pickle, readable in any language
+        (``docs/format.md``), and by every later version. The file appears whole or not at all.
+
+        Parameters
+        ----------
+        path : str or path-like
+
+        Raises
+        ------
+        TypeError
+            If a parameter is something that a file cannot hold, such as a function, or the
+            estimator is of a subclass, which ``cmlp.load`` would not know.
+        OSError
+            If the file cannot be written. What was there before is still there.
+        """
+        if type(self).__module__.partition(".")[0] != "cmlp":
+            raise TypeError(f"{type(self).__name__} is not cmlp's: use pickle, or save its parts.")
+        write(path, self)
+
+    @abstractmethod
+    def _check_loaded(self):
+        """Raise ValueError unless the labels and outputs of a model file fit each other."""
 
     # Conventions
 

@@ -668,6 +668,23 @@ class MLPClassifier(ClassifierMixin, InspectionMixin, BaseMultilayerPerceptron):
         n_classes = max(sizes)
         return 1 - smoothing, smoothing / n_classes
 
+    def _check_loaded(self):
+        binarizer, classes = self._label_binarizer, self.classes_
+        columns = classes if type(classes) is list else [classes]
+        if not columns or not all(isinstance(c, np.ndarray) and c.ndim == 1 for c in columns):
+            raise ValueError("the classes are missing")
+        if not isinstance(binarizer, LabelBinarizer | MultioutputBinarizer):
+            raise ValueError("the labels are missing")
+        own = binarizer.classes_ if type(classes) is list else [binarizer.classes_]
+        if len(own) != len(columns) or not all(map(np.array_equal, own, columns)):
+            raise ValueError("classes_ are not those of the labels")
+        binarizer.classes_ = classes
+        n_outputs = 1 if binarizer.y_type_ == "binary" else sum(map(len, columns))
+        if self.n_outputs_ != n_outputs:
+            raise ValueError(f"{n_outputs} outputs are needed, n_outputs_ is {self.n_outputs_}")
+        if self.out_activation_ != self._choose_out_activation():
+            raise ValueError(f"{self.out_activation_!r} is not the labels' output activation")
+
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_label = True

@@ -542,6 +542,13 @@ class MLPRegressor(RegressorMixin, InspectionMixin, BaseMultilayerPerceptron):
             return engine.LOSSES[loss]["canonical_activation"]
         return self.out_activation
 
+    def _check_loaded(self):
+        if self.out_activation_ not in OUT_ACTIVATIONS:
+            raise ValueError(f"{self.out_activation_!r} is not an output activation")
+        quantiles = getattr(self, "quantiles_", np.ones(1))
+        if np.ndim(quantiles) != 1 or not len(quantiles) or self.n_outputs_ % len(quantiles):
+            raise ValueError(f"quantiles_ do not fit {self.n_outputs_} outputs")
+
     def _engine_loss(self):
         parameter = parameter_of(self)
         return regressor_loss(self.loss, parameter), parameter

@@ -1,0 +1,180 @@
+"""Model files: an estimator as a safetensors file with JSON metadata, written whole or not at all.
+
+What a value looks like in JSON is in ``_encoding``; ``docs/format.md`` describes the file.
+"""
+
+import json
+import os
+import secrets
+from contextlib import contextmanager, suppress
+
+import numpy as np
+from safetensors import safe_open
+from safetensors.numpy import save_file
+
+from cmlp._encoding import decode, encode
+from cmlp._parameters import Parameters
+
+FORMAT = "cmlp"
+VERSION = 1
+#: Fitted attributes besides those that end in an underscore.
+PRIVATE = ("_label_binarizer", "_no_improvement_count", "_dropout_state")
+
+
+@contextmanager
+def replacing(path):
+    """A temporary file in the folder of ``path``, which takes its place once it is whole.
+
+    Contents and folder are flushed to the disk before; if anything fails, the temporary file is
+    removed and what ``path`` held is still there.
+    """
+    path = os.path.abspath(os.fspath(path))
+    folder, name = os.path.split(path)
+    temporary = os.path.join(folder, f".{name}.{secrets.token_hex(4)}.tmp")
+    os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+    try:
+        mode = os.stat(path if os.path.exists(path) else temporary).st_mode & 0o777
+        yield temporary
+        os.chmod(temporary, mode)  # the writer may have made a file of its own
+        with open(temporary, "rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(temporary)
+        raise
+    if os.name == "posix":  # elsewhere a folder cannot be opened
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def fitted_attributes(est):
+    """The fitted attributes of an estimator by name, in the order in which they were set."""
+    return {name: value for name, value in vars(est).items() if is_fitted_attribute(name)}
+
+
+def is_fitted_attribute(name):
+    return name in PRIVATE or (name.endswith("_") and not name.startswith("_"))
+
+
+def write(path, est, **more):
+    """Write an estimator, and ``more`` values, to a model file.
+
+    Raises
+    ------
+    TypeError
+        If a parameter or an attribute is of a type that the file cannot hold.
+    OSError
+        If the file cannot be written; what was there before is still there.
+    """
+    from cmlp import __version__
+
+    tensors = {}
+    parts = {"params": est.get_params(deep=False), "attributes": fitted_attributes(est), **more}
+    metadata = {
+        part: json.dumps({name: encode(value, name, tensors) for name, value in values.items()})
+        for part, values in parts.items()
+    }
+    metadata |= {
+        "format": FORMAT,
+        "format_version": str(VERSION),
+        "written_by": f"cmlp {__version__}",
+        "estimator": type(est).__name__,
+    }
+    with replacing(path) as temporary:
+        try:
+            save_file(tensors, temporary, metadata=metadata)
+        except OSError:
+            raise
+        except Exception as error:  # safetensors has one type for all, of disks too
+            raise OSError(f"{os.fspath(path)} could not be written: {error}") from error
+
+
+def read(path, estimators):
+    """An estimator from a model file, and what more was written, by part.
+
+    Parameters
+    ----------
+    estimators : dict of str to type
+        What a file may hold.
+
+    Raises
+    ------
+    OSError
+        If there is no such file, or it cannot be read.
+    ValueError
+        If it is not a model file, or it is damaged.
+    """
+    with open(path, "rb"):
+        pass  # an error of the system's own
+    try:
+        with safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+            check_format(metadata)
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        parts = {
+            part: decode_all(json.loads(coded), tensors)
+            for part, coded in metadata.items()
+            if part not in ("format", "format_version", "written_by", "estimator")
+        }
+        est = assemble(
+            estimators[metadata["estimator"]], parts.pop("params"), parts.pop("attributes")
+        )
+    except MemoryError:
+        raise
+    except Exception as error:
+        reason = str(error) or type(error).__name__
+        if isinstance(error, KeyError):
+            reason = f"{reason} is missing or unknown"
+        raise ValueError(f"{os.fspath(path)} is not a valid cmlp model file: {reason}") from error
+    return est, parts
+
+
+def check_format(metadata):
+    if metadata.get("format") != FORMAT:
+        raise ValueError("it was not written by cmlp")
+    version = int(metadata["format_version"])
+    if not 1 <= version <= VERSION:
+        raise ValueError(
+            f"it is of format version {version}, this cmlp reads versions up to {VERSION}"
+        )
+
+
+def decode_all(coded, tensors):
+    return {name: decode(value, tensors) for name, value in coded.items()}
+
+
+def assemble(kind, params, attributes):
+    """An estimator of the given parameters and attributes, which are checked."""
+    est = kind(**params)
+    est._validate_params()
+    for name, value in attributes.items():
+        if not is_fitted_attribute(name):
+            raise ValueError(f"{name} is not a fitted attribute")
+        if hasattr(kind, name):
+            raise ValueError(f"{name} is not an attribute of an instance")
+        setattr(est, name, value)
+    if "coefs_" in attributes:
+        check_network(est)
+    return est
+
+
+def check_network(est):
+    """That the attributes make a network which can predict, or a clear error."""
+    for array in [*est.coefs_, *est.intercepts_]:
+        if not isinstance(array, np.ndarray) or array.dtype not in (np.float32, np.float64):
+            raise ValueError("coefs_ and intercepts_ must be arrays of float32 or float64")
+    parameters = Parameters.from_lists(est.coefs_, est.intercepts_)
+    units = parameters.units
+    expected = {"n_features_in_": units[0], "n_outputs_": units[-1], "n_layers_": len(units)}
+    for name, value in expected.items():
+        if getattr(est, name) != value:
+            raise ValueError(f"{name} is {getattr(est, name)}, the weights say {value}")
+    names = getattr(est, "feature_names_in_", None)
+    if names is not None and (np.shape(names) != units[:1] or names.dtype != object):
+        raise ValueError("feature_names_in_ do not fit the weights")
+    est._check_loaded()
+    est._publish(parameters)

@@ -1,0 +1,290 @@
+"""Model files: save and load, what they refuse, and files of earlier versions."""
+
+import json
+import os
+import stat
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+from sklearn.datasets import load_diabetes, load_iris
+
+import cmlp
+from cmlp import MLPClassifier, MLPRegressor
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+X, Y = load_iris(return_X_y=True)
+NAMES = np.array(["setosa", "versicolor", "virginica ♣"])
+#: Files that earlier versions wrote, with the predictions that they made.
+KEPT = Path(__file__).parent / "files"
+
+
+def small(kind, **params):
+    return kind(**{"hidden_layer_sizes": (5,), "max_iter": 3, "random_state": 0, **params})
+
+
+CASES = {
+    "multiclass": (small(MLPClassifier), Y),
+    "binary": (small(MLPClassifier), Y > 0),
+    "multilabel": (small(MLPClassifier), np.c_[Y > 0, Y > 1].astype(int)),
+    "strings": (small(MLPClassifier, early_stopping=True), NAMES[Y]),
+    "objects": (small(MLPClassifier, solver="lbfgs"), NAMES[Y].astype(object)),
+    "regression": (small(MLPRegressor, hidden_layer_sizes=[4, 3]), X[:, 0]),
+    "outputs": (small(MLPRegressor, n_iter_no_change=np.inf), X[:, :2]),
+    "linear": (small(MLPRegressor, hidden_layer_sizes=(), loss="poisson"), Y.astype(float)),
+    "float32": (small(MLPClassifier, random_state=np.random.RandomState(7)), Y),
+}
+
+
+def same(one, other):
+    """Whether two values are equal and of equal types, through lists and arrays."""
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, (list, tuple)):
+        return len(one) == len(other) and all(map(same, one, other))
+    if isinstance(one, np.ndarray):
+        return one.dtype == other.dtype and np.array_equal(one, other)
+    if isinstance(one, np.random.RandomState):
+        return same([*map(list, one.get_state()[1:2])], [*map(list, other.get_state()[1:2])])
+    return one == other or (one != one and other != other)
+
+
+@pytest.fixture(params=CASES)
+def case(request):
+    est, y = CASES[request.param]
+    data = X.astype(np.float32) if request.param == "float32" else X
+    return est.fit(data, y), data, y
+
+
+def test_round_trip(case, tmp_path):
+    est, data, y = case
+    path = tmp_path / "model.safetensors"
+    est.save(path)
+    loaded = cmlp.load(path)
+    assert type(loaded) is type(est)
+    assert loaded.get_params().keys() == est.get_params().keys()
+    for name, value in est.get_params().items():
+        assert same(getattr(loaded, name), value), name
+    fitted = {name for name in vars(est) if name.endswith("_") and name[0] != "_"}
+    assert fitted == {name for name in vars(loaded) if name.endswith("_") and name[0] != "_"}
+    for name in fitted:
+        assert same(getattr(loaded, name), getattr(est, name)), name
+    for method in ("predict", "predict_proba"):
+        if hasattr(est, method):
+            np.testing.assert_array_equal(
+                getattr(loaded, method)(data), getattr(est, method)(data)
+            )
+    assert loaded.score(data, y) == est.score(data, y)
+    if est.solver != "lbfgs" and not est.early_stopping:
+        assert len(loaded.partial_fit(data, y).loss_curve_) == 4  # goes on
+
+
+def test_unfitted(tmp_path):
+    est = MLPRegressor(alpha=0.5, tol=np.float32(0.25))
+    est.save(tmp_path / "unfitted")
+    loaded = cmlp.load(tmp_path / "unfitted")
+    assert loaded.get_params() == est.get_params()
+    assert not hasattr(loaded, "coefs_")
+
+
+def test_feature_names(tmp_path):
+    frame = load_diabetes(as_frame=True)
+    est = small(MLPRegressor).fit(frame.data, frame.target)
+    est.save(tmp_path / "named")
+    loaded = cmlp.load(tmp_path / "named")
+    assert same(loaded.feature_names_in_, est.feature_names_in_)
+    np.testing.assert_array_equal(loaded.predict(frame.data), est.predict(frame.data))
+
+
+def test_other_languages_can_read_it(tmp_path):
+    est = small(MLPClassifier).fit(X, NAMES[Y])
+    est.save(tmp_path / "model")
+    tensors = load_file(tmp_path / "model")
+    np.testing.assert_array_equal(tensors["coefs_.0"], est.coefs_[0])
+    content = (tmp_path / "model").read_bytes()
+    (length,) = struct.unpack("<Q", content[:8])
+    metadata = json.loads(content[8 : 8 + length])["__metadata__"]
+    assert metadata["format"] == "cmlp"
+    assert json.loads(metadata["attributes"])["classes_"]["items"] == NAMES.tolist()
+    assert json.loads(metadata["params"])["alpha"] == est.alpha
+
+
+# What cannot be written
+
+
+def test_what_a_file_cannot_hold(tmp_path):
+    class Mine(MLPRegressor):
+        pass
+
+    path = tmp_path / "model"
+    with pytest.raises(TypeError, match="Mine is not cmlp's"):
+        Mine().save(path)
+    est = MLPRegressor(alpha=0.5)
+    est.verbose = print
+    with pytest.raises(TypeError, match="cannot hold verbose=<built-in function print>"):
+        est.save(path)
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_failed_save_keeps_the_old_file(tmp_path, monkeypatch):
+    path = tmp_path / "model"
+    est = small(MLPRegressor).fit(X, Y)
+    est.save(path)
+    before = path.read_bytes()
+
+    def fail(*args):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", fail)
+    with pytest.raises(OSError, match="No space left"):
+        est.save(path)
+    monkeypatch.undo()
+    assert path.read_bytes() == before
+    assert os.listdir(tmp_path) == ["model"]
+    with pytest.raises(OSError, match="No such file"):
+        est.save(tmp_path / "missing" / "model")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permissions of POSIX")
+def test_permissions(tmp_path):
+    path = tmp_path / "model"
+    old = os.umask(0o027)
+    try:
+        MLPRegressor().save(path)
+    finally:
+        os.umask(old)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+    path.chmod(0o600)
+    MLPRegressor().save(path)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+# What is not a model file
+
+
+def test_no_file(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        cmlp.load(tmp_path / "missing")
+    with pytest.raises(IsADirectoryError if os.name == "posix" else OSError):
+        cmlp.load(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b"x", b"\0" * 100, b"\x80\x04K\x01.", b"\xff" * 64])
+def test_other_content(tmp_path, content):
+    path = tmp_path / "model"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="is not a valid cmlp model file"):
+        cmlp.load(path)
+
+
+def rewrite(path, change):
+    """The file with its metadata changed, as a hostile hand would."""
+    content = path.read_bytes()
+    (length,) = struct.unpack("<Q", content[:8])
+    header = json.loads(content[8 : 8 + length])
+    metadata = header["__metadata__"]
+    parts = {part: json.loads(metadata[part]) for part in ("params", "attributes")}
+    change(metadata, parts)
+    metadata |= {part: json.dumps(value) for part, value in parts.items() if part in metadata}
+    coded = json.dumps(header).encode()
+    path.write_bytes(struct.pack("<Q", len(coded)) + coded + content[8 + length :])
+
+
+HOSTILE = {
+    "later version": lambda m, p: m.update(format_version="2"),
+    "no version": lambda m, p: m.pop("format_version"),
+    "other format": lambda m, p: m.update(format="torch"),
+    "unknown estimator": lambda m, p: m.update(estimator="Popen"),
+    "no parameters": lambda m, p: m.pop("params"),
+    "bad parameter": lambda m, p: p["params"].update(alpha=-1),
+    "unknown parameter": lambda m, p: p["params"].update(alfa=1),
+    "method": lambda m, p: p["attributes"].update(predict_=1, predict="x"),
+    "private": lambda m, p: p["attributes"].update(_parameters=1),
+    "dunder": lambda m, p: p["attributes"].update(__class__="x"),
+    "missing tensor": lambda m, p: p["attributes"].update(coefs_=[{"tensor": "gone"}]),
+    "no biases": lambda m, p: p["attributes"].pop("intercepts_"),
+    "wrong shapes": lambda m, p: p["attributes"]["coefs_"].reverse(),
+    "wrong units": lambda m, p: p["attributes"].update(n_features_in_=10**15),
+    "classes": lambda m, p: p["attributes"].update(classes_=None),
+    "activation": lambda m, p: p["attributes"].update(out_activation_="system"),
+    "unknown kind": lambda m, p: p["attributes"].update(loss_={"pickle": "x"}),
+    "huge item": lambda m, p: p["attributes"].update(
+        classes_={"array": "U999999999", "shape": [1], "items": ["x"]}
+    ),
+    "deep": lambda m, p: m.update(params="[" * 100_000) or p.pop("params"),
+}
+
+
+@pytest.mark.parametrize("change", HOSTILE.values(), ids=HOSTILE)
+def test_hostile_metadata(tmp_path, change):
+    path = tmp_path / "model"
+    small(MLPClassifier).fit(X, NAMES[Y]).save(path)
+    rewrite(path, change)
+    with pytest.raises(ValueError, match="is not a valid cmlp model file"):
+        cmlp.load(path)
+
+
+def mutated(content, rng):
+    """Bytes changed, cut out, doubled or cut off, most of them in the header."""
+    content = bytearray(content)
+    (length,) = struct.unpack("<Q", content[:8])
+    for _ in range(rng.integers(1, 4)):
+        end = len(content) if rng.random() < 0.2 else min(8 + length, len(content))
+        at = int(rng.integers(0, max(1, end)))
+        what = rng.integers(0, 5)
+        if what == 0 and at < len(content):
+            content[at] = rng.integers(0, 256)
+        elif what == 1 and at < len(content):
+            content[at] ^= 1 << int(rng.integers(0, 8))
+        elif what == 2:
+            del content[at : at + int(rng.integers(1, 9))]
+        elif what == 3:
+            content[at:at] = content[at : at + int(rng.integers(1, 9))]
+        else:
+            content = content[: int(rng.integers(0, len(content) + 1))]
+    return bytes(content)
+
+
+def test_mutated_files(tmp_path):
+    """A clear error or a model that predicts. CMLP_MUTATIONS=20000 for the long run."""
+    n = int(os.environ.get("CMLP_MUTATIONS", "400"))
+    rng = np.random.default_rng(0)
+    path = tmp_path / "model"
+    contents = []
+    for name in ("strings", "regression", "multilabel"):
+        est, y = CASES[name]
+        est.fit(X, y).save(path)
+        contents.append(path.read_bytes())
+    refused = 0
+    for i in range(n):
+        path.write_bytes(mutated(contents[i % len(contents)], rng))
+        try:
+            est = cmlp.load(path)
+        except ValueError as error:
+            assert "is not a valid cmlp model file" in str(error)
+            refused += 1
+            continue
+        if hasattr(est, "coefs_"):
+            try:
+                est.predict(X[:2])
+            except (ValueError, AttributeError) as error:
+                assert str(error)
+    assert 0 < refused < n
+
+
+# For ever
+
+
+@pytest.mark.parametrize("path", sorted(KEPT.glob("*.safetensors")), ids=lambda p: p.stem)
+def test_files_of_earlier_versions(path):
+    est = cmlp.load(path)
+    expected = json.loads(path.with_suffix(".json").read_text())
+    method = est.predict_proba if hasattr(est, "predict_proba") else est.predict
+    np.testing.assert_allclose(method(expected["X"]), expected["output"], rtol=1e-6)
+
+
+def test_there_are_files_of_earlier_versions():
+    assert len(list(KEPT.glob("*.safetensors"))) >= 2
