@@ -34,6 +34,19 @@ CASES = {
     "objects": (small(MLPClassifier, solver="lbfgs"), NAMES[Y].astype(object)),
     "regression": (small(MLPRegressor, hidden_layer_sizes=[4, 3]), X[:, 0]),
     "outputs": (small(MLPRegressor, n_iter_no_change=np.inf), X[:, :2]),
+    "columns": (small(MLPClassifier), np.c_[NAMES[Y], NAMES[(Y + 1) % 3]]),
+    "quantiles": (small(MLPRegressor, loss="quantile", quantile=[0.1, 0.9]), X[:, 0]),
+    "options": (
+        small(
+            MLPClassifier,
+            activation=("gelu",),
+            dropout=[0.0, 0.25],
+            class_weight={0: 2.0, 1: 1.5},
+            solver="adamw",
+            dtype="float32",
+        ),
+        Y,
+    ),
     "linear": (small(MLPRegressor, hidden_layer_sizes=(), loss="poisson"), Y.astype(float)),
     "float32": (small(MLPClassifier, random_state=np.random.RandomState(7)), Y),
 }
@@ -264,14 +277,12 @@ def test_mutated_files(tmp_path):
         try:
             est = cmlp.load(path)
         except ValueError as error:
-            assert "is not a valid cmlp model file" in str(error)
+            if "is not a valid cmlp model file" not in str(error):
+                raise
             refused += 1
             continue
         if hasattr(est, "coefs_"):
-            try:
-                est.predict(X[:2])
-            except (ValueError, AttributeError) as error:
-                assert str(error)
+            assert len(est.predict(X[:2])) == 2
     assert 0 < refused < n
 
 

@@ -5,9 +5,9 @@ from cmlp._files import read
 from cmlp._network import Network
 from cmlp._plots import LossCurveDisplay
 from cmlp._regressor import MLPRegressor
+from cmlp._version import __version__
 
-__all__ = ["LossCurveDisplay", "MLPClassifier", "MLPRegressor", "Network", "load"]
-__version__ = "0.1.0"
+__all__ = ["LossCurveDisplay", "MLPClassifier", "MLPRegressor", "Network", "__version__", "load"]
 
 
 def load(path):

@@ -32,6 +32,9 @@ from cmlp._validation import (
     validate_training_data,
 )
 
+#: What scikit-learn calls the kinds of y that a classifier is fitted to.
+LABEL_TYPES = ("binary", "multiclass", "multilabel-indicator", MultioutputBinarizer.y_type_)
+
 
 class MLPClassifier(ClassifierMixin, InspectionMixin, BaseMultilayerPerceptron):
     """Multilayer perceptron classifier, a drop-in for scikit-learn's on a compiled engine.
@@ -679,6 +682,8 @@ class MLPClassifier(ClassifierMixin, InspectionMixin, BaseMultilayerPerceptron):
         if len(own) != len(columns) or not all(map(np.array_equal, own, columns)):
             raise ValueError("classes_ are not those of the labels")
         binarizer.classes_ = classes
+        if binarizer.y_type_ not in LABEL_TYPES:
+            raise ValueError(f"{binarizer.y_type_!r} is no type of labels")
         n_outputs = 1 if binarizer.y_type_ == "binary" else sum(map(len, columns))
         if self.n_outputs_ != n_outputs:
             raise ValueError(f"{n_outputs} outputs are needed, n_outputs_ is {self.n_outputs_}")

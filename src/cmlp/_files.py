@@ -14,6 +14,7 @@ from safetensors.numpy import save_file
 
 from cmlp._encoding import decode, encode
 from cmlp._parameters import Parameters
+from cmlp._version import __version__
 
 FORMAT = "cmlp"
 VERSION = 1
@@ -70,8 +71,6 @@ def write(path, est, **more):
     OSError
         If the file cannot be written; what was there before is still there.
     """
-    from cmlp import __version__
-
     tensors = {}
     parts = {"params": est.get_params(deep=False), "attributes": fitted_attributes(est), **more}
     metadata = {

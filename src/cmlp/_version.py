@@ -1,0 +1,3 @@
+"""The version of the package, for all who write it down. Nothing else."""
+
+__version__ = "0.1.0"
