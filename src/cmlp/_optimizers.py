@@ -3,6 +3,8 @@
 No arithmetic on weights: the update rules are in ``_core/optimizers.pxd``.
 """
 
+from operator import attrgetter
+
 import numpy as np
 
 from cmlp._core import engine
@@ -13,6 +15,12 @@ SGD_SCHEDULES = ("constant", "invscaling", "adaptive")
 LEARNING_RATES = (*SGD_SCHEDULES, *SCHEDULES, "plateau")
 #: weight_decay=None, of the solvers that have it
 DEFAULT_WEIGHT_DECAY = 0.01
+#: what ``configure`` reads
+parameters_of = attrgetter(
+    *("learning_rate", "learning_rate_init", "power_t", "warmup_fraction", "max_iter"),
+    *("momentum", "nesterovs_momentum", "beta_1", "beta_2", "epsilon"),
+    *("weight_decay", "max_grad_norm", "ema_decay"),
+)
 
 
 class Optimizer:
@@ -47,6 +55,8 @@ class Optimizer:
     counters: dict[str, float] = {}
     #: the row of the state with the weights that predict, if those that are trained do not
     predicting: int | None = None
+    #: the parameters as they were read last
+    parameters: tuple | None = None
 
     def __init__(self, est, n_params, dtype):
         n_slots = engine.OPTIMIZERS[self.name][1]
@@ -69,6 +79,10 @@ class Optimizer:
 
     def configure(self, est):
         """Read the estimator's parameters, which may have changed since the last call."""
+        parameters = parameters_of(est)
+        if parameters == self.parameters:
+            return
+        self.parameters = parameters
         for name in engine.OPTIMIZERS[self.name][2][1:]:
             if name not in self.counters:
                 setattr(self, name, self._parameter(est, name))
