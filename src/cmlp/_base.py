@@ -142,6 +142,8 @@ class BaseMultilayerPerceptron(CallbackSupportMixin, BaseEstimator, ABC):
     def _dropout_rates(self, n_hidden):
         """Rates of the input and of each hidden layer; () if all are zero."""
         rates = self.dropout
+        if type(rates) is float and not rates:
+            return ()
         if isinstance(rates, Real):
             rates = [0.0] + n_hidden * [rates]
         elif len(rates) != n_hidden + 1 or not all(
