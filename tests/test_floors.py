@@ -18,6 +18,7 @@ FLOORS = {
     "cmlp._network": 3,
     "cmlp._stochastic": 3,
     "cmlp._lbfgs": 3,
+    "cmlp._checkpoint": 3,
     "cmlp._arrays": 2,
     "cmlp._callbacks": 2,
     "cmlp._class_weight": 2,

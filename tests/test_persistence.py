@@ -246,7 +246,8 @@ def test_unrequested_metadata_is_an_error(name, data):
 def test_metadata_requests(name):
     routing = make(name).get_metadata_routing()
     validation = {"X_val", "y_val", "sample_weight_val"}
-    expected = {"sample_weight", "coefs_init", "intercepts_init"} | validation
+    checkpoints = {"checkpoint", "resume_from"}
+    expected = {"sample_weight", "coefs_init", "intercepts_init", *checkpoints} | validation
     assert set(routing.fit.requests) == expected
     assert set(routing.score.requests) == {"sample_weight"}
     expected = {"sample_weight", "classes"} if name == "MLPClassifier" else {"sample_weight"}

@@ -1,5 +1,6 @@
 """Compiled multilayer perceptrons for scikit-learn users."""
 
+from cmlp._checkpoint import Checkpoint
 from cmlp._classifier import MLPClassifier
 from cmlp._files import read
 from cmlp._network import Network
@@ -7,7 +8,15 @@ from cmlp._plots import LossCurveDisplay
 from cmlp._regressor import MLPRegressor
 from cmlp._version import __version__
 
-__all__ = ["LossCurveDisplay", "MLPClassifier", "MLPRegressor", "Network", "__version__", "load"]
+__all__ = [
+    "Checkpoint",
+    "LossCurveDisplay",
+    "MLPClassifier",
+    "MLPRegressor",
+    "Network",
+    "__version__",
+    "load",
+]
 
 
 def load(path):

@@ -16,9 +16,10 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from cmlp._arrays import as_engine_rows, as_training_input, loss_type
 from cmlp._callbacks import CallbackSupportMixin, FitTask
+from cmlp._checkpoint import Resumed, Training, check_resumable
 from cmlp._core import engine
 from cmlp._early_stopping import HeldOut
-from cmlp._files import write
+from cmlp._files import read, write
 from cmlp._lbfgs import fit_lbfgs
 from cmlp._optimizers import LEARNING_RATES, OPTIMIZERS, check_solver
 from cmlp._parameters import Parameters, float_type
@@ -184,6 +185,8 @@ class BaseMultilayerPerceptron(CallbackSupportMixin, BaseEstimator, ABC):
         coefs_init=None,
         intercepts_init=None,
         validation_data=None,
+        checkpoint=None,
+        resume_from=None,
     ):
         check_solver(self)
         hidden_layer_sizes = self._hidden_layer_sizes()
@@ -193,7 +196,11 @@ class BaseMultilayerPerceptron(CallbackSupportMixin, BaseEstimator, ABC):
                 "solver='lbfgs' minimises a loss without randomness: dropout must be 0, or the"
                 " solver a stochastic one."
             )
+        if checkpoint is not None:
+            checkpoint.check(self)
+        resumed = None if resume_from is None else self._read_checkpoint(resume_from)
         first_pass = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
+        first_pass = first_pass or resumed is not None
         given = X, y, sample_weight
         X, y = self._validate_input(X, y, incremental, reset=first_pass)
         if sample_weight is not None:
@@ -206,14 +213,28 @@ class BaseMultilayerPerceptron(CallbackSupportMixin, BaseEstimator, ABC):
             raise ValueError("partial_fit does not support early_stopping=True")
 
         units = [X.shape[1], *hidden_layer_sizes, y.shape[1]]
+        training = None
+        if checkpoint is not None or resumed is not None or "_skl_callbacks" in vars(self):
+            X_val, y_val, weight_val = (None, None, None) if held_out is None else held_out[:3]
+            data = {"X": X, "y": y, "sample_weight": sample_weight}
+            data |= {"X_val": X_val, "y_val": y_val, "sample_weight_val": weight_val}
+            if resumed is not None:
+                resumed.check_data(self, data, units)
+            training = Training(data, checkpoint, resumed)
         seed = self.random_state
         # one sample, of a network that has weights, is neither shuffled nor split
         reshuffle = incremental and self.partial_fit_reshuffle and not first_pass
-        random_state = borrow_random_state(
-            seed, drawn=first_pass or len(y) > 1, stream=self.t_ if reshuffle else 0
-        )
+        if resumed is not None:
+            random_state = resumed.random_state(seed)
+        else:
+            random_state = borrow_random_state(
+                seed, drawn=first_pass or len(y) > 1, stream=self.t_ if reshuffle else 0
+            )
         try:
-            if first_pass:
+            if resumed is not None:
+                parameters = Parameters(units, resumed.dtype)
+                coefs_init = intercepts_init = None
+            elif first_pass:
                 parameters = self._initialize(units, self.dtype or X.dtype, random_state)
             else:
                 parameters = self._continue_from(units)
@@ -235,6 +256,7 @@ class BaseMultilayerPerceptron(CallbackSupportMixin, BaseEstimator, ABC):
                 random_state,
                 given,
                 held_out,
+                training,
             )
         finally:
             give_back(random_state, seed)
@@ -274,6 +296,7 @@ class BaseMultilayerPerceptron(CallbackSupportMixin, BaseEstimator, ABC):
         random_state,
         given,
         held_out,
+        training,
     ):
         dtype = input_dtype = parameters.dtype
         if self.dtype is None and X.dtype != dtype:
@@ -296,12 +319,18 @@ class BaseMultilayerPerceptron(CallbackSupportMixin, BaseEstimator, ABC):
         flops = flops_per_sample(X, parameters.units, training=True)
 
         self._start(parameters.units, first_pass, held_out is not None)
+        if training is not None:
+            training.dtype = dtype
+            if training.resumed is not None:
+                training.resumed.set_attributes(self)
         self._incremental = incremental
         self._publish(parameters)
         dropout = self._dropout_rates(len(parameters.coefs) - 1)
         layout = self._layout(parameters, self.fit_intercept, dropout, *self._engine_loss())
         task = None
         try:
+            if training is not None:
+                self._training = training
             if "_skl_callbacks" in vars(self):
                 task = FitTask(self, parameters, dtype, *given, incremental)
             if self.solver == "lbfgs":
@@ -321,8 +350,11 @@ class BaseMultilayerPerceptron(CallbackSupportMixin, BaseEstimator, ABC):
                     (given[0], y),
                     held_out,
                     task,
+                    training,
                 )
         finally:
+            if training is not None:
+                del self._training
             if parameters.dtype != dtype:
                 self._publish(parameters.astype(dtype))
         if not engine.is_plain_and_finite(parameters.vector):
@@ -541,6 +573,17 @@ class BaseMultilayerPerceptron(CallbackSupportMixin, BaseEstimator, ABC):
             raise TypeError(f"{type(self).__name__} is not cmlp's: use pickle, or save its parts.")
         write(path, self)
 
+    def _write_checkpoint(self, path):
+        """Write the state of the fit that runs to a file, unless its weights are not finite."""
+        if self._training.usable:
+            write(path, self, training=self._training.state())
+
+    def _read_checkpoint(self, path):
+        check_resumable(self)
+        kinds = [*BaseMultilayerPerceptron.__subclasses__(), type(self)]
+        loaded, parts = read(path, {kind.__name__: kind for kind in kinds})
+        return Resumed(self, loaded, parts.get("training"), path)
+
     @abstractmethod
     def _check_loaded(self):
         """Raise ValueError unless the labels and outputs of a model file fit each other."""
@@ -553,7 +596,12 @@ class BaseMultilayerPerceptron(CallbackSupportMixin, BaseEstimator, ABC):
         That is in partial_fit, and where it holds the weights that are trained.
         """
         state = dict(super().__getstate__())
-        for name in ("_parameters", "_callback_fit_ctx", "_skl_callbacks_to_teardown"):
+        for name in (
+            "_parameters",
+            "_training",
+            "_callback_fit_ctx",
+            "_skl_callbacks_to_teardown",
+        ):
             state.pop(name, None)
         optimizer = state.get("_optimizer")
         if optimizer is not None and optimizer.trained is None and not state.get("_incremental"):

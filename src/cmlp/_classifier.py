@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from numbers import Real
+from os import PathLike
 from typing import Self
 
 import numpy as np
@@ -19,6 +20,7 @@ from sklearn.utils.multiclass import (
 )
 
 from cmlp._base import BaseMultilayerPerceptron
+from cmlp._checkpoint import Checkpoint
 from cmlp._class_weight import BALANCED_NEEDS_ALL, weigh_classes, weigh_columns
 from cmlp._inspection import InspectionMixin
 from cmlp._labels import MultioutputBinarizer, is_list_of_classes, is_multioutput
@@ -355,6 +357,8 @@ class MLPClassifier(ClassifierMixin, InspectionMixin, BaseMultilayerPerceptron):
         sample_weight_val: ArrayLike | None = None,
         coefs_init: Layers | None = None,
         intercepts_init: Layers | None = None,
+        checkpoint: Checkpoint | None = None,
+        resume_from: str | PathLike | None = None,
     ) -> Self:
         """Fit the network to X and y.
 
@@ -379,6 +383,14 @@ class MLPClassifier(ClassifierMixin, InspectionMixin, BaseMultilayerPerceptron):
             apply to them.
         coefs_init, intercepts_init : list of array-like, default=None
             Initial weights and biases, one per layer, in place of random ones.
+        checkpoint : Checkpoint, default=None
+            Where to write the state of the fit, and after how many epochs. Not with 'lbfgs'.
+        resume_from : str or path-like, default=None
+            A file that a Checkpoint wrote: the fit goes on with the next epoch and ends as the one
+            that wrote it would have ended, to the bit. X, y and the rest have to be the same, and
+            so have the parameters but ``verbose``, ``n_jobs`` and ``max_iter``, which may be
+            larger unless the learning rate is planned for it. Initial weights are not looked at;
+            a ``random_state`` that is an instance is set to what it was.
 
         Returns
         -------
@@ -387,7 +399,10 @@ class MLPClassifier(ClassifierMixin, InspectionMixin, BaseMultilayerPerceptron):
         Raises
         ------
         ValueError
-            If the input does not fit, or training ends in non-finite weights.
+            If the input does not fit, training ends in non-finite weights, or ``resume_from`` is a
+            checkpoint of another fit.
+        OSError
+            If a checkpoint cannot be written or read.
         """
         return self._fit(
             X,
@@ -396,6 +411,8 @@ class MLPClassifier(ClassifierMixin, InspectionMixin, BaseMultilayerPerceptron):
             coefs_init=coefs_init,
             intercepts_init=intercepts_init,
             validation_data=(X_val, y_val, sample_weight_val),
+            checkpoint=checkpoint,
+            resume_from=resume_from,
         )
 
     @available_if(lambda est: est._check_solver())

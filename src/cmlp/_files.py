@@ -62,7 +62,7 @@ def is_fitted_attribute(name):
 
 
 def write(path, est, **more):
-    """Write an estimator, and ``more`` values, to a model file.
+    """Write an estimator, and ``more`` parts, dicts of values, to a model file.
 
     Raises
     ------
@@ -74,7 +74,12 @@ def write(path, est, **more):
     tensors = {}
     parts = {"params": est.get_params(deep=False), "attributes": fitted_attributes(est), **more}
     metadata = {
-        part: json.dumps({name: encode(value, name, tensors) for name, value in values.items()})
+        part: json.dumps(
+            {
+                name: encode(value, f"{part}.{name}" if part in more else name, tensors)
+                for name, value in values.items()
+            }
+        )
         for part, values in parts.items()
     }
     metadata |= {

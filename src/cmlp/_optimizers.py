@@ -167,6 +167,41 @@ class Optimizer:
             print(msg + " Stopping.")
         return True
 
+    # Checkpoints
+
+    def snapshot(self):
+        """All that training changes, by name, but for the weights."""
+        names = ("state", "rate", "epochs", "averaging", *self.counters)
+        return {"name": self.name, **{name: getattr(self, name) for name in names}}
+
+    def restore(self, snapshot):
+        """Bring an optimizer of the same parameters to where another was.
+
+        Raises
+        ------
+        TypeError, KeyError, ValueError
+            If the snapshot is not that of such an optimizer.
+        """
+        numbers = {name: float(snapshot[name]) for name in ("rate", *self.counters)}
+        epochs = int(snapshot["epochs"])
+        arrays = {name: snapshot[name] for name in ("state", "averaging")}
+        for name, saved in arrays.items():
+            array = getattr(self, name)
+            if (array is None) != (saved is None) or (
+                array is not None and (saved.shape != array.shape or saved.dtype != array.dtype)
+            ):
+                raise ValueError(f"{name} does not fit")
+        if (
+            snapshot["name"] != self.name
+            or epochs < 0
+            or not all(map(np.isfinite, numbers.values()))
+        ):
+            raise ValueError("not of this optimizer")
+        vars(self).update(numbers, epochs=epochs)
+        for name, saved in arrays.items():
+            if saved is not None:
+                getattr(self, name)[...] = saved
+
     # Weights that predict and weights that are trained
 
     @property

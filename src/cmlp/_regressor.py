@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from numbers import Real
+from os import PathLike
 from typing import Self
 
 import numpy as np
@@ -12,6 +13,7 @@ from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.metaestimators import available_if
 
 from cmlp._base import BaseMultilayerPerceptron
+from cmlp._checkpoint import Checkpoint
 from cmlp._core import engine
 from cmlp._inspection import InspectionMixin
 from cmlp._losses import (
@@ -368,6 +370,8 @@ class MLPRegressor(RegressorMixin, InspectionMixin, BaseMultilayerPerceptron):
         sample_weight_val: ArrayLike | None = None,
         coefs_init: Layers | None = None,
         intercepts_init: Layers | None = None,
+        checkpoint: Checkpoint | None = None,
+        resume_from: str | PathLike | None = None,
     ) -> Self:
         """Fit the network to X and y.
 
@@ -390,6 +394,14 @@ class MLPRegressor(RegressorMixin, InspectionMixin, BaseMultilayerPerceptron):
             Their weights, in the score and in the loss.
         coefs_init, intercepts_init : list of array-like, default=None
             Initial weights and biases, one per layer, in place of random ones.
+        checkpoint : Checkpoint, default=None
+            Where to write the state of the fit, and after how many epochs. Not with 'lbfgs'.
+        resume_from : str or path-like, default=None
+            A file that a Checkpoint wrote: the fit goes on with the next epoch and ends as the one
+            that wrote it would have ended, to the bit. X, y and the rest have to be the same, and
+            so have the parameters but ``verbose``, ``n_jobs`` and ``max_iter``, which may be
+            larger unless the learning rate is planned for it. Initial weights are not looked at;
+            a ``random_state`` that is an instance is set to what it was.
 
         Returns
         -------
@@ -398,8 +410,10 @@ class MLPRegressor(RegressorMixin, InspectionMixin, BaseMultilayerPerceptron):
         Raises
         ------
         ValueError
-            If the input does not fit, y is out of the range of the loss, or training ends in
-            non-finite weights.
+            If the input does not fit, y is out of the range of the loss, training ends in
+            non-finite weights, or ``resume_from`` is a checkpoint of another fit.
+        OSError
+            If a checkpoint cannot be written or read.
         """
         return self._fit(
             X,
@@ -408,6 +422,8 @@ class MLPRegressor(RegressorMixin, InspectionMixin, BaseMultilayerPerceptron):
             coefs_init=coefs_init,
             intercepts_init=intercepts_init,
             validation_data=(X_val, y_val, sample_weight_val),
+            checkpoint=checkpoint,
+            resume_from=resume_from,
         )
 
     @available_if(lambda est: est._check_solver())

@@ -83,6 +83,21 @@ def out_of_patience(est):
     return False
 
 
+def is_over(est, incremental):
+    """Whether the epoch that has ended was the last."""
+    if out_of_patience(est) or incremental:
+        return True
+    if est.n_iter_ < est.max_iter:
+        return False
+    warnings.warn(
+        f"Stochastic Optimizer: Maximum iterations ({est.max_iter:d}) reached and"
+        " the optimization hasn't converged yet.",
+        ConvergenceWarning,
+        stacklevel=3,
+    )
+    return True
+
+
 def fit_stochastic(
     est,
     parameters,
@@ -97,6 +112,7 @@ def fit_stochastic(
     seen=None,
     held_out=None,
     task=None,
+    training=None,
 ):
     """Train ``parameters.vector`` in place, for one epoch if incremental.
 
@@ -118,6 +134,8 @@ def fit_stochastic(
         Validation data; without, early stopping holds out a part of the samples.
     task : FitTask or None
         Whose hooks are called around each epoch.
+    training : Training or None
+        For checkpoints: what they hold, and what they are resumed with.
 
     Raises
     ------
@@ -129,11 +147,15 @@ def fit_stochastic(
     optimizer, trained = ready_optimizer(est, vector, incremental)
     est._optimizer = optimizer
 
-    order, validation = None, None
+    order, indices, validation = None, None, None
     n_samples = len(dataset)
+    resumed = None if training is None else training.resumed
     may_differ = held_out is not None or est.scoring is not None
     if est.early_stopping and held_out is None:
-        order, indices = split(est, seen[1], random_state)
+        if resumed is None:
+            order, indices = split(est, seen[1], random_state)
+        else:
+            order, indices = resumed.rows()
         held_out = hold_out(est, arrays, seen, indices)
         n_samples = len(order)
         if task is not None:
@@ -156,10 +178,16 @@ def fit_stochastic(
         grads = layout.gradient(batch_size, vector.dtype)
     n_threads = effective_n_threads(est.n_jobs, flops * batch_size)
     work = layout.workspace(batch_size, vector.dtype, n_threads, data=dataset)
+    if training is not None:
+        training.begin(est, vector, trained, order, indices, validation, random_state)
 
     try:
-        est.n_iter_ = 0
-        while est.n_iter_ < est.max_iter:
+        over = False
+        if resumed is None:
+            est.n_iter_ = 0
+        else:
+            over = is_over(est, incremental)  # the checkpoint was written just before
+        while not over:
             if task is not None:
                 task.begin()
             if est.shuffle and order is not None:
@@ -216,15 +244,9 @@ def fit_stochastic(
                     stacklevel=2,
                 )
                 break
-            if stopped or out_of_patience(est) or incremental:
-                break
-            if est.n_iter_ == est.max_iter:
-                warnings.warn(
-                    f"Stochastic Optimizer: Maximum iterations ({est.max_iter:d}) reached and"
-                    " the optimization hasn't converged yet.",
-                    ConvergenceWarning,
-                    stacklevel=2,
-                )
+            if training is not None and training.checkpoint is not None:
+                training.checkpoint.epoch_ends(est)
+            over = stopped or is_over(est, incremental)
     except KeyboardInterrupt:
         warnings.warn("Training interrupted by user.", stacklevel=2)
     finally:  # also when a callback or a scorer raises
