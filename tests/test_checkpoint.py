@@ -1,6 +1,7 @@
 """Checkpoints: a resumed fit ends as the uninterrupted one, whatever had interrupted it."""
 
 import os
+import re
 import signal
 import time
 
@@ -10,6 +11,7 @@ import scipy.sparse as sp
 from safetensors.numpy import save_file
 from sklearn.datasets import load_diabetes, load_iris
 from sklearn.model_selection import GridSearchCV
+from test_files import mutated
 
 import cmlp
 from cmlp import Checkpoint, MLPClassifier, MLPRegressor
@@ -318,6 +320,34 @@ def test_damaged_state(tensor, change, message, written, tmp_path):
     save_file(tensors, path, metadata=metadata)
     with pytest.raises(ValueError, match=message):
         make().fit(X, Y, resume_from=path)
+
+
+def test_mutated_checkpoints(tmp_path):
+    """A clear error or a fit. CMLP_MUTATIONS=20000 for the long run."""
+    n = int(os.environ.get("CMLP_MUTATIONS", "400"))
+    rng = np.random.default_rng(0)
+    path = tmp_path / "state"
+    contents = []
+    for params in ({"early_stopping": True, "dropout": 0.1}, {"ema_decay": 0.5}):
+        params |= {"max_iter": 2, "hidden_layer_sizes": (2,), "batch_size": 100}
+        make(**params).fit(X, Y, checkpoint=Checkpoint(path))
+        contents.append((params, path.read_bytes()))
+    resumed = 0
+    for i in range(n):
+        params, content = contents[i % 2]
+        path.write_bytes(mutated(content, rng))
+        est = make(**params)
+        try:
+            est.fit(X, Y, resume_from=path)
+        except ValueError as error:
+            if not re.search(
+                "is not a valid cmlp|is a (checkpoint|model|damaged)|non-finite", f"{error}"
+            ):
+                raise
+            continue
+        resumed += 1
+        assert est.predict(X).shape == Y.shape
+    assert 0 < resumed < n
 
 
 # Writing fails

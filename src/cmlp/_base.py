@@ -218,9 +218,9 @@ class BaseMultilayerPerceptron(CallbackSupportMixin, BaseEstimator, ABC):
             X_val, y_val, weight_val = (None, None, None) if held_out is None else held_out[:3]
             data = {"X": X, "y": y, "sample_weight": sample_weight}
             data |= {"X_val": X_val, "y_val": y_val, "sample_weight_val": weight_val}
-            if resumed is not None:
-                resumed.check_data(self, data, units)
             training = Training(data, checkpoint, resumed)
+            if resumed is not None:
+                resumed.check_data(self, training, units)
         seed = self.random_state
         # one sample, of a network that has weights, is neither shuffled nor split
         reshuffle = incremental and self.partial_fit_reshuffle and not first_pass

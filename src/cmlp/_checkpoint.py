@@ -6,6 +6,7 @@ No file here (``_files`` writes, ``_base`` asks it to), no training.
 import os
 import tempfile
 import zlib
+from functools import cached_property
 from numbers import Integral, Real
 
 import numpy as np
@@ -148,7 +149,6 @@ class Training:
         self.data = data
         self.checkpoint = checkpoint
         self.resumed = resumed
-        self.described = None
         self.dtype = None  # of the weights that the fit ends with
 
     def begin(self, est, vector, trained, order, held_out, validation, random_state):
@@ -174,6 +174,11 @@ class Training:
         if self.resumed is not None:
             self.resumed.fill(self)
 
+    @cached_property
+    def described(self):
+        """dtype, shape and a checksum of each array, as text; None for None."""
+        return {name: None if a is None else description(a) for name, a in self.data.items()}
+
     @property
     def usable(self):
         """Whether there are finite weights to write."""
@@ -181,8 +186,6 @@ class Training:
 
     def state(self):
         """What a file holds besides the estimator."""
-        if self.described is None:
-            self.described = describe(self.data)
         return {
             "data": self.described,
             "dtype": self.dtype.name,
@@ -262,10 +265,10 @@ class Resumed:
         if not condition:
             raise ValueError(f"{os.fspath(self.path)} is a damaged checkpoint: {name} is wrong.")
 
-    def check_data(self, est, data, units):
+    def check_data(self, est, training, units):
         """Whether X, y and the rest are those of the fit that wrote it."""
-        theirs = self.state.get("data")
-        ours = describe(data)
+        data = training.data
+        theirs, ours = self.state.get("data"), training.described
         self.check(isinstance(theirs, dict) and theirs.keys() == ours.keys(), "data")
         for name, value in ours.items():
             if theirs[name] != value:
@@ -329,7 +332,7 @@ class Resumed:
                 self.put(array, saved, name)
         try:
             training.optimizer.restore(self.state.get("optimizer"))
-        except (TypeError, KeyError, ValueError, AttributeError):
+        except (TypeError, KeyError, ValueError, AttributeError, OverflowError):
             self.check(False, "the state of the optimizer")
 
     def put(self, array, saved, name):
@@ -351,12 +354,8 @@ def same(one, other):
     return bool(np.all(one == other))
 
 
-def describe(data):
-    """dtype, shape and a checksum of each array, as text; None for None."""
-    return {name: None if a is None else description(a) for name, a in data.items()}
-
-
 def description(array):
+    """What tells an array, or a sparse matrix, from others."""
     if not sp.issparse(array):
         return f"{array.dtype.name} {array.shape} crc32 {checksum(array):08x}"
     crc = 0

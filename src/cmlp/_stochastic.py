@@ -84,7 +84,7 @@ def out_of_patience(est):
 
 
 def is_over(est, incremental):
-    """Whether the epoch that has ended was the last."""
+    """Whether the epoch that has ended was the last; a warning if max_iter made it so."""
     if out_of_patience(est) or incremental:
         return True
     if est.n_iter_ < est.max_iter:
