@@ -5,6 +5,7 @@ import warnings
 
 import numpy as np
 import pytest
+import scipy.optimize
 from sklearn import neural_network
 from sklearn.base import clone
 from sklearn.datasets import make_classification, make_regression
@@ -158,6 +159,33 @@ def test_lbfgs_prints(name, verbose, classification, capsys):
     assert lines[-1] == f"Iteration 6, loss = {ours.loss_:.8f}"
     ours.set_params(verbose=False).fit(*classification)
     assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("name", ["MLPClassifier", "MLPRegressor"])
+def test_ctrl_c_in_lbfgs(name, classification, monkeypatch):
+    """tests/test_interrupts.py has what our model is then."""
+    minimize = scipy.optimize.minimize
+
+    def interrupted(function, *args, **kwargs):
+        values = []
+
+        def counting(*fun_args):
+            if len(values) == 5:
+                raise KeyboardInterrupt
+            values.append(function(*fun_args))
+            return values[-1]
+
+        return minimize(counting, *args, **kwargs)
+
+    monkeypatch.setattr(scipy.optimize, "minimize", interrupted)
+    ours, theirs = pair(name, solver="lbfgs")
+    with pytest.raises(KeyboardInterrupt):
+        theirs.fit(*classification)
+    assert not hasattr(theirs, "loss_")
+    with pytest.warns(UserWarning, match=r"^Training interrupted by user\.$"):
+        ours.fit(*classification)
+    assert np.isfinite(ours.loss_)
+    assert ours.n_iter_ > 0
 
 
 # Sample weights

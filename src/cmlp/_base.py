@@ -403,6 +403,7 @@ class BaseMultilayerPerceptron(CallbackSupportMixin, BaseEstimator, ABC):
         if first_pass:
             self.n_iter_ = 0
             self.t_ = 0
+            self.loss_ = np.nan  # until an epoch has ended
             self.out_activation_ = self._choose_out_activation()
             vars(self).pop("_dropout_state", None)
         self.n_outputs_ = units[-1]

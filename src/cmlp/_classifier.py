@@ -227,7 +227,8 @@ class MLPClassifier(ClassifierMixin, InspectionMixin, BaseMultilayerPerceptron):
     intercepts_ : list of ndarray of shape (fan_out,)
         Biases of each layer.
     loss_ : float
-        Loss of the last epoch or iteration, the penalty included.
+        Loss of the last epoch or iteration, the penalty included; NaN if a fit was interrupted
+        before the first had ended.
     best_loss_ : float or None
         Lowest loss so far; None with early stopping. Not of 'lbfgs', as are the next three.
     loss_curve_ : list of float

@@ -84,8 +84,9 @@ class Validation:
     def update(self, est, vector):
         """Record loss and score of the current weights, and keep them if they are the best."""
         loss, score = self.evaluate(est, vector)
-        est.validation_loss_curve_.append(loss)
-        est.validation_scores_.append(score)
+        # no call in these lines, so that Ctrl-C finds all of them done or none
+        est.validation_loss_curve_ += [loss]
+        est.validation_scores_ += [score]
         if est.verbose:
             print(f"Validation score: {score:f}")
         if est.early_stopping:
@@ -94,9 +95,11 @@ class Validation:
             else:
                 est._no_improvement_count = 0
         if score > est.best_validation_score_:
-            est.best_validation_score_ = score
-            est.best_iter_ = len(est.validation_scores_)
+            best_iter = len(est.validation_scores_)
+            # nor in these
             self.best_vector[...] = vector
+            est.best_iter_ = best_iter
+            est.best_validation_score_ = score
 
 
 def split(est, y, random_state):

@@ -1,5 +1,7 @@
 """The bridge to scipy's L-BFGS-B: it sees a vector, the engine a network. Knows no layer."""
 
+import warnings
+
 import numpy as np
 import scipy.optimize
 from sklearn.utils.optimize import _check_optimize_result
@@ -19,6 +21,10 @@ def fit_lbfgs(est, parameters, layout, dataset, flops, loss_type, task=None):
     float64, whatever the dtype of the data was: line searches do not converge on the rounding
     noise of float32.
 
+    Ctrl-C ends the training as it ends that of the other solvers: a warning, and the weights of
+    the lowest loss so far, which are those of the last iteration unless a line search was under
+    way. A second Ctrl-C raises.
+
     Parameters
     ----------
     flops : int
@@ -32,20 +38,26 @@ def fit_lbfgs(est, parameters, layout, dataset, flops, loss_type, task=None):
     -----
     ConvergenceWarning
         If ``max_iter`` or ``max_fun`` is reached, or the line search fails.
+    UserWarning
+        If interrupted.
     """
     grads = np.empty_like(parameters.vector)
     n_threads = effective_n_threads(est.n_jobs, flops * len(dataset))
     work = layout.workspace(len(dataset), np.float64, n_threads, data=dataset)
-    last_loss = np.nan
+    last_loss, best_loss = np.nan, np.inf
     n_iter = 0
 
     def loss_and_gradient(vector):
-        nonlocal last_loss
+        nonlocal last_loss, best_loss
         if task is not None and task.subtask is None:
             task.begin()
         last_loss = engine.loss_and_gradient(
             layout, dataset, float(est.alpha), vector, grads, work, n_threads
         )
+        if last_loss < best_loss:
+            # no call in these lines, so that Ctrl-C finds both done or none
+            parameters.vector[...] = vector
+            best_loss = last_loss
         return last_loss, grads.copy()
 
     def iteration_ends(intermediate_result):
@@ -68,10 +80,17 @@ def fit_lbfgs(est, parameters, layout, dataset, flops, loss_type, task=None):
             parameters.vector.copy(),
             method="L-BFGS-B",
             jac=True,
-            callback=iteration_ends if est.verbose or task is not None else None,
+            callback=iteration_ends,
             options={"maxfun": est.max_fun, "maxiter": est.max_iter, "gtol": est.tol},
         )
     except Stopped:
+        return
+    except KeyboardInterrupt as interrupt:
+        est.n_iter_ = n_iter
+        est.loss_ = loss_type(best_loss if best_loss < np.inf else np.nan)
+        if isinstance(interrupt.__context__, KeyboardInterrupt):
+            raise  # the second
+        warnings.warn("Training interrupted by user.", stacklevel=2)
         return
     est.n_iter_ = _check_optimize_result("lbfgs", result, est.max_iter)
     est.loss_ = loss_type(result.fun)

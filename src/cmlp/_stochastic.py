@@ -218,10 +218,12 @@ def fit_stochastic(
                     dropout = est._dropout_state = (dropout[0], dropout[1] + 1)
                 if trained is not vector:
                     vector[...] = optimizer.predictor
+            reported = loss_type(loss)
+            # no call in these lines, so that Ctrl-C finds all of them done or none
             est.n_iter_ += 1
-            est.loss_ = loss_type(loss)
+            est.loss_ = reported
             est.t_ += n_samples
-            est.loss_curve_.append(est.loss_)
+            est.loss_curve_ += [reported]
             if est.verbose:
                 print(f"Iteration {est.n_iter_}, loss = {est.loss_:.8f}")
             if validation is not None:
@@ -247,7 +249,9 @@ def fit_stochastic(
             if training is not None and training.checkpoint is not None:
                 training.checkpoint.epoch_ends(est)
             over = stopped or is_over(est, incremental)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:
+        if isinstance(interrupt.__context__, KeyboardInterrupt):
+            raise  # the second
         warnings.warn("Training interrupted by user.", stacklevel=2)
     finally:  # also when a callback or a scorer raises
         if not incremental:
