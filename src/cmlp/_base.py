@@ -473,8 +473,9 @@ class BaseMultilayerPerceptron(CallbackSupportMixin, BaseEstimator, ABC):
             Of the dtype that NumPy gives a product of X and the weights.
         """
         parameters = vars(self).get("_parameters")
-        if parameters is not None and parameters.predictor is not None:
-            out = parameters.predictor.outputs(vars(self), X)
+        predictor = None if parameters is None else parameters.predictor
+        if predictor is not None:
+            out = predictor.outputs(vars(self), X)
             if out is not None:
                 return out
         X = validate_rows(self, X)
@@ -523,11 +524,13 @@ class BaseMultilayerPerceptron(CallbackSupportMixin, BaseEstimator, ABC):
         values = {name: attributes[name] for name in names if name in attributes}
         if type(values.get("activation")) is list:
             values["activation"] = list(values["activation"])  # the owner may change its own
-        parameters.predictor = None
-        if self.dtype is not None and self.dtype != parameters.dtype:
-            return
-        if len(values) == len(names) and values["n_outputs_"] == parameters.units[-1]:
-            parameters.predictor = engine.Predictor(
+        predictor = None
+        if (
+            (self.dtype is None or self.dtype == parameters.dtype)
+            and len(values) == len(names)
+            and values["n_outputs_"] == parameters.units[-1]
+        ):
+            predictor = engine.Predictor(
                 self._layout(parameters),
                 parameters.vector,
                 {"coefs_": parameters.coefs, "intercepts_": parameters.intercepts},
@@ -535,6 +538,7 @@ class BaseMultilayerPerceptron(CallbackSupportMixin, BaseEstimator, ABC):
                 ("feature_names_in_",),
                 converts=self.dtype is not None,
             )
+        parameters.predictor = predictor  # once: other threads predict meanwhile
 
     def _check_is_fitted(self):
         if not hasattr(self, "coefs_"):

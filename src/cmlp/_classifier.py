@@ -439,6 +439,12 @@ class MLPClassifier(ClassifierMixin, InspectionMixin, BaseMultilayerPerceptron):
         Returns
         -------
         self : MLPClassifier
+
+        Notes
+        -----
+        Each call adds one entry to ``loss_curve_``. To keep the last 1000 only, make it a
+        ``collections.deque(est.loss_curve_, maxlen=1000)`` after the first call; nothing else
+        grows.
         """
         if self.class_weight == "balanced":
             raise ValueError(BALANCED_NEEDS_ALL)
@@ -468,10 +474,11 @@ class MLPClassifier(ClassifierMixin, InspectionMixin, BaseMultilayerPerceptron):
         y : ndarray of shape (n_samples,), (n_samples, n_labels) or (n_samples, n_columns)
         """
         parameters = vars(self).get("_parameters")
-        if parameters is not None and parameters.predictor is not None:
+        predictor = None if parameters is None else parameters.predictor
+        if predictor is not None:
             binarizer = self._label_binarizer
             if binarizer.y_type_ == ("binary" if self.n_outputs_ == 1 else "multiclass"):
-                labels = parameters.predictor.labels(vars(self), X, binarizer.classes_)
+                labels = predictor.labels(vars(self), X, binarizer.classes_)
                 if labels is not None:
                     return labels
         self._check_is_fitted()
@@ -491,8 +498,9 @@ class MLPClassifier(ClassifierMixin, InspectionMixin, BaseMultilayerPerceptron):
             with those of each column if y has several columns of classes.
         """
         parameters = vars(self).get("_parameters")
-        if parameters is not None and parameters.predictor is not None:
-            p = parameters.predictor.probabilities(vars(self), X)
+        predictor = None if parameters is None else parameters.predictor
+        if predictor is not None:
+            p = predictor.probabilities(vars(self), X)
             if p is not None:
                 return self._by_column(p) if type(self.classes_) is list else p
         self._check_is_fitted()

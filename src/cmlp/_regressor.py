@@ -443,6 +443,12 @@ class MLPRegressor(RegressorMixin, InspectionMixin, BaseMultilayerPerceptron):
         Returns
         -------
         self : MLPRegressor
+
+        Notes
+        -----
+        Each call adds one entry to ``loss_curve_``. To keep the last 1000 only, make it a
+        ``collections.deque(est.loss_curve_, maxlen=1000)`` after the first call; nothing else
+        grows.
         """
         return self._fit(X, y, sample_weight, incremental=True)
 
@@ -459,8 +465,9 @@ class MLPRegressor(RegressorMixin, InspectionMixin, BaseMultilayerPerceptron):
             With a last axis (n_quantiles,) if ``quantile`` is a list.
         """
         parameters = vars(self).get("_parameters")
-        if parameters is not None and parameters.predictor is not None:
-            y = parameters.predictor.values_(vars(self), X)
+        predictor = None if parameters is None else parameters.predictor
+        if predictor is not None:
+            y = predictor.values_(vars(self), X)
             if y is not None:
                 return y
         self._check_is_fitted()

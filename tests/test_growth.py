@@ -1,0 +1,193 @@
+"""Memory over many fits and many calls of partial_fit: it does not grow.
+
+``CMLP_FITS=500`` and ``CMLP_PARTIAL_FITS=1000000`` make the long runs. Each measurement has a
+process of its own; what one fit allocates: test_memory.py.
+"""
+
+import gc
+import os
+import pickle
+import subprocess
+import sys
+import tracemalloc
+import warnings
+from collections import deque
+from itertools import cycle, islice
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from sklearn.base import clone
+
+import cmlp
+from cmlp import MLPClassifier, MLPRegressor, _threads
+
+N_FITS = int(os.environ.get("CMLP_FITS", "60"))
+N_PARTIAL_FITS = int(os.environ.get("CMLP_PARTIAL_FITS", "4000"))
+STATUS = Path("/proc/self/status")
+needs_status = pytest.mark.skipif(not STATUS.exists(), reason="no /proc here")
+#: bytes a fit, beyond which it is a leak; and what the system's count may move at all
+PER_FIT, UNEVEN = 2048, 1 << 20
+
+
+def resident():
+    gc.collect()
+    (line,) = [line for line in STATUS.read_text().splitlines() if line.startswith("VmRSS")]
+    return 1024 * int(line.split()[1])
+
+
+def run_alone(call):
+    """Call a function of this module, as code, in a new process that returns freed memory."""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", f"import test_growth; test_growth.{call}"],
+        cwd=Path(__file__).parent,
+        env={
+            **os.environ,
+            "MALLOC_ARENA_MAX": "1",
+            "MALLOC_MMAP_THRESHOLD_": "65536",
+            "MALLOC_TRIM_THRESHOLD_": "65536",
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    print(done.stdout)
+
+
+def fits():
+    """Functions that fit, predict and forget, for ever: the shapes come round, the kinds too."""
+    rng = np.random.default_rng(0)
+    kinds = [
+        {"solver": "adam"},
+        {"solver": "sgd", "early_stopping": True},
+        {"solver": "lbfgs"},
+        {"solver": "adamw", "max_grad_norm": 1.0, "ema_decay": 0.9, "dropout": 0.2},
+        {"solver": "adam", "n_jobs": 2},
+        {"solver": "sgd", "batch_size": 1},
+        {"solver": "rmsprop", "dtype": "float32", "activation": "gelu"},
+    ]
+    shapes = [(40, 3, (5,)), (300, 60, (80, 50)), (700, 20, ()), (150, 8, (9, 8, 7))]
+    shapes += [(90, 500, (30,)), (256, 33, (64,)), (500, 5, (17,)), (60, 2, (300,))]
+    data = []
+    for n, n_features, hidden in shapes:
+        X = rng.standard_normal((n, n_features))
+        y = rng.integers(2 + n % 3, size=n)
+        data += [(X, y, hidden), (sp.csr_matrix(X * (X > 0.5)), y, hidden)]
+
+    def one(params, X, y, hidden):
+        Estimator = MLPRegressor if X.shape[1] % 2 else MLPClassifier
+        params = {"hidden_layer_sizes": hidden, "n_jobs": 1, "random_state": 0, **params}
+        params["max_iter"] = 2
+        est = Estimator(**params).fit(X, y)
+        est.predict(X)
+        clone(pickle.loads(pickle.dumps(est))).fit(X[:30], y[:30]).predict(X[:1])
+        if params["solver"] != "lbfgs":
+            est.set_params(early_stopping=False).partial_fit(X, y)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for params, (X, y, hidden) in zip(cycle(kinds), cycle(data), strict=False):
+            yield lambda params=params, given=(X, y, hidden): one(params, *given)
+
+
+def check_fits(n):
+    """The slope of the resident set over n fits, after half as many to warm up."""
+    _threads.available_cpus, _threads.FLOPS_PER_THREAD = lambda: 4, 1
+    calls = fits()
+    for call in islice(calls, 112 + n // 2):  # all combinations once
+        call()
+    sizes = [resident()]
+    for _ in range(n // 5):
+        for call in islice(calls, 5):
+            call()
+        sizes.append(resident())
+    # medians of thirds: a slope that a single page fault does not move
+    third = len(sizes) // 3
+    slope = (np.median(sizes[-third:]) - np.median(sizes[:third])) / (5 * (len(sizes) - third))
+    print(f"{n} fits: {slope:.0f} bytes a fit, {sizes[-1] - sizes[0]} bytes in all")
+    assert slope <= PER_FIT + UNEVEN / n, sizes
+
+
+@needs_status
+def test_fits_of_varied_shapes():
+    run_alone(f"check_fits({N_FITS})")
+
+
+def test_objects_of_fits_of_varied_shapes():
+    """What Python and NumPy have allocated: a further round of the same fits leaves no array."""
+    calls = fits()
+    for call in islice(calls, 112):
+        call()
+    once = list(islice(calls, 28))
+    tracemalloc.start()
+    try:
+        left = []
+        for _ in range(3):
+            for call in once:
+                call()
+            gc.collect()
+            left.append(tracemalloc.get_traced_memory()[0])
+    finally:
+        tracemalloc.stop()
+    assert left[2] - left[1] < 28 * 1000, left  # NumPy keeps some small blocks for the next array
+
+
+# partial_fit
+
+
+def data_of_stream():
+    rng = np.random.default_rng(0)
+    return rng.standard_normal((4, 6)), np.array([0, 1, 1, 0])
+
+
+def check_partial_fits(n, bounded):
+    X, y = data_of_stream()
+    est = MLPClassifier((8,), random_state=0).partial_fit(X, y, classes=[0, 1])
+    if bounded:
+        est.loss_curve_ = deque(est.loss_curve_, maxlen=100)
+    for _ in range(max(1000, n // 4)):
+        est.partial_fit(X, y)
+    before, n_before = resident(), len(est.loss_curve_)
+    for _ in range(n):
+        est.partial_fit(X, y)
+    grown, more = resident() - before, len(est.loss_curve_) - n_before
+    print(f"{n} calls of partial_fit: {grown} bytes, of which the loss curve has {more} entries")
+    assert more == (0 if bounded else n)
+    # an entry is a float64 object and its place in the list, which is allocated ahead
+    assert grown <= UNEVEN + 56 * more
+
+
+@needs_status
+@pytest.mark.parametrize("bounded", [True, False])
+def test_partial_fit_many_times(bounded):
+    run_alone(f"check_partial_fits({N_PARTIAL_FITS}, {bounded})")
+
+
+def test_loss_curve_of_the_last_losses(tmp_path):
+    """``loss_curve_`` may be a deque, and nothing else depends on how long it is."""
+    X, y = data_of_stream()
+    ests = [MLPClassifier((8,), random_state=0, solver=s) for s in ("adam", "adam")]
+    for est in ests:
+        est.partial_fit(X, y, classes=[0, 1])
+    bounded, whole = ests
+    bounded.loss_curve_ = deque(bounded.loss_curve_, maxlen=3)
+    for _ in range(10):
+        bounded.partial_fit(X, y)
+        whole.partial_fit(X, y)
+    assert list(bounded.loss_curve_) == whole.loss_curve_[-3:]
+    assert bounded.best_loss_ == whole.best_loss_
+    np.testing.assert_array_equal(bounded.coefs_[0], whole.coefs_[0])
+    again = pickle.loads(pickle.dumps(bounded)).partial_fit(X, y)
+    assert again.loss_curve_.maxlen == 3
+    # a warm start goes on with it, a fit has a list of its own
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        again.set_params(warm_start=True, max_iter=5).fit(X, y)
+        assert len(again.loss_curve_) == 3
+        again.set_params(warm_start=False).fit(X, y)
+    assert isinstance(again.loss_curve_, list)
+    assert len(again.loss_curve_) == 5
+    bounded.save(tmp_path / "model")
+    assert list(cmlp.load(tmp_path / "model").loss_curve_) == list(bounded.loss_curve_)
