@@ -217,7 +217,7 @@ def test_n_jobs_changes_no_bit(monkeypatch, solver, dtype, storage):
             np.testing.assert_array_equal(ours, theirs)
 
 
-@pytest.mark.parametrize("backend", ["threading", "loky"])
+@pytest.mark.parametrize("backend", ["threading", "loky", "multiprocessing"])
 def test_grid_search(monkeypatch, backend):
     monkeypatch.setattr(_threads, "FLOPS_PER_THREAD", 1)
     grid = {"alpha": [1e-4, 1e-2], "hidden_layer_sizes": [(8,), (12,)]}
