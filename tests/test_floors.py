@@ -22,6 +22,7 @@ FLOORS = {
     "cmlp._arrays": 2,
     "cmlp._callbacks": 2,
     "cmlp._class_weight": 2,
+    "cmlp._divergence": 2,
     "cmlp._early_stopping": 2,
     "cmlp._labels": 1,
     "cmlp._version": 1,

@@ -18,12 +18,13 @@ from cmlp._arrays import as_engine_rows, as_training_input, loss_type
 from cmlp._callbacks import CallbackSupportMixin, FitTask
 from cmlp._checkpoint import Resumed, Training, check_resumable
 from cmlp._core import engine
+from cmlp._divergence import divergence_error
 from cmlp._early_stopping import HeldOut
 from cmlp._files import read, write
 from cmlp._lbfgs import fit_lbfgs
 from cmlp._optimizers import LEARNING_RATES, OPTIMIZERS, check_solver
 from cmlp._parameters import Parameters, float_type
-from cmlp._stochastic import NON_FINITE, fit_stochastic
+from cmlp._stochastic import fit_stochastic
 from cmlp._threads import effective_n_threads, flops_per_sample
 from cmlp._validation import (
     SequenceOf,
@@ -356,9 +357,10 @@ class BaseMultilayerPerceptron(CallbackSupportMixin, BaseEstimator, ABC):
             if training is not None:
                 del self._training
             if parameters.dtype != dtype:
-                self._publish(parameters.astype(dtype))
-        if not engine.is_plain_and_finite(parameters.vector):
-            raise ValueError(NON_FINITE)
+                with np.errstate(over="ignore"):  # an error below
+                    self._publish(parameters.astype(dtype))
+        if not engine.is_plain_and_finite(self._parameters.vector):
+            raise divergence_error(self)
         if task is not None:
             task.close()
         return self

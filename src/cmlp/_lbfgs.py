@@ -7,6 +7,7 @@ import scipy.optimize
 from sklearn.utils.optimize import _check_optimize_result
 
 from cmlp._core import engine
+from cmlp._divergence import divergence_error
 from cmlp._threads import effective_n_threads
 
 
@@ -40,6 +41,11 @@ def fit_lbfgs(est, parameters, layout, dataset, flops, loss_type, task=None):
         If ``max_iter`` or ``max_fun`` is reached, or the line search fails.
     UserWarning
         If interrupted.
+
+    Raises
+    ------
+    ValueError
+        If the loss is not finite in the end, as where it was not to begin with.
     """
     grads = np.empty_like(parameters.vector)
     n_threads = effective_n_threads(est.n_jobs, flops * len(dataset))
@@ -95,3 +101,5 @@ def fit_lbfgs(est, parameters, layout, dataset, flops, loss_type, task=None):
     est.n_iter_ = _check_optimize_result("lbfgs", result, est.max_iter)
     est.loss_ = loss_type(result.fun)
     parameters.vector[...] = result.x
+    if not np.isfinite(result.fun):
+        raise divergence_error(est)

@@ -5,21 +5,16 @@ layer and no formula.
 """
 
 import warnings
-from math import isinf, isnan
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
 from cmlp._core import engine
+from cmlp._divergence import diverged, divergence_error, divergence_warning
 from cmlp._early_stopping import Validation, hold_out, split
 from cmlp._optimizers import ready_optimizer
 from cmlp._threads import effective_n_threads, flops_per_sample
-
-NON_FINITE = (
-    "Solver produced non-finite parameter weights. The input data may contain large values and"
-    " need to be preprocessed."
-)
 
 
 def clip_batch_size(est, n_samples):
@@ -61,11 +56,6 @@ def count_improvement(est):
         est._no_improvement_count = 0
     if est.loss_ < est.best_loss_:
         est.best_loss_ = est.loss_
-
-
-def diverged(loss, vector):
-    """Whether there is nothing left to train: a NaN loss, or an infinite one of such weights."""
-    return isnan(loss) or (isinf(loss) and not np.isfinite(vector).all())
 
 
 def out_of_patience(est):
@@ -192,7 +182,7 @@ def fit_stochastic(
                 task.begin()
             if est.shuffle and order is not None:
                 engine.shuffle(random_state, order)  # the permutations compose over the epochs
-            hyper = optimizer.hyper
+            hyper, rates = optimizer.hyper, optimizer.rates(n_batches)
             try:
                 loss = engine.train_epoch(
                     layout,
@@ -208,7 +198,7 @@ def fit_stochastic(
                     work,
                     n_threads,
                     dropout,
-                    optimizer.rates(n_batches),
+                    rates,
                     optimizer.max_grad_norm,
                     optimizer.averaging,
                 )
@@ -236,15 +226,10 @@ def fit_stochastic(
             hopeless = diverged(loss, trained)
             stopped = task is not None and task.end(usable=not hopeless)
             if hopeless:
+                rate = float(hyper[0] if rates is None else rates[-1])
                 if not est.early_stopping:
-                    raise ValueError(NON_FINITE)
-                warnings.warn(
-                    f"The loss is not finite after epoch {est.n_iter_}: training stops, and the"
-                    " best finite weights are kept. Scale the data or lower"
-                    " learning_rate_init.",
-                    ConvergenceWarning,
-                    stacklevel=2,
-                )
+                    raise divergence_error(est, rate)
+                warnings.warn(divergence_warning(est, rate), ConvergenceWarning, stacklevel=2)
                 break
             if training is not None and training.checkpoint is not None:
                 training.checkpoint.epoch_ends(est)

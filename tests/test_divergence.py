@@ -1,0 +1,181 @@
+"""Training whose loss or weights leave the finite numbers: when it stops, what it says and keeps.
+
+That scikit-learn stops later is in test_differences.py.
+"""
+
+import warnings
+
+import numpy as np
+import pytest
+from sklearn.exceptions import ConvergenceWarning
+
+from cmlp import MLPClassifier, MLPRegressor, _base
+from cmlp._divergence import NON_FINITE, diverged
+from cmlp._optimizers import OPTIMIZERS
+
+STOCHASTIC = sorted(OPTIMIZERS)
+
+
+@pytest.fixture
+def data():
+    X = np.random.RandomState(0).randn(40, 5)
+    return X, X[:, 0]
+
+
+def regressor(**params):
+    params = {"hidden_layer_sizes": (8,), "random_state": 0, "max_iter": 30, **params}
+    return MLPRegressor(**params)
+
+
+def message_of(call, *args):
+    """The text of its ValueError, which begins as scikit-learn's; nothing else is said."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        with pytest.raises(ValueError, match=r"^Solver produced") as error:
+            call(*args)
+    text = str(error.value)
+    assert text.startswith(NON_FINITE + " ")
+    return text
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("solver", STOCHASTIC)
+def test_stops_at_the_epoch_and_names_it(solver, dtype, data):
+    X, y = (array.astype(dtype) for array in data)
+    rate = 1e300 if dtype == np.float64 else 1e30
+    est = regressor(solver=solver, learning_rate_init=rate, batch_size=20)
+    text = message_of(est.fit, X, y)
+    assert est.n_iter_ < 10
+    assert len(est.loss_curve_) == est.n_iter_
+    assert f"after epoch {est.n_iter_} with a learning rate of {rate:g}" in text
+    assert "Scale X and y, lower learning_rate_init or set max_grad_norm." in text
+    finite = np.isfinite(est.loss_) and all(np.isfinite(w).all() for w in est.coefs_)
+    assert not finite or not all(np.isfinite(b).all() for b in est.intercepts_)
+
+
+@pytest.mark.parametrize("solver", STOCHASTIC)
+def test_the_epoch_before_was_finite(solver, data):
+    """It is not told too late: as many epochs less end well."""
+    params = {"solver": solver, "learning_rate_init": 1e300, "batch_size": 20}
+    est = regressor(**params)
+    message_of(est.fit, *data)
+    if est.n_iter_ > 1:
+        before = regressor(**{**params, "max_iter": est.n_iter_ - 1})
+        with pytest.warns(ConvergenceWarning, match="Maximum iterations"):
+            before.fit(*data)
+        assert not np.isnan(before.loss_)
+
+
+def test_weights_that_overflow_in_the_last_step_of_an_epoch(data):
+    """The loss is that of the weights before, and finite."""
+    X, y = data
+    est = regressor(solver="sgd", learning_rate_init=1e308, batch_size=40, max_iter=10)
+    text = message_of(est.fit, 100 * X, 100 * y)
+    assert est.n_iter_ == 1
+    assert np.isfinite(est.loss_)
+    assert f"after epoch 1 with a learning rate of 1e+308, loss {est.loss_:g}." in text
+
+
+def test_the_learning_rate_is_that_of_the_schedule(data):
+    params = {"learning_rate": "cosine", "warmup_fraction": 0.5, "solver": "sgd"}
+    est = regressor(learning_rate_init=1e200, batch_size=40, max_iter=20, **params)
+    text = message_of(est.fit, *data)
+    rate = 1e200 * est.n_iter_ / 10  # a step per epoch, ten of them to warm up
+    assert f"learning rate of {rate:g}," in text
+
+
+def test_no_advice_to_do_what_is_done(data):
+    est = regressor(solver="sgd", learning_rate_init=1e308, max_grad_norm=1e3)
+    assert "max_grad_norm" not in message_of(est.fit, *data)
+    X, y = data
+    est = MLPClassifier(hidden_layer_sizes=(8, 8), solver="sgd", learning_rate_init=1e300)
+    assert "Scale X, lower" in message_of(est.fit, X, y > 0)
+
+
+@pytest.mark.parametrize("solver", STOCHASTIC)
+def test_partial_fit_counts_its_calls(solver, data):
+    est = regressor(solver=solver, learning_rate_init=1e300)
+
+    def calls():
+        for _ in range(10):
+            est.partial_fit(*data)
+
+    text = message_of(calls)
+    assert f"after epoch {len(est.loss_curve_)} of partial_fit with" in text
+
+
+@pytest.mark.parametrize("scale", [1e160, 1e300])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_lbfgs_where_the_loss_is_not_finite(dtype, scale, data):
+    X, y = data
+    with np.errstate(over="ignore"):
+        X = (scale * X if dtype == np.float64 else 1e30 * X).astype(dtype)
+    y = y if dtype == np.float64 else (1e38 * y).astype(np.float64) * 1e150
+    est = regressor(solver="lbfgs")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        text = message_of(est.fit, X, y)
+    assert f"after iteration {est.n_iter_}, loss nan. Scale X and y, or try another" in text
+
+
+def test_lbfgs_whose_weights_overflow_float32(data, monkeypatch):
+    """They are computed in float64; what is looked at in the end is what the estimator has."""
+
+    def fit_lbfgs(est, parameters, *args):
+        est.n_iter_, est.loss_ = 7, np.float64(1)
+        parameters.vector[...] = 1e300
+
+    monkeypatch.setattr(_base, "fit_lbfgs", fit_lbfgs)
+    X, y = data
+    regressor(solver="lbfgs").fit(X, y)
+    est = regressor(solver="lbfgs")
+    assert "after iteration 7, loss 1." in message_of(est.fit, X.astype(np.float32), y)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("solver", STOCHASTIC)
+def test_early_stopping_keeps_the_best_finite_weights(solver, dtype, data):
+    X, y = (array.astype(dtype) for array in data)
+    rate = 1e300 if dtype == np.float64 else 1e30
+    est = regressor(solver=solver, early_stopping=True, learning_rate_init=rate)
+    with pytest.warns(ConvergenceWarning, match="best finite weights are kept") as caught:
+        est.fit(X, y)
+    text = str(caught[-1].message)
+    assert f"not finite after epoch {est.n_iter_} with a learning rate of {rate:g}:" in text
+    assert "lower learning_rate_init" in text
+    assert est.n_iter_ < 10
+    assert all(np.isfinite(w).all() for w in est.coefs_ + est.intercepts_)
+    assert est.coefs_[0].dtype == dtype
+
+
+def test_early_stopping_from_weights_that_are_not_finite(data):
+    est = regressor(early_stopping=True, max_iter=3)
+    coefs = [np.full((5, 8), np.nan), np.zeros((8, 1))]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        with pytest.raises(ValueError, match=r"^Solver produced non-finite .* epoch 1, loss nan"):
+            est.fit(*data, coefs_init=coefs)
+
+
+def test_what_is_divergence():
+    finite = np.ones(9)
+    assert not diverged(1.0, finite)
+    assert not diverged(np.inf, finite)
+    assert diverged(np.nan, finite)
+    for value in (np.nan, np.inf, -np.inf):
+        vector = finite.copy()
+        vector[7] = value
+        assert diverged(1.0, vector)
+        assert diverged(1.0, vector.astype(np.float32))
+
+
+def test_an_infinite_loss_of_finite_weights_may_come_down(data):
+    """As in scikit-learn, which trains on."""
+    X, y = data
+    params = {"solver": "sgd", "momentum": 0.0, "learning_rate_init": 5e-3, "alpha": 0.0}
+    est = regressor(hidden_layer_sizes=(), **params)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        est.fit(10 * X, 10 * y, coefs_init=[np.full((5, 1), 1e153)])
+    assert est.loss_curve_[0] == np.inf
+    assert np.isfinite(est.loss_curve_[-1])
