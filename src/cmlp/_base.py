@@ -177,12 +177,31 @@ class BaseMultilayerPerceptron(CallbackSupportMixin, BaseEstimator, ABC):
             activations.append(activations[-1] if activations else "identity")
         return Parameters.initialize(units, dtype, activations, random_state, self.fit_intercept)
 
-    def _fit(
+    def _fit(self, X, y, sample_weight=None, incremental=False, **kwargs):
+        """Fit, or leave the estimator as it was if memory runs out before an epoch is done."""
+        before = dict(vars(self))
+        try:
+            return self._fit_here(X, y, sample_weight, incremental, **kwargs)
+        except MemoryError:
+            if self._n_seen_since(before, incremental) == 0:
+                for name in vars(self).keys() - before.keys():
+                    if not name.startswith(("_skl_", "_callback_")):  # which are to be torn down
+                        delattr(self, name)
+                vars(self).update(before)
+            raise
+
+    def _n_seen_since(self, before, incremental):
+        """How many samples were trained on, those counted in the attributes of before aside."""
+        continued = "coefs_" in before and (self.warm_start or incremental)
+        seen = before.get("t_", 0) if continued else 0
+        return vars(self).get("t_", 0) - seen if "coefs_" in vars(self) else 0
+
+    def _fit_here(
         self,
         X,
         y,
-        sample_weight=None,
-        incremental=False,
+        sample_weight,
+        incremental,
         coefs_init=None,
         intercepts_init=None,
         validation_data=None,
@@ -307,8 +326,10 @@ class BaseMultilayerPerceptron(CallbackSupportMixin, BaseEstimator, ABC):
         working_dtype = FLOAT64 if self.solver == "lbfgs" else input_dtype
         parameters = parameters.astype(working_dtype)
         X, targets, weights = as_training_input(X, y, sample_weight, working_dtype)
-        if self.solver == "lbfgs" and weights is not None and weights.sum() == 0:
-            raise ValueError("Sample weights sum to zero.")
+        if self.solver == "lbfgs" and weights is not None:
+            with np.errstate(over="ignore"):
+                if weights.sum() == 0:
+                    raise ValueError("Sample weights sum to zero.")
         # what a computation in float64 reads is what one in the dtype asked for would read
         rounded = self.dtype == "float32"
         if held_out is not None:

@@ -99,7 +99,8 @@ def fit_lbfgs(est, parameters, layout, dataset, flops, loss_type, task=None):
         warnings.warn("Training interrupted by user.", stacklevel=2)
         return
     est.n_iter_ = _check_optimize_result("lbfgs", result, est.max_iter)
-    est.loss_ = loss_type(result.fun)
+    with np.errstate(over="ignore"):  # a float32 is infinite then
+        est.loss_ = loss_type(result.fun)
     parameters.vector[...] = result.x
     if not np.isfinite(result.fun):
         raise divergence_error(est)
