@@ -1,5 +1,6 @@
 """Checkpoints: a resumed fit ends as the uninterrupted one, whatever had interrupted it."""
 
+import json
 import os
 import re
 import signal
@@ -348,6 +349,29 @@ def test_mutated_checkpoints(tmp_path):
         resumed += 1
         assert est.predict(X).shape == Y.shape
     assert 0 < resumed < n
+
+
+@pytest.mark.parametrize(
+    ("part", "name", "message"),
+    [
+        *[("training", name, name) for name in ("data", "dtype", "random_state", "order")],
+        ("training", "trained", "trained"),
+        ("training", "optimizer", "the state of the optimizer"),
+        *[("attributes", name, name) for name in ("n_iter_", "loss_curve_", "_dropout_state")],
+    ],
+)
+def test_missing_state(part, name, message, tmp_path):
+    path = tmp_path / "state"
+    params = {"dropout": 0.1, "ema_decay": 0.5}
+    make(**params).fit(X, Y, checkpoint=Checkpoint(path))
+    with cmlp._files.safe_open(path, framework="numpy") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        metadata = file.metadata()
+    values = json.loads(metadata[part])
+    del values[name]
+    save_file(tensors, path, metadata={**metadata, part: json.dumps(values)})
+    with pytest.raises(ValueError, match=f"is a damaged checkpoint: {message} is wrong"):
+        make(**params).fit(X, Y, resume_from=path)
 
 
 # Writing fails

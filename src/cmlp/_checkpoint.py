@@ -253,7 +253,8 @@ class Resumed:
             )
         self.check(state.get("dtype") in ("float32", "float64"), "dtype")
         self.dtype = np.dtype(state["dtype"])
-        self.check(isinstance(state.get("random_state"), np.random.RandomState | None), "draws")
+        generator = state.get("random_state")
+        self.check(isinstance(generator, np.random.RandomState | None), "random_state")
 
     def refuse(self, name, theirs, ours):
         raise ValueError(
@@ -289,6 +290,7 @@ class Resumed:
         self.check((held_out is not None) == splits, "held_out")
         self.check((order is not None) == (splits or (est.shuffle and n_samples > 1)), "order")
         if order is not None:
+            self.check(self.state.get("random_state") is not None, "random_state")
             every = order if held_out is None else np.concatenate([order, held_out])
             self.check(np.array_equal(np.sort(every), np.arange(n_samples)), "order")
 
@@ -305,7 +307,7 @@ class Resumed:
 
     def random_state(self, seed):
         """What shuffles, as it was: the instance that is the estimator's parameter, or another."""
-        saved = self.state["random_state"]
+        saved = self.state.get("random_state")
         if saved is not None and isinstance(seed, np.random.RandomState):
             seed.set_state(saved.get_state())
             return seed
@@ -315,6 +317,8 @@ class Resumed:
         """What the estimator had after the epoch."""
         attributes = {name: getattr(self.loaded, name) for name in CHANGING}
         dropout = vars(self.loaded).get("_dropout_state")
+        drops = est._dropout_rates(est.n_layers_ - 2)
+        self.check(dropout is not None or not drops, "_dropout_state")
         if dropout is not None:
             words = isinstance(dropout, tuple) and len(dropout) == 2
             words = words and all(type(n) is int and 0 <= n < 1 << 64 for n in dropout)
