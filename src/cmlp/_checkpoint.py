@@ -251,8 +251,8 @@ class Resumed:
                 f"{os.fspath(path)} is a checkpoint after epoch {loaded.n_iter_}, which is more"
                 f" than max_iter={est.max_iter}."
             )
-        self.check(state.get("dtype") in ("float32", "float64"), "dtype")
-        self.dtype = np.dtype(state["dtype"])
+        self.check(str(state.get("dtype")) in ("float32", "float64"), "dtype")
+        self.dtype = np.dtype(str(state["dtype"]))
         generator = state.get("random_state")
         self.check(isinstance(generator, np.random.RandomState | None), "random_state")
 
@@ -271,6 +271,7 @@ class Resumed:
         data = training.data
         theirs, ours = self.state.get("data"), training.described
         self.check(isinstance(theirs, dict) and theirs.keys() == ours.keys(), "data")
+        self.check(all(isinstance(text, str | None) for text in theirs.values()), "data")
         for name, value in ours.items():
             if theirs[name] != value:
                 one, other = (str(text).rpartition(" crc32 ")[0] for text in (theirs[name], value))
@@ -334,8 +335,9 @@ class Resumed:
             self.check((array is None) == (saved is None), name)
             if array is not None:
                 self.put(array, saved, name)
+        self.check(isinstance(self.state.get("optimizer"), dict), "the state of the optimizer")
         try:
-            training.optimizer.restore(self.state.get("optimizer"))
+            training.optimizer.restore(self.state["optimizer"])
         except (TypeError, KeyError, ValueError, AttributeError, OverflowError):
             self.check(False, "the state of the optimizer")
 
