@@ -1,9 +1,6 @@
 """What cmlp's estimators have and scikit-learn's have not: parameters, initial weights, Ctrl-C."""
 
 import itertools
-import signal
-import threading
-import warnings
 
 import numpy as np
 import pytest
@@ -359,49 +356,3 @@ def test_intercepts_init_without_intercepts(regression):
     with pytest.raises(ValueError, match="no intercepts_init but zeros"):
         est.fit(*regression, intercepts_init=intercepts)
     est.fit(*regression, intercepts_init=[np.zeros(6), np.zeros(4), np.zeros(2)])
-
-
-# Ctrl-C
-
-
-@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="the system has no interval timer")
-@pytest.mark.parametrize("early_stopping", [False, True])
-@pytest.mark.parametrize("size", ["one long epoch", "short epochs"])
-@pytest.mark.parametrize("solver", ["sgd", "adam"])
-def test_interruption(solver, size, early_stopping):
-    assert threading.current_thread() is threading.main_thread()
-    n = 20_000 if size == "one long epoch" else 200
-    X = np.random.RandomState(0).normal(size=(n, 20))
-    y = (X[:, 0] > 0).astype(int)
-    hidden = (200, 200) if size == "one long epoch" else (10,)
-    est = MLPClassifier(
-        hidden,
-        solver=solver,
-        max_iter=10**9,
-        tol=0.0,
-        n_iter_no_change=np.inf,
-        early_stopping=early_stopping,
-        batch_size=50,
-        random_state=0,
-        learning_rate_init=1e-5,
-    )
-
-    def interrupt(signum, frame):
-        raise KeyboardInterrupt
-
-    previous = signal.signal(signal.SIGALRM, interrupt)
-    try:
-        signal.setitimer(signal.ITIMER_REAL, 0.3)
-        with pytest.warns(UserWarning, match=r"^Training interrupted by user\.$"):
-            est.fit(X, y)
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, previous)
-    assert est.n_iter_ == len(est.loss_curve_)
-    assert all(np.isfinite(w).all() for w in est.coefs_ + est.intercepts_)
-    assert np.isfinite(est.predict_proba(X[:50])).all()
-    if size == "short epochs":
-        assert est.n_iter_ > 1
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
-            est.set_params(early_stopping=False).partial_fit(X, y)
