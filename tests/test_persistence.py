@@ -349,3 +349,13 @@ def test_predict_uses_the_biases_that_the_model_has(name):
     est = make(name).fit(X, y)
     expected = est.predict(X)
     np.testing.assert_array_equal(est.set_params(fit_intercept=False).predict(X), expected)
+
+
+def test_skops(name, data):
+    """One type to be trusted, and no pickle."""
+    skops = pytest.importorskip("skops.io")
+    est = make(name).fit(*data)
+    dumped = skops.dumps(est)
+    trusted = skops.get_untrusted_types(data=dumped)
+    assert trusted == [f"{type(est).__module__}.{name}"]
+    assert_equal_models(skops.loads(dumped, trusted=trusted), est, data[0])
