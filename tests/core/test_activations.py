@@ -171,6 +171,23 @@ class TestElementwise:
             for array in (buffer, slope, delta):
                 assert array[0] == array[-1] == 7
 
+    def test_the_last_lanes_have_the_bits_of_the_others(self, engine, dtype, name):
+        """Results do not depend on where rows are cut, that is on the number of threads."""
+        z = np.random.default_rng(3).normal(size=(1, 1200), scale=3).astype(dtype)
+        whole, slopes = z.copy(), np.empty_like(z)
+        engine.activate(name, whole, slopes)
+        delta = np.ones_like(z)
+        engine.activation_backward(name, whole, delta, slopes)
+        for n in (1, 3, 5):
+            for first in range(0, 1200, n):
+                at = slice(first, first + n)
+                a, slope, d = z[:, at].copy(), np.empty((1, n), dtype), np.ones((1, n), dtype)
+                engine.activate(name, a, slope)
+                engine.activation_backward(name, a, d, slope)
+                np.testing.assert_array_equal(a, whole[:, at])
+                np.testing.assert_array_equal(slope, slopes[:, at])
+                np.testing.assert_array_equal(d, delta[:, at])
+
     def test_slope_of_the_formula(self, engine, dtype, name):
         points, slopes = exact_slope(name, dtype)
         delta = np.random.default_rng(2).normal(size=len(points)).astype(dtype)

@@ -10,6 +10,8 @@ import scipy.sparse as sp
 from scipy import stats
 from test_engine import HYPER, TOLERANCE, starts
 
+from cmlp._core import engine as loaded
+
 SEED = 0x9D39247E33776D41
 OPTIMIZERS = {
     "sgd": lambda: reference.SGD(*HYPER["sgd"][:2], bool(HYPER["sgd"][2])),
@@ -91,7 +93,9 @@ class Case:
     ):
         rng = np.random.default_rng(0)
         self.engine, self.dtype, self.rates, self.units = engine, dtype, rates, units
-        activations = [activation] * (len(units) - 2) + ["identity"]
+        if isinstance(activation, str):
+            activation = [activation] * (len(units) - 2)
+        activations = [*activation, "identity"]
         self.twin = reference.Twin(units, activations)
         self.layout = engine.Layout(
             units, *starts(units), activations, "squared_error", True, dropout=rates
@@ -164,6 +168,14 @@ def test_epoch_is_that_of_the_twin(engine, dtype, storage, activation):
     Case(engine, dtype, activation=activation, storage=storage).check(7, "sgd")
 
 
+@pytest.mark.parametrize(
+    "activation",
+    [*(name for name, row in loaded.ACTIVATIONS.items() if row["hidden"]), ("gelu", "tanh")],
+)
+def test_derivatives_are_kept_or_come_from_outputs_before_dropout(engine, dtype, activation):
+    Case(engine, dtype, activation=activation).check(16, "sgd")
+
+
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 @pytest.mark.parametrize("batch_size", [1, 2, 16, 40])
 def test_batch_sizes(engine, dtype, batch_size, optimizer):
@@ -196,7 +208,7 @@ def test_batches_in_pieces(engine, storage):
     case.check(1100, "sgd")
 
 
-@pytest.mark.parametrize("activation", ["relu", "tanh"])
+@pytest.mark.parametrize("activation", ["relu", "tanh", "gelu"])
 def test_gradient_by_central_differences(engine, activation):
     """A step of plain gradient descent on the loss of the dropped network."""
     case = Case(engine, "float64", activation=activation)
@@ -219,7 +231,7 @@ def test_gradient_by_central_differences(engine, activation):
         assert gradient[i] == pytest.approx(slope, rel=1e-6, abs=1e-8)
 
 
-@pytest.mark.parametrize("activation", ["relu", "tanh"])
+@pytest.mark.parametrize("activation", ["relu", "tanh", "gelu"])
 @pytest.mark.parametrize("storage", ["dense", "csr", "mostly zeros"])
 def test_threads_change_no_bit(engine, dtype, storage, activation):
     case = Case(engine, dtype, units=(20, 50, 30, 3), activation=activation, n_samples=300,

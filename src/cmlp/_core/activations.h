@@ -184,14 +184,17 @@ CMLP_DEFINE_SLOPE(f64)
             cmlp_store_lanes_##S(ds + i, cmlp_delta_##name##_##S(a, d), count);                   \
         )                                                                                         \
     }
+/* Both are computed before a store: compilers fuse a product and a sum only where no branch is in
+ * between, and the last lanes, whose stores branch, are to have the bits of the others. */
 #define CMLP_DEFINE_FROM_SLOPE(name, E, S, shared, value, derivative)                             \
     static void cmlp_activate_with_slope_##name##_##S(E *values, E *slopes, ptrdiff_t n) {        \
         CMLP_FOR_LANES(S, n,                                                                      \
             cmlp_lanes_##S z = cmlp_load_lanes_##S(values + i, count), p = z, q = z;              \
             shared;                                                                               \
             (void)p, (void)q;                                                                     \
-            cmlp_store_lanes_##S(slopes + i, derivative, count);                                  \
-            cmlp_store_lanes_##S(values + i, value, count);                                       \
+            cmlp_lanes_##S v = value, s = derivative;                                             \
+            cmlp_store_lanes_##S(slopes + i, s, count);                                           \
+            cmlp_store_lanes_##S(values + i, v, count);                                           \
         )                                                                                         \
     }                                                                                             \
     static void cmlp_backward_##name##_##S(const E *as, const E *slopes, E *ds, ptrdiff_t n) {    \
