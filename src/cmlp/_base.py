@@ -139,6 +139,8 @@ class BaseMultilayerPerceptron(CallbackSupportMixin, BaseEstimator, ABC):
         sizes = list(sizes) if hasattr(sizes, "__iter__") else [sizes]
         if np.any(np.array(sizes) <= 0):
             raise ValueError(f"hidden_layer_sizes must be > 0, got {sizes}.")
+        if any(isinstance(n, bool | np.bool_) for n in sizes):
+            raise TypeError(f"an integer is required in hidden_layer_sizes, got {sizes}.")
         return sizes
 
     def _dropout_rates(self, n_hidden):
