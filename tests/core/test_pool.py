@@ -90,8 +90,8 @@ def test_several_callers_at_once(engine):
         assert all(results)
 
 
-def run_until_called(engine, function):
-    """Run a job until rank 0 took a piece of it and called the function once."""
+def run_until_called(engine, function, while_waiting=False):
+    """Run a job until rank 0 took a piece of it, or waited, and called the function once."""
     results = []
 
     def once():
@@ -100,21 +100,29 @@ def run_until_called(engine, function):
             results[0] = function()
 
     while not results:
-        n_run = engine.pool_sum(VALUES, BLOCKS, 2, 200, once)[2]
+        calls = (None, once) if while_waiting else (once, None)
+        n_run = engine.pool_sum(VALUES, BLOCKS, 2, 200, *calls)[2]
     return n_run, results[0]
 
 
-def test_a_second_caller_runs_alone(engine):
+def test_rank_0_looks_up_while_it_waits(engine):
+    """Or a signal would not be noticed before the others are done."""
+    assert run_until_called(engine, lambda: True, while_waiting=True) == (2, True)
+
+
+@pytest.mark.parametrize("while_waiting", [False, True])
+def test_a_second_caller_runs_alone(engine, while_waiting):
     def in_another_thread():
         with ThreadPoolExecutor(1) as executor:
             return executor.submit(threads_of, engine, 2).result()
 
-    assert run_until_called(engine, in_another_thread) == (2, 1)
+    assert run_until_called(engine, in_another_thread, while_waiting) == (2, 1)
     assert threads_of(engine, 2) == 2
 
 
-def test_a_job_within_a_job_runs_alone(engine):
-    assert run_until_called(engine, lambda: threads_of(engine, 2)) == (2, 1)
+@pytest.mark.parametrize("while_waiting", [False, True])
+def test_a_job_within_a_job_runs_alone(engine, while_waiting):
+    assert run_until_called(engine, lambda: threads_of(engine, 2), while_waiting) == (2, 1)
     assert threads_of(engine, 2) == 2
 
 
@@ -170,9 +178,10 @@ def test_fork_while_another_thread_runs_a_job(engine):
     assert threads_of(engine, 2) == 2
 
 
+@pytest.mark.parametrize("while_waiting", [False, True])
 @needs_fork
 @may_fork
-def test_fork_within_a_job(engine):
+def test_fork_within_a_job(engine, while_waiting):
     """As by a signal handler: the job of the child ends, and says that it is worth nothing."""
     parent = os.getpid()
 
@@ -183,7 +192,7 @@ def test_fork_within_a_job(engine):
             os._exit(3)
         return pid
 
-    n_run, child = run_until_called(engine, fork)
+    n_run, child = run_until_called(engine, fork, while_waiting)
     if os.getpid() != parent:
         try:
             again = threads_of(engine, 2)

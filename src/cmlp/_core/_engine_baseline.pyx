@@ -1,3 +1,4 @@
 # The engine, compiled for baseline: setup.py gives the flags, engine.pxi the code.
 include "engine.pxi"
 include "kernels.pxi"
+include "pool_probe.pxi"

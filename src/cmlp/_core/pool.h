@@ -24,6 +24,7 @@
 #else
 #include <pthread.h>
 #include <signal.h>
+#include <time.h>
 #endif
 #if defined(_MSC_VER)
 #include <intrin.h>
@@ -34,6 +35,7 @@
  * and a thread without a core of its own costs the others no more than that. */
 #define CMLP_SPINS 1000
 #define CMLP_STACK_BYTES (1 << 20)
+#define CMLP_NAP_MS 20 /* between two looks for signals of a rank 0 that waits */
 
 /* Atomic integers, sequentially consistent but for CMLP_PEEK. */
 
@@ -86,6 +88,7 @@ typedef CONDITION_VARIABLE cmlp_condition;
 #define CMLP_UNLOCK(m) ReleaseSRWLockExclusive(m)
 #define CMLP_SLEEP(c, m) SleepConditionVariableSRW(c, m, INFINITE, 0)
 #define CMLP_WAKE(c) WakeAllConditionVariable(c)
+#define CMLP_NAP(c, m) SleepConditionVariableSRW(c, m, CMLP_NAP_MS, 0)
 #else
 typedef pthread_mutex_t cmlp_mutex;
 typedef pthread_cond_t cmlp_condition;
@@ -93,6 +96,18 @@ typedef pthread_cond_t cmlp_condition;
 #define CMLP_UNLOCK(m) pthread_mutex_unlock(m)
 #define CMLP_SLEEP(c, m) pthread_cond_wait(c, m)
 #define CMLP_WAKE(c) pthread_cond_broadcast(c)
+#define CMLP_NAP(c, m) cmlp_nap(c, m)
+/* If the clock is set back meanwhile the nap is longer; CMLP_WAKE ends it all the same. */
+static inline void cmlp_nap(cmlp_condition *condition, cmlp_mutex *mutex) {
+    struct timespec end;
+    clock_gettime(CLOCK_REALTIME, &end);
+    end.tv_nsec += CMLP_NAP_MS * 1000000L;
+    if (end.tv_nsec >= 1000000000L) {
+        end.tv_nsec -= 1000000000L;
+        end.tv_sec++;
+    }
+    pthread_cond_timedwait(condition, mutex, &end);
+}
 #endif
 
 /* Where the thread of one rank sleeps. */
@@ -107,6 +122,8 @@ typedef struct {
 typedef int (*cmlp_next_phase)(void *context);
 /* Compute one piece of the phase. rank: whose scratch memory to use. */
 typedef void (*cmlp_piece)(void *context, int piece, int rank);
+/* Called by rank 0 now and then while it waits for the others; may be NULL. */
+typedef void (*cmlp_idle)(void *context);
 
 typedef struct {
     /* phase, counted over all jobs | threads that may take part (8 bits) | pieces not yet taken
@@ -119,6 +136,7 @@ typedef struct {
     /* of the job; whoever holds a piece may read them */
     cmlp_next_phase next_phase;
     cmlp_piece piece;
+    cmlp_idle idle;
     void *context;
     int n_threads;
     int n_pieces;  /* of the phase */
@@ -152,14 +170,21 @@ static inline int cmlp_called(uint64_t ticket, int rank) {
                                : rank == 0 && CMLP_THREADS(ticket) == 0;
 }
 
+/* Until there is reason to wake; for rank 0 a nap at a time. */
 static inline void cmlp_pool_sleep(cmlp_pool *pool, int rank) {
     cmlp_bed *bed = &pool->beds[rank];
     CMLP_LOCK(&bed->mutex);
     CMLP_STORE(&bed->asleep, 1);
-    while (!cmlp_called(CMLP_LOAD64(&pool->ticket), rank))
-        CMLP_SLEEP(&bed->condition, &bed->mutex);
+    if (rank == 0) {
+        if (!cmlp_called(CMLP_LOAD64(&pool->ticket), 0)) CMLP_NAP(&bed->condition, &bed->mutex);
+    } else {
+        while (!cmlp_called(CMLP_LOAD64(&pool->ticket), rank))
+            CMLP_SLEEP(&bed->condition, &bed->mutex);
+    }
     CMLP_STORE(&bed->asleep, 0);
     CMLP_UNLOCK(&bed->mutex);
+    if (rank == 0 && pool->idle && !cmlp_called(CMLP_LOAD64(&pool->ticket), 0))
+        pool->idle(pool->context);
 }
 
 /* Begin the next phase, or end the job. Either this sees who is asleep, or they see the ticket. */
@@ -192,6 +217,7 @@ static inline void cmlp_pool_work(cmlp_pool *pool, int rank) {
                 CMLP_PAUSE();
             } else {
                 cmlp_pool_sleep(pool, rank);
+                if (rank == 0 && pool->orphaned) return;
                 spins = 0;
             }
         } else if (CMLP_PIECES(ticket) == 0) {
@@ -281,8 +307,8 @@ static inline int cmlp_pool_grow(cmlp_pool *pool, int n_threads) {
  * n_threads, or less if threads cannot be made, or 1 if the pool has another caller's job.
  * 0: the job itself forked, this is the child, and there is no result.
  * Denormals are zero meanwhile. */
-static inline int cmlp_pool_run(
-    cmlp_next_phase next_phase, cmlp_piece piece, void *context, int n_threads) {
+static inline int cmlp_pool_run(cmlp_next_phase next_phase, cmlp_piece piece, cmlp_idle idle,
+                                void *context, int n_threads) {
     cmlp_pool *pool = &cmlp_the_pool;
     cmlp_fp_state before = cmlp_flush_denormals();
     int i, n, alone = 1;
@@ -296,6 +322,7 @@ static inline int cmlp_pool_run(
             alone = 0;
             pool->next_phase = next_phase;
             pool->piece = piece;
+            pool->idle = idle;
             pool->context = context;
             pool->n_threads = n_threads;
             cmlp_pool_advance(pool);

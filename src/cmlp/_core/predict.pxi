@@ -46,7 +46,8 @@ cdef class Prediction:
             at_once = min(n_draws, max(1, MAX_PREDICT_PIECES // self.pieces_of_draw))
             self.n_pieces = <int>at_once * self.pieces_of_draw
             with nogil:
-                n_run = pool_run(prediction_next_phase, prediction_piece, <void*>self, n_threads)
+                n_run = pool_run(prediction_next_phase, prediction_piece, prediction_idle,
+                                 <void*>self, n_threads)
             self.interrupt.check(n_run)
             self.first_draw += at_once
             n_draws -= at_once
@@ -59,6 +60,10 @@ cdef class Prediction:
 
 cdef int prediction_next_phase(void* run) noexcept nogil:
     return (<Prediction>run).next_phase()
+
+
+cdef void prediction_idle(void* run) noexcept nogil:
+    (<Prediction>run).interrupt.look()
 
 
 cdef void prediction_piece(void* run, int piece, int rank) noexcept nogil:

@@ -12,7 +12,10 @@ cdef enum:
 
 
 cdef class Interrupt:
-    """How a job of the pool notices Ctrl-C: rank 0, the caller, looks now and then."""
+    """How a job of the pool notices Ctrl-C: rank 0, the caller, looks now and then.
+
+    That is after pieces of its own, within long ones, and while it waits for the other ranks.
+    """
 
     cdef bint in_main_thread     # Python handles signals there only
     cdef Py_ssize_t flops        # since the last look
@@ -151,7 +154,8 @@ cdef class Training:
         """Compute all phases. Raises what a signal handler raised."""
         cdef int n_run
         with nogil:
-            n_run = pool_run(training_next_phase, training_piece, <void*>self, self.n_threads)
+            n_run = pool_run(training_next_phase, training_piece, training_idle, <void*>self,
+                             self.n_threads)
         self.interrupt.check(n_run)
 
     cdef int next_phase(self) noexcept nogil:
@@ -237,6 +241,10 @@ cdef class Training:
 
 cdef int training_next_phase(void* run) noexcept nogil:
     return (<Training>run).next_phase()
+
+
+cdef void training_idle(void* run) noexcept nogil:
+    (<Training>run).interrupt.look()
 
 
 cdef void training_piece(void* run, int piece, int rank) noexcept nogil:
