@@ -5,8 +5,10 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 BENCH ?= bench
+TESTS ?=
+STRESS_SECONDS ?= 120
 
-.PHONY: quickstart test lint bench growth debug clean
+.PHONY: quickstart test lint bench growth debug asan tsan clean
 
 quickstart: $(VENV)/.installed
 	$(BIN)/python examples/quickstart.py
@@ -36,6 +38,21 @@ growth: $(VENV)/.installed
 debug:
 	$(MAKE) test VENV=.venv-debug CMLP_DEBUG=1
 
+# memory errors and undefined behaviour, then data races: gcc's sanitizers on Linux, no
+# suppressions, in environments of their own. `make asan TESTS=tests/core` runs a part.
+asan:
+	$(MAKE) .venv-asan/.tested VENV=.venv-asan CMLP_SANITIZE=address
+	# without it joblib calls pgrep, which hangs with the sanitizer's runtime in it
+	.venv-asan/bin/pip install --quiet psutil
+	.venv-asan/bin/python tests/sanitized.py address -m pytest $(TESTS)
+
+# races are the same in every engine: the baseline's is soon built
+tsan:
+	$(MAKE) .venv-tsan/.tested VENV=.venv-tsan CMLP_SANITIZE=thread CMLP_VARIANTS=baseline
+	.venv-tsan/bin/python tests/sanitized.py thread -m pytest \
+		tests/test_sanitizers.py tests/core/test_pool.py tests/test_concurrency.py tests/test_threads.py
+	.venv-tsan/bin/python tests/sanitized.py thread tests/stress.py $(STRESS_SECONDS)
+
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
@@ -56,4 +73,4 @@ $(VENV)/.linted: $(BIN)/python
 	touch $@
 
 clean:
-	rm -rf build dist .venv .venv-debug src/*.egg-info
+	rm -rf build dist .venv .venv-debug .venv-asan .venv-tsan src/*.egg-info

@@ -42,8 +42,9 @@ COMMON = {
 SANITIZERS = {
     "": [],
     "address": [
-        "-fsanitize=address,undefined",
-        "-fno-sanitize-recover=undefined",
+        "-fsanitize=address,undefined,float-cast-overflow",
+        "-fno-sanitize-recover=all",
+        "-fno-wrapv",  # Python is built with -fwrapv: signed overflow would be no error
         "-fno-omit-frame-pointer",
     ],
     "thread": ["-fsanitize=thread", "-fno-omit-frame-pointer"],

@@ -264,7 +264,7 @@ def test_signals_go_to_python(engine):
         lines = [line for worker in workers for line in (worker / "status").open()]
         masks = [int(line.split()[1], 16) for line in lines if line.startswith("SigBlk")]
         assert all(mask & 1 << signal.SIGINT - 1 for mask in masks), masks
-        assert len(masks) == 2 or not tasks.exists(), masks
+        assert len(masks) >= 2 or not tasks.exists(), masks  # a sanitizer has its own
         assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
         """,
     )
