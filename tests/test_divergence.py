@@ -179,3 +179,99 @@ def test_an_infinite_loss_of_finite_weights_may_come_down(data):
         est.fit(10 * X, 10 * y, coefs_init=[np.full((5, 1), 1e153)])
     assert est.loss_curve_[0] == np.inf
     assert np.isfinite(est.loss_curve_[-1])
+
+
+# What is left
+
+
+def test_a_new_fit_after_an_error_starts_afresh(data):
+    est = regressor(solver="sgd", learning_rate_init=1e300)
+    message_of(est.fit, *data)
+    est.set_params(learning_rate_init=1e-3, max_iter=3, max_fun=3)
+    for solver in ("sgd", "lbfgs"):
+        est.set_params(solver=solver)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            again = regressor(**est.get_params()).fit(*data)
+            est.fit(*data)
+        np.testing.assert_array_equal(est.coefs_[0], again.coefs_[0])
+        assert est.loss_ == again.loss_
+
+
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_weights_that_are_not_finite_are_not_trained_on(method, data):
+    """A warm start and partial_fit say it again, until other weights are set or a fit begins."""
+    est = regressor(solver="sgd", learning_rate_init=1e300)
+    message_of(est.fit, *data)
+    est.set_params(learning_rate_init=1e-3, warm_start=True, max_iter=2)
+    for _ in range(2):
+        message_of(getattr(est, method), *data)
+    assert est.loss_curve_[0] < np.inf
+    for array in est.coefs_ + est.intercepts_:
+        array[...] = 0.1
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        getattr(est, method)(*data)
+    assert np.isfinite(est.predict(data[0])).all()
+
+
+def test_class_weights(data):
+    """The weights that diverge may be those of a class; what overflows is not trained on."""
+    X, y = data[0], data[1] > 0
+    params = {"hidden_layer_sizes": (8,), "random_state": 0, "solver": "sgd", "max_iter": 30}
+    est = MLPClassifier(**params, class_weight={False: 1e-300, True: 1.0}, activation="identity")
+    est.set_params(learning_rate_init=1e300)
+    text = message_of(est.fit, X, y)
+    assert f"after epoch {est.n_iter_} with a learning rate of 1e+300" in text
+    for kind, weight in ((np.float64, 1e200), (np.float32, 1e30)):
+        est = MLPClassifier(**params, class_weight={False: 1.0, True: weight})
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", RuntimeWarning)
+            with pytest.raises(ValueError, match=f"Input sample_weight .*{kind.__name__}"):
+                est.fit(X.astype(kind), y, np.full(len(X), weight, kind))
+
+
+@pytest.mark.filterwarnings("ignore:Stochastic Optimizer")
+def test_early_stopping_without_a_score_says_so(data):
+    """Where every score is NaN the first weights are kept, as by scikit-learn, which is silent."""
+    X, y = data
+    est = regressor(early_stopping=True, max_iter=3)
+    with pytest.warns(ConvergenceWarning, match="No validation score was finite") as caught:
+        est.fit(X, 1e200 * y)
+    assert not any(issubclass(warning.category, RuntimeWarning) for warning in caught)
+    assert np.isnan(est.validation_scores_).all()
+    first = regressor(learning_rate_init=1e-300, max_iter=1)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        first.fit(X, y)
+        np.testing.assert_array_equal(est.coefs_[0], first.coefs_[0])
+        est.fit(X, y)
+    assert not any("score" in str(warning.message) for warning in caught)
+
+
+def test_callbacks_see_no_weights_that_are_not_finite(data):
+    pytest.importorskip("sklearn.callback")
+    seen, torn_down = [], []
+
+    class Watch:
+        def setup(self, estimator, context):
+            pass
+
+        def on_fit_task_begin(self, estimator, context):
+            pass
+
+        def on_fit_task_end(
+            self, estimator, context, *, X=None, y=None, metadata=None, fitted_estimator=None
+        ):
+            seen.append(fitted_estimator)
+
+        def teardown(self, estimator, context):
+            torn_down.append(context)
+
+    est = regressor(solver="sgd", learning_rate_init=1e300).set_callbacks(Watch())
+    message_of(est.fit, *data)
+    assert len(torn_down) == 1
+    assert len(seen) == est.n_iter_
+    assert seen[-1] is None
+    for copy in seen[:-1]:
+        assert all(np.isfinite(coef).all() for coef in copy.coefs_)

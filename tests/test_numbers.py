@@ -122,6 +122,39 @@ def test_constant_columns(cls, solver, value):
     assert trains_or_says(small(cls, solver=solver), X * 0, y)
 
 
+@pytest.mark.parametrize("cls", ESTIMATORS)
+def test_early_stopping_with_one_sample_that_weighs_anything(cls):
+    """It is trained on or held out, and the other part has no weight."""
+    X, y = blobs(cls)
+    theirs = getattr(neural_network, cls.__name__)
+    for at in range(len(X)):
+        weight = (np.arange(len(X)) == at).astype(float)
+        with pytest.raises(ValueError, match="must contain at least one non-zero number"):
+            small(cls, early_stopping=True).fit(X, y, weight)
+        with pytest.raises((ValueError, ZeroDivisionError)):  # as scikit-learn does
+            small(theirs, early_stopping=True).fit(X, y, weight)
+
+
+@pytest.mark.parametrize("early_stopping", [False, True])
+@pytest.mark.parametrize("cls", ESTIMATORS)
+def test_weights_beyond_the_dtype_of_x(cls, early_stopping):
+    X, y = blobs(cls)
+    est = small(cls, early_stopping=early_stopping)
+    message = r"Input sample_weight contains infinity or a value too large for dtype\('float32'\)"
+    with pytest.raises(ValueError, match=message):
+        est.fit(X.astype(np.float32), y, np.full(len(X), 1e39))
+    assert trains_or_says(est, X, y, np.full(len(X), 1e39))
+
+
+def test_log_probabilities_of_certain_classes():
+    """-inf for a probability of zero, without a word."""
+    X, y = blobs(MLPClassifier)
+    est = small(MLPClassifier, hidden_layer_sizes=()).fit(X, y)
+    est.coefs_[0][...] = 1e6
+    log_p = est.predict_log_proba(X)
+    assert set(log_p.min(axis=1)) == {-np.inf}
+
+
 # Labels
 
 

@@ -42,7 +42,7 @@ def as_training_input(X, y, sample_weight, dtype):
     Raises
     ------
     ValueError
-        If y overflows the dtype, or all weights are zero in it.
+        If y or weights overflow the dtype, or all weights are zero in it.
     """
     if y.dtype != bool:
         if y.dtype != dtype:
@@ -53,7 +53,13 @@ def as_training_input(X, y, sample_weight, dtype):
     if not (y.flags.c_contiguous and y.flags.aligned):
         y = np.require(y, requirements=["C", "A"])
     if sample_weight is not None:
-        sample_weight = np.require(sample_weight, dtype, ["C", "A"])
+        with np.errstate(over="ignore"):
+            sample_weight = np.require(sample_weight, dtype, ["C", "A"])
+        if not np.isfinite(sample_weight).all():
+            raise ValueError(
+                "Input sample_weight contains infinity or a value too large for"
+                f" {sample_weight.dtype!r}."
+            )
         if not sample_weight.any():
             raise ValueError("Sample weights must contain at least one non-zero number.")
     return as_engine_rows(X, dtype), y, sample_weight
@@ -65,3 +71,9 @@ def loss_type(dtype, weight_dtype, other):
     if other == "of xlogy":
         other = xlogy(np.ones(1, bool), np.ones(1, dtype)).dtype  # depends on scipy
     return np.result_type(*[d for d in (dtype, weight_dtype, other) if d is not None]).type
+
+
+def reported_loss(loss, kind):
+    """The loss in that type, in which it may be infinite."""
+    with np.errstate(over="ignore"):
+        return kind(loss)

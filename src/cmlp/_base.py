@@ -577,7 +577,8 @@ class BaseMultilayerPerceptron(CallbackSupportMixin, BaseEstimator, ABC):
         prediction = self._from_outputs(out)
         if np.issubdtype(prediction.dtype, np.floating) and not np.isfinite(prediction).all():
             return np.nan
-        return score_function(y, prediction, sample_weight=sample_weight)
+        with np.errstate(all="ignore"):  # a NaN is the answer where squares overflow
+            return score_function(y, prediction, sample_weight=sample_weight)
 
     # Files
 

@@ -44,7 +44,15 @@ def weigh_classes(class_weight, classes, y, sample_weight):
             # a column of a batch may lack a class that its dict names
             class_weight = [{0: 1, 1: 1, **weights} for weights in class_weight]
         weights = compute_sample_weight(class_weight, y.astype(np.intp))
-    return weights if sample_weight is None else sample_weight * weights
+    return product(weights, sample_weight)
+
+
+def product(weights, sample_weight):
+    """Of the weights of the classes and, if there are any, those of the samples."""
+    if sample_weight is None:
+        return weights
+    with np.errstate(over="ignore"):  # who reads them says so
+        return sample_weight * weights
 
 
 def weigh_columns(class_weight, y, sample_weight):
@@ -56,7 +64,7 @@ def weigh_columns(class_weight, y, sample_weight):
     y : ndarray of shape (n_samples, n_columns)
     """
     weights = compute_sample_weight(class_weight, y)
-    return weights if sample_weight is None else sample_weight * weights
+    return product(weights, sample_weight)
 
 
 #: What partial_fit says of 'balanced': scikit-learn's words, in SGDClassifier.

@@ -15,6 +15,12 @@ NON_FINITE = (
     " need to be preprocessed."
 )
 
+#: Of a fit with early stopping that has nothing to choose by.
+NO_SCORE = (
+    "No validation score was finite: the weights are those before training. X or y, or their"
+    " validation data, may be too large."
+)
+
 
 def diverged(loss, vector):
     """Whether there is nothing left to train: a NaN loss, or weights that are not finite.

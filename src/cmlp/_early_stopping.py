@@ -131,9 +131,21 @@ def hold_out(est, arrays, seen, indices):
         All samples, as the engine reads them.
     seen : tuple (X, y)
         X as the caller of fit gave it, and y as targets in their own dtype.
+
+    Raises
+    ------
+    ValueError
+        If they weigh nothing, or the others do.
     """
     rows, y = seen
     X, targets, sample_weight = (None if a is None else a[indices] for a in arrays)
+    if sample_weight is not None and not (
+        sample_weight.any() and np.delete(arrays[2], indices).any()
+    ):
+        raise ValueError(
+            "Sample weights must contain at least one non-zero number, both among the samples that"
+            " early stopping holds out and among the others."
+        )
     if est.scoring not in (None, "loss"):
         rows = _safe_indexing(rows, indices)
     return HeldOut(X, targets, sample_weight, rows, est._from_targets(y[indices]))

@@ -6,6 +6,7 @@ import numpy as np
 import scipy.optimize
 from sklearn.utils.optimize import _check_optimize_result
 
+from cmlp._arrays import reported_loss
 from cmlp._core import engine
 from cmlp._divergence import divergence_error
 from cmlp._threads import effective_n_threads
@@ -76,7 +77,7 @@ def fit_lbfgs(est, parameters, layout, dataset, flops, loss_type, task=None):
         if task is not None:
             parameters.vector[...] = getattr(intermediate_result, "x", intermediate_result)
             est.n_iter_ = n_iter
-            est.loss_ = loss_type(loss)
+            est.loss_ = reported_loss(loss, loss_type)
             if task.end():
                 raise Stopped
 
@@ -93,14 +94,13 @@ def fit_lbfgs(est, parameters, layout, dataset, flops, loss_type, task=None):
         return
     except KeyboardInterrupt as interrupt:
         est.n_iter_ = n_iter
-        est.loss_ = loss_type(best_loss if best_loss < np.inf else np.nan)
+        est.loss_ = reported_loss(best_loss if best_loss < np.inf else np.nan, loss_type)
         if isinstance(interrupt.__context__, KeyboardInterrupt):
             raise  # the second
         warnings.warn("Training interrupted by user.", stacklevel=2)
         return
     est.n_iter_ = _check_optimize_result("lbfgs", result, est.max_iter)
-    with np.errstate(over="ignore"):  # a float32 is infinite then
-        est.loss_ = loss_type(result.fun)
+    est.loss_ = reported_loss(result.fun, loss_type)
     parameters.vector[...] = result.x
     if not np.isfinite(result.fun):
         raise divergence_error(est)

@@ -10,8 +10,9 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
+from cmlp._arrays import reported_loss
 from cmlp._core import engine
-from cmlp._divergence import diverged, divergence_error, divergence_warning
+from cmlp._divergence import NO_SCORE, diverged, divergence_error, divergence_warning
 from cmlp._early_stopping import Validation, hold_out, split
 from cmlp._optimizers import ready_optimizer
 from cmlp._threads import effective_n_threads, flops_per_sample
@@ -208,7 +209,7 @@ def fit_stochastic(
                     dropout = est._dropout_state = (dropout[0], dropout[1] + 1)
                 if trained is not vector:
                     vector[...] = optimizer.predictor
-            reported = loss_type(loss)
+            reported = reported_loss(loss, loss_type)
             # no call in these lines, so that Ctrl-C finds all of them done or none
             est.n_iter_ += 1
             est.loss_ = reported
@@ -228,12 +229,15 @@ def fit_stochastic(
             if hopeless:
                 rate = float(hyper[0] if rates is None else rates[-1])
                 if not est.early_stopping:
+                    del est._optimizer  # its state would spoil weights that are set now
                     raise divergence_error(est, rate)
                 warnings.warn(divergence_warning(est, rate), ConvergenceWarning, stacklevel=2)
                 break
             if training is not None and training.checkpoint is not None:
                 training.checkpoint.epoch_ends(est)
             over = stopped or is_over(est, incremental)
+            if over and est.early_stopping and est.best_validation_score_ == -np.inf:
+                warnings.warn(NO_SCORE, ConvergenceWarning, stacklevel=2)
     except KeyboardInterrupt as interrupt:
         if isinstance(interrupt.__context__, KeyboardInterrupt):
             raise  # the second

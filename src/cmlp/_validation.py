@@ -133,16 +133,17 @@ def validate_training_data(estimator, X, y, reset, **kwargs):
             if hasattr(estimator, "feature_names_in_"):
                 del estimator.feature_names_in_
         return X, y
-    X, y = validate_data(
-        estimator,
-        X,
-        y,
-        accept_sparse=["csr", "csc"],
-        multi_output=True,
-        dtype=(np.float32, np.float64) if as_float32 else (np.float64, np.float32),
-        reset=reset,
-        **kwargs,
-    )
+    with np.errstate(invalid="ignore"):  # of sums by which scikit-learn looks for infinities
+        X, y = validate_data(
+            estimator,
+            X,
+            y,
+            accept_sparse=["csr", "csc"],
+            multi_output=True,
+            dtype=(np.float32, np.float64) if as_float32 else (np.float64, np.float32),
+            reset=reset,
+            **kwargs,
+        )
     if as_float32:
         check_float32_range(X)
     return X, y
@@ -153,7 +154,8 @@ def validate_rows(estimator, X):
     as_float32 = estimator.dtype == "float32"
     if engine.is_plain_and_finite(X, as_float32) and X.ndim == 2 and expects(estimator, X):
         return X
-    X = validate_data(estimator, X, accept_sparse=["csr", "csc"], reset=False)
+    with np.errstate(invalid="ignore"):
+        X = validate_data(estimator, X, accept_sparse=["csr", "csc"], reset=False)
     if as_float32:
         check_float32_range(X)
     return X
