@@ -26,6 +26,9 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
     pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no interval timer here"),
 ]
+needs_limits = pytest.mark.skipif(
+    not sys.platform.startswith("linux"), reason="needs limits and /proc"
+)
 N_INTERRUPTS = int(os.environ.get("CMLP_INTERRUPTS", "60"))
 INTERRUPTED = r"^Training interrupted by user\.$"
 DIGITS = load_digits(return_X_y=True)
@@ -276,6 +279,69 @@ def test_callback_that_raises(solver, early_stopping):
         np.testing.assert_array_equal(one, other)
 
 
+class At:
+    """A callback that acts when a hook is called for the n-th time."""
+
+    def __init__(self, hook, n, act):
+        self.hook, self.n, self.act = hook, n, act
+
+    def called(self, hook, context=None):
+        if context is not None:
+            hook += " of an epoch" if context.max_subtasks == 0 else " of the fit"
+        if hook == self.hook:
+            self.n -= 1
+            if self.n == 0:
+                self.act()
+
+    def setup(self, estimator, context):
+        self.called("setup")
+
+    def on_fit_task_begin(self, estimator, context):
+        self.called("begin", context)
+
+    def on_fit_task_end(self, estimator, context):
+        self.called("end", context)
+
+    def teardown(self, estimator, context):
+        self.called("teardown")
+
+
+#: hook -> epochs done when it is called for the third time, or the first if there is no third
+HOOKS = {"setup": 0, "begin of the fit": 0, "begin of an epoch": 2, "end of an epoch": 3}
+HOOKS |= {"end of the fit": 4, "teardown": 4}
+
+
+def raise_broken():
+    raise Broken
+
+
+@pytest.mark.filterwarnings("ignore:lbfgs failed")
+@pytest.mark.parametrize("act", [raise_broken, lambda: signal.raise_signal(signal.SIGINT)])
+@pytest.mark.parametrize("hook", HOOKS)
+@pytest.mark.parametrize("solver", ["adam", "schedule-free", "lbfgs"])
+def test_each_hook_may_raise(solver, hook, act):
+    """The weights are those of the epochs that were done; Ctrl-C within one ends the fit well."""
+    pytest.importorskip("sklearn.callback")
+    within = hook.endswith("of an epoch")
+    est = make(solver, hidden_layer_sizes=(8,), max_iter=4)
+    est.set_callbacks(At(hook, 3 if within else 1, act))
+    if within and act is not raise_broken:
+        interrupted(est, X, y)
+    else:
+        with pytest.raises(Broken if act is raise_broken else KeyboardInterrupt):
+            est.fit(X, y)
+    est.set_callbacks()
+    assert est.n_iter_ == HOOKS[hook]
+    check_sound(est, len(X))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        whole = make(solver, hidden_layer_sizes=(8,), max_iter=max(1, HOOKS[hook])).fit(X, y)
+        if HOOKS[hook]:
+            np.testing.assert_array_equal(est.coefs_[0], whole.coefs_[0])
+        again = est.set_params(max_iter=2).fit(X, y)
+    assert again.n_iter_ == 2
+
+
 def test_scorer_that_raises():
     def scorer(est, rows, targets):
         if est.n_iter_ == 3:
@@ -323,17 +389,55 @@ if warm:
 """
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs limits and /proc")
-@pytest.mark.parametrize(("solver", "warm"), [("adam", True), ("lbfgs", False)])
-def test_no_memory_is_an_error_before_training(solver, warm):
+NO_MEMORY_TO_PREDICT = """
+import resource, warnings
+import numpy as np
+from cmlp import MLPClassifier
+warnings.simplefilter("ignore")
+X = np.linspace(-1, 1, 2000).reshape(-1, 1)
+est = MLPClassifier((200_000,), solver="sgd", batch_size=1, n_jobs=1, max_iter=1, random_state=0)
+est.fit(X[:2], [0, 1])
+before = est.predict_proba(X[:1])
+(size,) = [int(line.split()[1]) for line in open("/proc/self/status") if "VmSize" in line]
+limit = 1024 * size + 300_000_000
+resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+attributes = dict(vars(est))
+for call in (est.predict, est.predict_proba, est.transform):
+    for form in (np.asarray, np.ndarray.tolist):  # by the short way and by the long one
+        try:
+            call(form(X))
+        except MemoryError:
+            print("MemoryError")
+assert vars(est).keys() == attributes.keys()
+assert all(vars(est)[name] is value for name, value in attributes.items())
+assert (est.predict_proba(X[:1]) == before).all()
+"""
+
+
+def output_of(script, *arguments):
     done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(NO_MEMORY), solver, str(warm)],
+        [sys.executable, "-c", textwrap.dedent(script), *map(str, arguments)],
         capture_output=True,
         text=True,
         timeout=120,
         check=False,
     )
-    assert (done.returncode, done.stdout.strip()) == (0, "MemoryError 0"), done.stderr
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split("\n")[:-1]
+
+
+@needs_limits
+@pytest.mark.parametrize(
+    ("solver", "warm"), [("adam", True), ("schedule_free_adamw", True), ("lbfgs", False)]
+)
+def test_no_memory_is_an_error_before_training(solver, warm):
+    assert output_of(NO_MEMORY, solver, warm) == ["MemoryError 0"]
+
+
+@needs_limits
+def test_no_memory_to_predict():
+    """The estimator is as it was, and predicts what there is memory for."""
+    assert output_of(NO_MEMORY_TO_PREDICT) == 6 * ["MemoryError"]
 
 
 def test_loss_is_unknown_until_an_epoch_has_ended(ctrl_c):
