@@ -1,7 +1,7 @@
 """Memory over many fits and many calls of partial_fit: it does not grow.
 
-``CMLP_FITS=500`` and ``CMLP_PARTIAL_FITS=1000000`` make the long runs. Each measurement has a
-process of its own; what one fit allocates: test_memory.py.
+``CMLP_FITS=500``, ``CMLP_ERRORS=1000`` and ``CMLP_PARTIAL_FITS=1000000`` make the long runs. Each
+measurement has a process of its own; what one fit allocates: test_memory.py.
 """
 
 import gc
@@ -12,6 +12,7 @@ import sys
 import tracemalloc
 import warnings
 from collections import deque
+from contextlib import suppress
 from itertools import cycle, islice
 from pathlib import Path
 
@@ -24,6 +25,7 @@ import cmlp
 from cmlp import MLPClassifier, MLPRegressor, _threads
 
 N_FITS = int(os.environ.get("CMLP_FITS", "60"))
+N_ERRORS = int(os.environ.get("CMLP_ERRORS", "20"))
 N_PARTIAL_FITS = int(os.environ.get("CMLP_PARTIAL_FITS", "4000"))
 STATUS = Path("/proc/self/status")
 needs_status = pytest.mark.skipif(not STATUS.exists(), reason="no /proc here")
@@ -132,6 +134,115 @@ def test_objects_of_fits_of_varied_shapes():
     finally:
         tracemalloc.stop()
     assert left[2] - left[1] < 28 * 1000, left  # NumPy keeps some small blocks for the next array
+
+
+# Calls that raise
+
+
+def errors():
+    """Functions that raise, by name."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((200, 50))
+    y, weight = rng.integers(3, size=200), rng.random(200)
+    damaged, spoilt = sp.csr_matrix(X), X.copy()
+    damaged.indices[5] = 10**6
+    spoilt[3, 3] = np.nan
+    est = MLPClassifier((80,), max_iter=1).fit(X, y)
+
+    def fit(Estimator=MLPClassifier, X=X, y=y, **params):
+        Estimator(**{"hidden_layer_sizes": (80,), "max_iter": 2, **params}).fit(X, y, weight)
+
+    def interrupt(est, rows, targets, sample_weight):
+        raise KeyboardInterrupt
+
+    def other_shape():
+        MLPClassifier((9,), max_iter=1, warm_start=True).fit(X, y).fit(X[:, :5], y)
+
+    return {
+        "diverged": lambda: fit(MLPRegressor, solver="sgd", learning_rate_init=1e300),
+        "lbfgs diverged": lambda: fit(MLPRegressor, X * 1e300, y * 1e300, solver="lbfgs"),
+        "interrupted": lambda: fit(early_stopping=True, scoring=interrupt),
+        "y too short": lambda: fit(y=y[:-1]),
+        "NaN": lambda: fit(X=spoilt),
+        "damaged": lambda: est.predict(damaged),
+        "columns": lambda: est.predict(X[:, :3]),
+        "predict NaN": lambda: est.predict_proba(spoilt),
+        "a parameter": lambda: fit(alpha=-1),
+        "classes": lambda: MLPClassifier((8,)).partial_fit(X, y, classes=[0, 1]),
+        "warm start": other_shape,
+    }
+
+
+def call_all(calls, n):
+    for _ in range(n):
+        for call in calls:
+            with suppress(ValueError, KeyboardInterrupt):
+                call()
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_each_of_them_raises_or_is_interrupted():
+    for name, call in errors().items():
+        if name == "interrupted":
+            with pytest.warns(UserWarning, match="interrupted"):
+                call()
+        else:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                with pytest.raises(ValueError, match=r"\w"):
+                    call()
+
+
+def check_errors(n):
+    _threads.available_cpus, _threads.FLOPS_PER_THREAD = lambda: 4, 1
+    calls = list(errors().values())
+    call_all(calls, 20 + n // 2)
+    before = resident()
+    call_all(calls, n)
+    grown = resident() - before
+    print(f"{n} times {len(calls)} calls that raise: {grown} bytes")
+    assert grown <= UNEVEN + PER_FIT * n
+
+
+@needs_status
+def test_calls_that_raise():
+    run_alone(f"check_errors({N_ERRORS})")
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("form", [np.array, sp.csr_matrix])
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_what_is_passed_is_not_kept(solver, form):
+    """Nobody refers to X, y and the weights after a call, whether it answered or raised."""
+    rng = np.random.default_rng(0)
+    X, weight = form(rng.standard_normal((60, 5))), rng.random(60)
+    y, values = rng.integers(3, size=60), rng.random(60)
+    parts = [X.data, X.indices, X.indptr] if sp.issparse(X) else []
+    passed = [X, y, values, weight, *parts]
+
+    def counts():
+        gc.collect()
+        return [sys.getrefcount(one) for one in passed]
+
+    before = counts()
+    params = {"hidden_layer_sizes": (4,), "solver": solver, "max_iter": 2, "random_state": 0}
+    for early_stopping, dtype in ((False, None), (True, None), (False, "float32")):
+        params |= {"early_stopping": early_stopping, "dtype": dtype}
+        ests = [MLPClassifier(**params).fit(X, y, weight)]
+        ests += [MLPRegressor(**params).fit(X, values, weight)]
+        for est in ests:
+            est.predict(X)
+            est.score(X, y, weight)
+            est.transform(X)
+        assert counts() == before
+        for est in ests:
+            for rows, targets in ((X[:, :3], y), (X, y[:-1]), (X * 1e308 * 10, y)):
+                with pytest.raises(ValueError, match=r"\w"):
+                    est.set_params(warm_start=True).fit(rows, targets, weight)
+            with pytest.raises(ValueError, match="features"):
+                est.predict(X[:, :3])
+        del rows, targets
+        assert counts() == before
 
 
 # partial_fit

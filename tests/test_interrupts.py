@@ -427,9 +427,7 @@ def output_of(script, *arguments):
 
 
 @needs_limits
-@pytest.mark.parametrize(
-    ("solver", "warm"), [("adam", True), ("schedule_free_adamw", True), ("lbfgs", False)]
-)
+@pytest.mark.parametrize(("solver", "warm"), [("schedule_free_adamw", True), ("lbfgs", False)])
 def test_no_memory_is_an_error_before_training(solver, warm):
     assert output_of(NO_MEMORY, solver, warm) == ["MemoryError 0"]
 
@@ -438,6 +436,37 @@ def test_no_memory_is_an_error_before_training(solver, warm):
 def test_no_memory_to_predict():
     """The estimator is as it was, and predicts what there is memory for."""
     assert output_of(NO_MEMORY_TO_PREDICT) == 6 * ["MemoryError"]
+
+
+# Other signals
+
+
+def test_predict_and_fit_in_a_signal_handler(monkeypatch):
+    """While a fit is under way, of which the numbers stay what they are."""
+    monkeypatch.setattr(_threads, "available_cpus", lambda: 4)
+    rows, targets = np.tile(X, (10, 1)), np.tile(y, 10)
+    other = make("adam", hidden_layer_sizes=(30,), max_iter=1)
+    est = make("adam", hidden_layer_sizes=(200, 100), max_iter=2, n_jobs=2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        expected = other.fit(X, y).predict_proba(X), clone(est).fit(rows, targets).coefs_[0]
+        found = []
+
+        def handler(*_):
+            found.append(other.predict_proba(X))
+            found.append(clone(other).fit(X, y).predict_proba(X))
+
+        before = signal.signal(signal.SIGALRM, handler)
+        try:
+            signal.setitimer(signal.ITIMER_REAL, 0.02, 0.02)
+            est.fit(rows, targets)
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
+    assert found
+    for p in found:
+        np.testing.assert_array_equal(p, expected[0])
+    np.testing.assert_array_equal(est.coefs_[0], expected[1])
 
 
 def test_loss_is_unknown_until_an_epoch_has_ended(ctrl_c):

@@ -6,8 +6,12 @@ Nothing may hang, and every process computes the same bits. The pool alone: core
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
+import textwrap
 import threading
 import warnings
+from concurrent import futures
 
 import joblib
 import numpy as np
@@ -162,3 +166,91 @@ def test_memory_maps_that_joblib_makes():
     parallel = joblib.Parallel(n_jobs=2, max_nbytes=1000)
     for p in parallel(joblib.delayed(fit_mapped)(X, y, est) for _ in range(2)):
         np.testing.assert_array_equal(p, expected)
+
+
+# Executors, and threads within processes
+
+
+def fit_in_two_threads(n_jobs):
+    with futures.ThreadPoolExecutor(2) as executor:
+        return list(executor.map(fit, [n_jobs, n_jobs]))
+
+
+@pytest.mark.parametrize(
+    "method", sorted({"fork", "spawn"} & {*multiprocessing.get_all_start_methods()})
+)
+def test_an_executor_while_this_process_fits(method):
+    """Its workers fit in threads of their own, which share out work in turn."""
+    expected = {n_jobs: fit(n_jobs) for n_jobs in (1, 2)}
+    stop = threading.Event()
+
+    def keep_fitting():
+        while not stop.is_set():
+            MLPClassifier((300,), max_iter=1, random_state=0, n_jobs=2).fit(X, y)
+
+    thread = threading.Thread(target=keep_fitting)
+    thread.start()
+    try:
+        context = multiprocessing.get_context(method)
+        with futures.ProcessPoolExecutor(1, mp_context=context) as executor:
+            for n_jobs in (1, 2):
+                for one in executor.submit(fit_in_two_threads, n_jobs).result(TIMEOUT):
+                    assert_same(one[:2], expected[n_jobs][:2])
+    finally:
+        stop.set()
+        thread.join()
+
+
+def test_threads_within_workers_of_loky():
+    expected = fit(2)
+    found = joblib.Parallel(2)(joblib.delayed(fit_in_two_threads)(2) for _ in range(2))
+    for one in (one for of_worker in found for one in of_worker):
+        assert_same(one[:2], expected[:2])
+
+
+# The end of the interpreter
+
+WORK = """
+import atexit, sys, threading, time, warnings
+import numpy as np
+from cmlp import MLPClassifier, _threads
+warnings.simplefilter("ignore")
+_threads.available_cpus, _threads.FLOPS_PER_THREAD = lambda: 4, 1
+X = np.random.RandomState(0).uniform(-1, 1, (5000, 50))
+y = np.arange(5000) % 3
+
+def make(**params):
+    params = {"max_iter": 10**6, "max_fun": 10**6, "n_iter_no_change": np.inf, **params}
+    return MLPClassifier((90, 90), n_jobs=2, random_state=0, **params)
+
+def started(*functions):
+    for function in functions:
+        threading.Thread(target=function, daemon=True).start()
+    time.sleep(0.1)
+"""
+ENDS = {
+    "fits and predicts go on": """
+        est = make(max_iter=1).fit(X[:300], y[:300])
+        predicts = lambda: [est.predict(X) for _ in iter(int, 1)]
+        fits = lambda: make().fit(X, y), lambda: make(solver="lbfgs", tol=0).fit(X, y)
+        started(*fits, predicts, predicts)
+        print("left")
+    """,
+    "a fit at exit": """
+        atexit.register(lambda: print("left" if make(max_iter=1).fit(X, y).loss_ > 0 else ""))
+        make(max_iter=1).fit(X, y)
+    """,
+}
+
+
+@pytest.mark.parametrize("how", ENDS)
+def test_the_interpreter_ends(how):
+    """Neither a crash nor a hang, whatever daemon threads are doing."""
+    done = subprocess.run(
+        [sys.executable, "-c", WORK + textwrap.dedent(ENDS[how])],
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT,
+        check=False,
+    )
+    assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "left", "")
