@@ -342,6 +342,35 @@ def test_each_hook_may_raise(solver, hook, act):
     assert again.n_iter_ == 2
 
 
+@pytest.mark.parametrize("warm_start", [False, True])
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_callback_that_runs_out_of_memory(solver, warm_start):
+    """What was trained is kept, as after any other error."""
+    pytest.importorskip("sklearn.callback")
+
+    def act():
+        raise MemoryError
+
+    est = make(solver, hidden_layer_sizes=(8,), max_iter=4, warm_start=warm_start)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        first = est.fit(X, y).coefs_[0].copy()
+        loss = est.loss_
+        est.set_callbacks(At("end of an epoch", 3, act))
+        with pytest.raises(MemoryError):
+            est.fit(X, y)
+        assert est.n_iter_ == 3
+        assert (est.coefs_[0] != first).any()
+        assert est.loss_ != loss
+        # before the first there is nothing to keep
+        kept = est.coefs_[0].copy()
+        est.set_callbacks(At("begin of an epoch", 1, act))
+        with pytest.raises(MemoryError):
+            est.fit(X, y)
+    np.testing.assert_array_equal(est.coefs_[0], kept)
+    assert est.n_iter_ == 3
+
+
 def test_scorer_that_raises():
     def scorer(est, rows, targets):
         if est.n_iter_ == 3:

@@ -185,18 +185,17 @@ class BaseMultilayerPerceptron(CallbackSupportMixin, BaseEstimator, ABC):
         try:
             return self._fit_here(X, y, sample_weight, incremental, **kwargs)
         except MemoryError:
-            if self._n_seen_since(before, incremental) == 0:
+            if not self._has_trained_since(before):
                 for name in vars(self).keys() - before.keys():
                     if not name.startswith(("_skl_", "_callback_")):  # which are to be torn down
                         delattr(self, name)
                 vars(self).update(before)
             raise
 
-    def _n_seen_since(self, before, incremental):
-        """How many samples were trained on, those counted in the attributes of before aside."""
-        continued = "coefs_" in before and (self.warm_start or incremental)
-        seen = before.get("t_", 0) if continued else 0
-        return vars(self).get("t_", 0) - seen if "coefs_" in vars(self) else 0
+    def _has_trained_since(self, before):
+        """Whether an epoch or iteration has ended since, and so given a loss."""
+        loss = vars(self).get("loss_", np.nan)
+        return loss is not before.get("loss_") and not np.isnan(loss)
 
     def _fit_here(
         self,
