@@ -9,8 +9,10 @@ import platform
 import subprocess
 import sys
 
-#: Whether a sanitizer is loaded: some tests are about memory, and it has its own.
+#: The sanitizer that is loaded, if there is one.
 SANITIZED = os.environ.get("CMLP_SANITIZE", "")
+#: Why a test of the resident set is not for the address sanitizer.
+KEEPS_FREED = "what is freed is kept for a while, so that its use is seen"
 
 RUNTIMES = {"address": ["libasan.so", "libstdc++.so"], "thread": ["libtsan.so"]}
 OPTIONS = {

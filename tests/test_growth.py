@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from sanitized import KEEPS_FREED, SANITIZED
 from sklearn.base import clone
 
 import cmlp
@@ -28,7 +29,10 @@ N_FITS = int(os.environ.get("CMLP_FITS", "60"))
 N_ERRORS = int(os.environ.get("CMLP_ERRORS", "20"))
 N_PARTIAL_FITS = int(os.environ.get("CMLP_PARTIAL_FITS", "4000"))
 STATUS = Path("/proc/self/status")
-needs_status = pytest.mark.skipif(not STATUS.exists(), reason="no /proc here")
+needs_status = pytest.mark.skipif(
+    not STATUS.exists() or SANITIZED == "address",
+    reason=KEEPS_FREED if SANITIZED else "no /proc here",
+)
 #: bytes a fit, beyond which it is a leak; and what the system's count may move at all
 PER_FIT, UNEVEN = 2048, 1 << 20
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from sanitized import KEEPS_FREED, SANITIZED
 
 from cmlp import MLPClassifier, MLPRegressor
 
@@ -132,6 +133,7 @@ def test_arrays_of_fit_in_other_batches(batch_size):
     check_fit(traced, MLPClassifier, LONG, "sgd", np.float32, "dense", False, batch_size)
 
 
+@pytest.mark.skipif(SANITIZED == "address", reason=KEEPS_FREED)
 @pytest.mark.skipif(not os.access(RESET, os.W_OK), reason="the high-water mark is not to be had")
 @pytest.mark.parametrize(
     ("solver", "sizes", "storage"),
