@@ -2,7 +2,8 @@
 and the normal distribution, in units in the last place, over every magnitude.
 
 The suite takes every 4093rd float32 and random float64. All 2^32 float32 of every variant this
-machine runs: ``python tests/core/test_vecmath.py`` (20 minutes each), or with names of variants.
+machine runs, or of those that are named, in 20 minutes each:
+``PYTHONPATH=tests python tests/core/test_vecmath.py``.
 """
 
 import sys
@@ -11,13 +12,15 @@ from collections import defaultdict
 import numpy as np
 import pytest
 import reference
+from sanitized import SANITIZED
 from scipy.special import erfc
 
 FUNCTIONS = ["exp", "tanh", "logistic", "log"]
 ACTIVATIONS = ["elu", "selu", "gelu", "silu", "mish", "softplus", "hard_swish"]
-#: The largest error in units in the last place, over all variants.
+#: The largest error in units in the last place, over all variants; between the checks of a
+#: sanitizer gcc fuses fewer products with their sums.
 ULPS = defaultdict(lambda: 5, identity=0, relu=0, leaky_relu=1)
-ULPS.update(dict.fromkeys([*FUNCTIONS, "elu"], 2))
+ULPS.update(dict.fromkeys([*FUNCTIONS, "elu"], 2.1 if SANITIZED else 2))
 ULPS.update(dict.fromkeys(["selu", "silu", "softplus", "hard_swish"], 3))
 
 
