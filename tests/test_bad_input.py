@@ -3,15 +3,13 @@
 Invalid parameters and calls that scikit-learn refuses are in test_compare_sklearn.py.
 """
 
-import os
-import subprocess
 import sys
-import textwrap
 import warnings
 
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from scripts import output_of
 from sklearn import neural_network
 from sklearn.datasets import make_classification, make_regression
 
@@ -491,16 +489,8 @@ def test_hidden_layer_sizes_that_overflow():
                 except (ValueError, OverflowError, MemoryError) as error:
                     print(type(error).__name__)
     """
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code)],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert len(done.stdout.split()) == 3 * len(SIZES), done.stdout
+    out = output_of(code, OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1")
+    assert len(out.split()) == 3 * len(SIZES), out
 
 
 def test_network_that_is_too_large():

@@ -7,7 +7,6 @@ measurement has a process of its own; what one fit allocates: test_memory.py.
 import gc
 import os
 import pickle
-import subprocess
 import sys
 import tracemalloc
 import warnings
@@ -20,6 +19,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 from sanitized import KEEPS_FREED, SANITIZED
+from scripts import output_of
 from sklearn.base import clone
 
 import cmlp
@@ -45,21 +45,15 @@ def resident():
 
 def run_alone(call):
     """Call a function of this module, as code, in a new process that returns freed memory."""
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", f"import test_growth; test_growth.{call}"],
-        cwd=Path(__file__).parent,
-        env={
-            **os.environ,
-            "MALLOC_ARENA_MAX": "1",
-            "MALLOC_MMAP_THRESHOLD_": "65536",
-            "MALLOC_TRIM_THRESHOLD_": "65536",
-        },
-        capture_output=True,
-        text=True,
-        check=False,
+    out = output_of(
+        f"import test_growth; test_growth.{call}",
+        timeout=None,  # the long runs take what they take
+        PYTHONWARNINGS="ignore",
+        MALLOC_ARENA_MAX="1",
+        MALLOC_MMAP_THRESHOLD_="65536",
+        MALLOC_TRIM_THRESHOLD_="65536",
     )
-    assert done.returncode == 0, done.stderr
-    print(done.stdout)
+    print(out)
 
 
 def fits():

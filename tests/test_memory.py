@@ -4,8 +4,6 @@ tracemalloc sees every array, the workspace included; the resident set is what t
 """
 
 import os
-import subprocess
-import sys
 import tracemalloc
 from pathlib import Path
 
@@ -13,6 +11,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 from sanitized import KEEPS_FREED, SANITIZED
+from scripts import output_of
 
 from cmlp import MLPClassifier, MLPRegressor
 
@@ -144,16 +143,8 @@ def test_resident_memory_of_fit(solver, sizes, storage):
     """In a process of its own, which uses no freed memory again."""
     arguments = (f"{solver!r}", str(sizes), f"{storage!r}")
     code = f"import test_memory; test_memory.check_resident({', '.join(arguments)})"
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", code],
-        cwd=Path(__file__).parent,
-        # what is freed goes back to the system at once
-        env={**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    # what is freed goes back to the system at once
+    output_of(code, PYTHONWARNINGS="ignore", MALLOC_MMAP_THRESHOLD_="65536")
 
 
 def check_resident(solver, sizes, storage):

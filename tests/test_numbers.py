@@ -3,14 +3,12 @@
 A fit trains or raises an error that says what is wrong; losses and probabilities are never NaN.
 """
 
-import os
-import subprocess
 import sys
-import textwrap
 
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from scripts import output_of
 from sklearn import neural_network
 
 from cmlp import MLPClassifier, MLPRegressor
@@ -337,16 +335,8 @@ def test_a_workspace_that_no_memory_holds():
     """
     if sys.platform != "linux":
         pytest.skip("the limit on the address space is Linux's")
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", textwrap.dedent(code)],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines() == (2 * 3 + 2 * 3 + 2 * 2) * ["MemoryError"]
+    quiet = {"PYTHONWARNINGS": "ignore", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    assert output_of(code, **quiet).splitlines() == (2 * 3 + 2 * 3 + 2 * 2) * ["MemoryError"]
 
 
 def test_too_many_parameters_for_an_integer():

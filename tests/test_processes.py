@@ -6,8 +6,6 @@ Nothing may hang, and every process computes the same bits. The pool alone: core
 import multiprocessing
 import os
 import signal
-import subprocess
-import sys
 import textwrap
 import threading
 import warnings
@@ -18,6 +16,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 from joblib.externals.loky import ProcessPoolExecutor
+from scripts import run
 from sklearn.base import clone
 from sklearn.datasets import load_digits
 
@@ -246,11 +245,5 @@ ENDS = {
 @pytest.mark.parametrize("how", ENDS)
 def test_the_interpreter_ends(how):
     """Neither a crash nor a hang, whatever daemon threads are doing."""
-    done = subprocess.run(
-        [sys.executable, "-c", WORK + textwrap.dedent(ENDS[how])],
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT,
-        check=False,
-    )
+    done = run(WORK + textwrap.dedent(ENDS[how]))
     assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "left", "")

@@ -1,23 +1,10 @@
 """That a sanitizer sees what it is there for: a clean run of one that is off shows nothing."""
 
-import subprocess
-import sys
-import textwrap
-
 import pytest
 from sanitized import SANITIZED
+from scripts import run
 
 from cmlp._core import engine
-
-
-def run(code):
-    return subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code)],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-    )
 
 
 def instrumented(symbol):

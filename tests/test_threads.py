@@ -2,9 +2,7 @@
 
 import os
 import signal
-import subprocess
 import sys
-import textwrap
 import threading
 import warnings
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +12,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 import threadpoolctl
+from scripts import output_of
 from sklearn.base import clone
 from sklearn.datasets import load_digits
 from sklearn.model_selection import GridSearchCV
@@ -264,22 +263,10 @@ for dtype in (np.float32, np.float64):
 """
 
 
-def run_script(script, *arguments, timeout=120):
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(script), *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT to oneself")
 @pytest.mark.parametrize(("n_jobs", "batch_size"), [(1, 200), (2, 200), (3, 60_000)])
 def test_ctrl_c_within_an_epoch(n_jobs, batch_size):
-    out = run_script(INTERRUPTED, n_jobs, batch_size)
+    out = output_of(INTERRUPTED, n_jobs, batch_size)
     assert float(out.split()[-1]) < 20  # seconds; an epoch is longer on any slow machine
 
 

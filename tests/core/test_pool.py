@@ -3,8 +3,6 @@
 import multiprocessing
 import os
 import signal
-import subprocess
-import sys
 import textwrap
 import threading
 import time
@@ -13,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import joblib
 import numpy as np
 import pytest
+from scripts import output_of, run
 
 VALUES = np.random.RandomState(0).uniform(-1, 1, 6400)
 BLOCKS = 64
@@ -223,10 +222,7 @@ def run_script(engine, script):
     """Exit code and output of a new interpreter."""
     name = engine.__name__
     head = f"import importlib\nimport numpy as np\nengine = importlib.import_module({name!r})\n"
-    script = head + textwrap.dedent(script)
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=False
-    )
+    done = run(head + textwrap.dedent(script))
     return done.returncode, done.stdout.strip(), done.stderr
 
 
@@ -309,10 +305,4 @@ def test_finfo_after_import_does_not_warn():
     for dtype in (np.float32, np.float64):
         assert np.finfo(dtype).smallest_subnormal > 0
     """
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(script)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    output_of(script)
