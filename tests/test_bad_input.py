@@ -536,3 +536,39 @@ def test_the_lists_of_a_network_cannot_be_replaced():
         net.intercepts = [np.zeros(2)]
     net.coefs[0][...] = 2  # in place is seen
     np.testing.assert_array_equal(net.forward(np.eye(2))[-1], np.full((2, 2), 2.0))
+
+
+REFUSED = {
+    "X": lambda est, X, y: est.fit(np.full((9, 3), np.nan), y[:9]),
+    "lengths": lambda est, X, y: est.fit(X[:, 1:], y[:-1]),
+    "labels": lambda est, X, y: est.fit(X[:, 1:], np.arange(len(X)) / 7 + np.nan),
+    "weights": lambda est, X, y: est.fit(X, y, sample_weight=[1.0]),
+    "sum of weights": lambda est, X, y: est.set_params(solver="lbfgs").fit(
+        *(X, y), sample_weight=np.zeros(len(y))
+    ),
+    "validation data": lambda est, X, y: est.fit(X[:, 2:], y, X_val=X, y_val=y),
+    "coefs": lambda est, X, y: est.fit(X[:, :2], y, coefs_init=[np.eye(2)]),
+    "parameter": lambda est, X, y: est.set_params(alpha=-1).fit(X[:, 1:], y),
+    "batch": lambda est, X, y: est.partial_fit(np.full((9, 3), np.inf), y[:9]),
+    "lengths of a batch": lambda est, X, y: est.partial_fit(X, y[:-1]),
+}
+
+
+@pytest.mark.parametrize("fitted", [False, True])
+@pytest.mark.parametrize("refused", REFUSED.values(), ids=REFUSED)
+@pytest.mark.parametrize("kind", [MLPClassifier, MLPRegressor])
+def test_a_fit_that_is_refused_changes_nothing(kind, refused, fitted, data):
+    """scikit-learn's keeps its weights, but for other features and classes than it then says."""
+    X, y = data
+    est = kind(**small())
+    if fitted:
+        est.fit(X, y)
+        expected = est.predict(X)
+    before = vars(est).copy()
+    with pytest.raises((ValueError, TypeError)):
+        refused(est, X, y)
+    after = {**vars(est), "solver": "adam", "alpha": 0.0001}
+    assert after.keys() == before.keys()
+    assert all(after[name] is before[name] for name in before.keys() - {"solver", "alpha"})
+    if fitted:
+        np.testing.assert_array_equal(est.set_params(alpha=0.0001).predict(X), expected)

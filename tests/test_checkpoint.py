@@ -278,8 +278,12 @@ def test_other_data(written):
         (X, Y, np.ones(150), r"sample_weight was None, it is float64 \(150,\)"),
         (X, Y + 1, None, r"classes_ was \[0 1 2\], it is \[1 2 3\]"),
     ]:
+        est = make().fit(X[::2, 1:], Y[::2] + 7)
+        before = dict(vars(est))
         with pytest.raises(ValueError, match=f"is a checkpoint of another fit: {message}"):
-            make().fit(data, y, weight, resume_from=written)
+            est.fit(data, y, weight, resume_from=written)
+        assert vars(est).keys() == before.keys()
+        assert all(value is before[name] for name, value in vars(est).items())
     est = make().fit(np.asfortranarray(X), list(Y), resume_from=written)
     assert_same(make().fit(X, Y), est, X)
 

@@ -1,14 +1,21 @@
-"""Model files: save and load, what they refuse, and files of earlier versions."""
+"""Model files: save and load, what they refuse, and files of earlier versions.
+
+``PYTHONPATH=tests python tests/test_files.py`` keeps files of this version in tests/files: once,
+before a release that writes others.
+"""
 
 import json
 import os
 import stat
 import struct
+import threading
+import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
+from scripts import output_of
 from sklearn.datasets import load_diabetes, load_iris
 
 import cmlp
@@ -161,6 +168,118 @@ def test_a_failed_save_keeps_the_old_file(tmp_path, monkeypatch):
         est.save(tmp_path / "missing" / "model")
 
 
+NO_ROOM = """
+import os, resource, sys
+import numpy as np
+from cmlp import Checkpoint, MLPRegressor
+path, size = sys.argv[1], os.path.getsize(sys.argv[1])
+resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+before = open(path, "rb").read()
+X, y = np.eye(30), np.arange(30.0)
+est = MLPRegressor(hidden_layer_sizes=(50,), max_iter=3, random_state=0)
+for call in (
+    lambda: est.fit(X, y).save(path),
+    lambda: est.fit(X, y, checkpoint=Checkpoint(path, every=2)),
+):
+    try:
+        call()
+    except OSError as error:
+        print(error)
+    assert open(path, "rb").read() == before
+    print(est.n_iter_, os.listdir(os.path.dirname(path)))
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="limits of POSIX")
+def test_no_room(tmp_path):
+    """The system's own refusal in the middle of a file, which a full disk is as well."""
+    path = tmp_path / "model"
+    small(MLPRegressor).fit(X, Y).save(path)
+    out = output_of(NO_ROOM, path, PYTHONWARNINGS="ignore").splitlines()
+    assert [out[1], out[3]] == ["3 ['model']", "2 ['model']"]
+    for line in (out[0], out[2]):
+        assert "could not be written" in line
+        assert "File too large" in line
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names")
+def test_neither_file_nor_folder(tmp_path):
+    """It is not waited for, and not replaced by a file."""
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    est = small(MLPClassifier)
+    for call in (
+        lambda: cmlp.load(path),
+        lambda: est.save(path),
+        lambda: est.fit(X, Y, checkpoint=cmlp.Checkpoint(path)),
+        lambda: est.fit(X, Y, resume_from=path),
+    ):
+        with pytest.raises(OSError, match="Not a regular file"):
+            call()
+    assert stat.S_ISFIFO(path.stat().st_mode)
+    assert os.listdir(tmp_path) == ["pipe"]
+    assert not hasattr(est, "coefs_")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links want rights elsewhere")
+def test_links_are_followed(tmp_path):
+    link, path = tmp_path / "link", tmp_path / "folder" / "model"
+    path.parent.mkdir()
+    link.symlink_to(path)
+    small(MLPRegressor).save(link)  # to be made
+    small(MLPRegressor, alpha=0.5).save(os.fsencode(link))
+    assert link.is_symlink()
+    assert cmlp.load(os.fsencode(path)).alpha == cmlp.load(link).alpha == 0.5
+    assert os.listdir(path.parent) == ["model"]
+
+
+@pytest.mark.parametrize("kind", ["threads", "processes"])
+def test_writers_at_once(kind, tmp_path):
+    """There is a whole file at every moment, that of one of them, and nothing beside it."""
+    if kind == "processes" and not hasattr(os, "fork"):
+        pytest.skip("no fork")
+    path = tmp_path / "model"
+    models = [small(MLPRegressor, alpha=i, hidden_layer_sizes=(99,)).fit(X, Y) for i in range(4)]
+    expected = [est.predict(X) for est in models]
+    models[0].save(path)
+    failed = []
+
+    def save(est):
+        try:
+            for _ in range(50):
+                est.save(path)
+        except Exception as error:
+            failed.append(error)
+
+    if kind == "threads":
+        writers = [threading.Thread(target=save, args=(est,)) for est in models]
+        for writer in writers:
+            writer.start()
+        alive = lambda: any(writer.is_alive() for writer in writers)  # noqa: E731
+    else:
+        children = []
+        for est in models:
+            children.append(os.fork())
+            if not children[-1]:
+                save(est)
+                os._exit(len(failed))
+
+        def alive():
+            pid, status = os.waitpid(-1, os.WNOHANG)
+            if pid:
+                children.remove(pid)
+                assert status == 0
+            return bool(children)
+
+    n_read = 0
+    while alive() or not n_read:
+        est = cmlp.load(path)
+        np.testing.assert_array_equal(est.predict(X), expected[est.alpha])
+        n_read += 1
+    assert not failed
+    assert os.listdir(tmp_path) == ["model"]
+
+
 @pytest.mark.skipif(os.name != "posix", reason="permissions of POSIX")
 def test_permissions(tmp_path):
     path = tmp_path / "model"
@@ -231,6 +350,56 @@ HOSTILE = {
 }
 
 
+def resized(tensor, header, shape, offsets=None):
+    header[tensor]["shape"] = shape
+    header[tensor]["data_offsets"] = offsets or header[tensor]["data_offsets"]
+
+
+def all_at_one_place(header):
+    for tensor, about in header.items():
+        if tensor != "__metadata__":
+            about["data_offsets"] = header["loss_curve_"]["data_offsets"]
+
+
+#: Headers as text, or changes of the whole, and bytes that are claimed to be the header's
+HEADERS = {
+    "longer than the file": (None, 10**8),
+    "longer than memory": (None, 2**63),
+    "negative length": (None, 2**64 - 1),
+    "deep": ('{"a":' * 50_000 + "1" + "}" * 50_000, None),
+    "list": ("[" * 10**6, None),
+    "nothing": ("{}", None),
+    "half a character": ('{"__metadata__":{"format":"\\ud800"}}', None),
+    "byte order mark": ("\ufeff{}", None),
+    "twice": ('{"__metadata__":{"format":"cmlp"},"__metadata__":{"format":"cmlp"}}', None),
+    "not a number": ('{"__metadata__":{"format":NaN}}', None),
+    "huge shape": (lambda h: resized("loss_curve_", h, [2**40, 2**40]), None),
+    "too large a number": (lambda h: resized("loss_curve_", h, [2**64]), None),
+    "negative shape": (lambda h: resized("loss_curve_", h, [-1]), None),
+    "empty and huge": (lambda h: resized("loss_curve_", h, [0, 2**60], [0, 0]), None),
+    "backwards": (lambda h: resized("loss_curve_", h, [3], [24, 0]), None),
+    "all at one place": (all_at_one_place, None),
+}
+
+
+@pytest.mark.parametrize(("change", "length"), HEADERS.values(), ids=HEADERS)
+def test_hostile_headers(tmp_path, change, length):
+    path = tmp_path / "model"
+    small(MLPClassifier).fit(X, NAMES[Y]).save(path)
+    content = path.read_bytes()
+    end = 8 + struct.unpack("<Q", content[:8])[0]
+    header = content[8:end]
+    if isinstance(change, str):
+        header = change.encode()
+    elif change is not None:
+        changed = json.loads(header)
+        change(changed)
+        header = json.dumps(changed).encode()
+    path.write_bytes(struct.pack("<Q", length or len(header)) + header + content[end:])
+    with pytest.raises(ValueError, match="is not a valid cmlp model file"):
+        cmlp.load(path)
+
+
 @pytest.mark.parametrize("change", HOSTILE.values(), ids=HOSTILE)
 def test_hostile_metadata(tmp_path, change):
     path = tmp_path / "model"
@@ -293,9 +462,46 @@ def test_mutated_files(tmp_path):
 def test_files_of_earlier_versions(path):
     est = cmlp.load(path)
     expected = json.loads(path.with_suffix(".json").read_text())
-    method = est.predict_proba if hasattr(est, "predict_proba") else est.predict
-    np.testing.assert_allclose(method(expected["X"]), expected["output"], rtol=1e-6)
+    np.testing.assert_allclose(outputs(est, expected["X"]), expected["output"], rtol=1e-5)
+    if "labels" in expected:
+        assert est.predict(expected["X"]).tolist() == expected["labels"]
+    if "checkpoint" in path.stem:
+        est = small(MLPClassifier, **RESUMED).fit(X, Y, resume_from=path)
+        whole = small(MLPClassifier, **RESUMED).fit(X, Y)
+        np.testing.assert_allclose(est.loss_curve_, whole.loss_curve_, rtol=1e-5)
+
+
+def outputs(est, rows):
+    return (est.predict_proba if hasattr(est, "predict_proba") else est.predict)(rows)
+
+
+#: Whose state is the most.
+RESUMED = {"early_stopping": True, "dropout": 0.2, "ema_decay": 0.5, "max_iter": 6}
 
 
 def test_there_are_files_of_earlier_versions():
-    assert len(list(KEPT.glob("*.safetensors"))) >= 2
+    kept = {path.stem for path in KEPT.glob("*.safetensors")}
+    assert kept >= {f"0.1.0-{name}" for name in [*CASES, "checkpoint"]}
+
+
+def keep():
+    """Write files of this version: of each case and a checkpoint."""
+    for name, (est, y) in [*CASES.items(), ("checkpoint", (None, None))]:
+        path = KEPT / f"{cmlp.__version__}-{name}.safetensors"
+        if est is None:
+            checkpoint = cmlp.Checkpoint(path, every=4)
+            small(MLPClassifier, **RESUMED).fit(X, Y, checkpoint=checkpoint)
+            est = cmlp.load(path)
+        else:
+            est.fit(X, y).save(path)
+        rows = X[::40, : est.n_features_in_]
+        expected = {"X": rows.tolist(), "output": np.asarray(outputs(est, rows)).tolist()}
+        if hasattr(est, "classes_"):
+            expected["labels"] = est.predict(rows).tolist()
+        path.with_suffix(".json").write_text(json.dumps(expected) + "\n")
+
+
+if __name__ == "__main__":
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        keep()

@@ -180,12 +180,14 @@ class BaseMultilayerPerceptron(CallbackSupportMixin, BaseEstimator, ABC):
         return Parameters.initialize(units, dtype, activations, random_state, self.fit_intercept)
 
     def _fit(self, X, y, sample_weight=None, incremental=False, **kwargs):
-        """Fit, or leave the estimator as it was if memory runs out before an epoch is done."""
+        """Fit, or leave the estimator as it was if that fails before it trains anything."""
         before = dict(vars(self))
+        vars(self).pop("_incremental", None)  # it is set where training begins
         try:
             return self._fit_here(X, y, sample_weight, incremental, **kwargs)
-        except MemoryError:
-            if not self._has_trained_since(before):
+        except BaseException as error:
+            no_memory = isinstance(error, MemoryError) and not self._has_trained_since(before)
+            if no_memory or "_incremental" not in vars(self):
                 for name in vars(self).keys() - before.keys():
                     if not name.startswith(("_skl_", "_callback_")):  # which are to be torn down
                         delattr(self, name)

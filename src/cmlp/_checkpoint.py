@@ -4,7 +4,6 @@ No file here (``_files`` writes, ``_base`` asks it to), no training.
 """
 
 import os
-import tempfile
 import zlib
 from functools import cached_property
 from numbers import Integral, Real
@@ -14,6 +13,7 @@ import scipy.sparse as sp
 
 from cmlp._core import engine
 from cmlp._encoding import encode
+from cmlp._files import check_writable
 from cmlp._optimizers import OPTIMIZERS
 from cmlp._schedules import SCHEDULES
 
@@ -82,7 +82,7 @@ class Checkpoint:
     def __init__(self, path, every=1):
         if isinstance(every, bool) or not isinstance(every, Integral) or every < 1:
             raise ValueError(f"every must be an int of at least 1, got {every!r}.")
-        self.path = os.fspath(path)
+        self.path = os.fsdecode(path)
         self.every = int(every)
 
     def __repr__(self):
@@ -98,8 +98,7 @@ class Checkpoint:
         check_resumable(est)
         for name, value in est.get_params(deep=False).items():
             encode(value, name, {})
-        with tempfile.TemporaryFile(dir=os.path.dirname(os.path.abspath(self.path))):
-            pass
+        check_writable(self.path)
 
     def epoch_ends(self, est):
         """Write, if it is time to."""
@@ -225,11 +224,11 @@ class Resumed:
     """
 
     def __init__(self, est, loaded, state, path):
-        self.loaded, self.state, self.path = loaded, state, path
+        self.loaded, self.state, self.path = loaded, state, os.fsdecode(path)
         if state is None:
             raise ValueError(
-                f"{os.fspath(path)} is a model without the state of its training: save has written"
-                " it, not a Checkpoint."
+                f"{self.path} is a model without the state of its training: save has"
+                " written it, not a Checkpoint."
             )
         if type(loaded) is not type(est):
             self.refuse("the estimator", type(loaded).__name__, type(est).__name__)
@@ -248,7 +247,7 @@ class Resumed:
         self.check(loaded.n_iter_ > 0 and "coefs_" in vars(loaded), "n_iter_")
         if loaded.n_iter_ > est.max_iter:
             raise ValueError(
-                f"{os.fspath(path)} is a checkpoint after epoch {loaded.n_iter_}, which is more"
+                f"{self.path} is a checkpoint after epoch {loaded.n_iter_}, which is more"
                 f" than max_iter={est.max_iter}."
             )
         self.check(str(state.get("dtype")) in ("float32", "float64"), "dtype")
@@ -258,13 +257,12 @@ class Resumed:
 
     def refuse(self, name, theirs, ours):
         raise ValueError(
-            f"{os.fspath(self.path)} is a checkpoint of another fit: {name} was {theirs}, it is"
-            f" {ours}."
+            f"{self.path} is a checkpoint of another fit: {name} was {theirs}, it is {ours}."
         )
 
     def check(self, condition, name):
         if not condition:
-            raise ValueError(f"{os.fspath(self.path)} is a damaged checkpoint: {name} is wrong.")
+            raise ValueError(f"{self.path} is a damaged checkpoint: {name} is wrong.")
 
     def check_data(self, est, training, units):
         """Whether X, y and the rest are those of the fit that wrote it."""
@@ -277,7 +275,7 @@ class Resumed:
                 one, other = (str(text).rpartition(" crc32 ")[0] for text in (theirs[name], value))
                 if one == other:
                     raise ValueError(
-                        f"{os.fspath(self.path)} is a checkpoint of another fit: the values of"
+                        f"{self.path} is a checkpoint of another fit: the values of"
                         f" {name} have changed."
                     )
                 self.refuse(name, theirs[name] and one, value and other)

@@ -3,9 +3,12 @@
 What a value looks like in JSON is in ``_encoding``; ``docs/format.md`` describes the file.
 """
 
+import errno
 import json
 import os
 import secrets
+import stat
+import tempfile
 from contextlib import contextmanager, suppress
 
 import numpy as np
@@ -22,6 +25,31 @@ VERSION = 1
 PRIVATE = ("_label_binarizer", "_no_improvement_count", "_dropout_state")
 
 
+def regular_file(path):
+    """Where a file is, or is to be, links being followed.
+
+    Raises
+    ------
+    OSError
+        If something else is there: a folder, a device, which a model would replace, or a pipe,
+        which would keep its reader waiting.
+    """
+    path = os.path.realpath(os.fsdecode(path))
+    with suppress(FileNotFoundError):
+        mode = os.stat(path).st_mode
+        if stat.S_ISDIR(mode):
+            raise OSError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+        if not stat.S_ISREG(mode):
+            raise OSError(errno.EINVAL, "Not a regular file", path)
+    return path
+
+
+def check_writable(path):
+    """Raise OSError if a file cannot be written there."""
+    with tempfile.TemporaryFile(dir=os.path.dirname(regular_file(path))):
+        pass
+
+
 @contextmanager
 def replacing(path):
     """A temporary file in the folder of ``path``, which takes its place once it is whole.
@@ -29,7 +57,7 @@ def replacing(path):
     Contents and folder are flushed to the disk before; if anything fails, the temporary file is
     removed and what ``path`` held is still there.
     """
-    path = os.path.abspath(os.fspath(path))
+    path = regular_file(path)
     folder, name = os.path.split(path)
     temporary = os.path.join(folder, f".{name}.{secrets.token_hex(4)}.tmp")
     os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
@@ -94,7 +122,7 @@ def write(path, est, **more):
         except OSError:
             raise
         except Exception as error:  # safetensors has one type for all, of disks too
-            raise OSError(f"{os.fspath(path)} could not be written: {error}") from error
+            raise OSError(f"{os.fsdecode(path)} could not be written: {error}") from error
 
 
 def read(path, estimators):
@@ -108,14 +136,14 @@ def read(path, estimators):
     Raises
     ------
     OSError
-        If there is no such file, or it cannot be read.
+        If there is no such file, it is not a regular one, or it cannot be read.
     ValueError
         If it is not a model file, or it is damaged.
     """
-    with open(path, "rb"):
+    with open(regular_file(path), "rb"):
         pass  # an error of the system's own
     try:
-        with safe_open(path, framework="numpy") as file:
+        with safe_open(os.fsdecode(path), framework="numpy") as file:
             metadata = file.metadata() or {}
             check_format(metadata)
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
@@ -133,7 +161,9 @@ def read(path, estimators):
         reason = str(error) or type(error).__name__
         if isinstance(error, KeyError):
             reason = f"{reason} is missing or unknown"
-        raise ValueError(f"{os.fspath(path)} is not a valid cmlp model file: {reason}") from error
+        raise ValueError(
+            f"{os.fsdecode(path)} is not a valid cmlp model file: {reason}"
+        ) from error
     return est, parts
 
 
