@@ -1,7 +1,10 @@
 """Copies and company: clone, pickle, joblib, Pipelines, metadata routing, feature names, HTML."""
 
 import copy
+import os
 import pickle
+import warnings
+from pathlib import Path
 
 import joblib
 import numpy as np
@@ -10,11 +13,13 @@ import pytest
 import sklearn
 from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer, load_diabetes
-from sklearn.exceptions import NotFittedError
+from sklearn.exceptions import InconsistentVersionWarning, NotFittedError
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted
+from test_files import CASES
+from test_files import X as FLOWERS
 
 import cmlp
 from cmlp import MLPClassifier, MLPRegressor
@@ -351,11 +356,47 @@ def test_predict_uses_the_biases_that_the_model_has(name):
     np.testing.assert_array_equal(est.set_params(fit_intercept=False).predict(X), expected)
 
 
-def test_skops(name, data):
-    """One type to be trusted, and no pickle."""
+def fitted(kind):
+    est, y = CASES[kind]
+    return clone(est).fit(FLOWERS, y), y
+
+
+@pytest.mark.parametrize("kind", CASES)
+def test_skops(kind):
+    """One type to be trusted, with several columns of classes two, and no pickle."""
     skops = pytest.importorskip("skops.io")
-    est = make(name).fit(*data)
+    est, _ = fitted(kind)
     dumped = skops.dumps(est)
     trusted = skops.get_untrusted_types(data=dumped)
-    assert trusted == [f"{type(est).__module__}.{name}"]
-    assert_equal_models(skops.loads(dumped, trusted=trusted), est, data[0])
+    own = [f"{type(est).__module__}.{type(est).__name__}"]
+    assert trusted == own + ["cmlp._labels.MultioutputBinarizer"] * (kind == "columns")
+    assert_equal_models(skops.loads(dumped, trusted=trusted), est, FLOWERS)
+
+
+def test_other_versions_of_scikit_learn(tmp_path):
+    """Whichever has written a file, this one reads it and goes on with the model.
+
+    CMLP_PICKLES names a folder that several versions write to, one after another and again.
+    """
+    folder = Path(os.environ.get("CMLP_PICKLES", tmp_path))
+    for kind in CASES:
+        est, y = fitted(kind)
+        path = folder / f"{kind}.{sklearn.__version__}"
+        path.with_suffix(path.suffix + ".pickle").write_bytes(pickle.dumps(est))
+        joblib.dump(est, path.with_suffix(path.suffix + ".joblib"))
+        est.save(path.with_suffix(path.suffix + ".safetensors"))
+    files = sorted(folder.iterdir())
+    assert len(files) >= 3 * len(CASES)
+    for path in files:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            # which a LabelBinarizer of another version gives
+            warnings.simplefilter("ignore", InconsistentVersionWarning)
+            if path.suffix == ".pickle":
+                loaded = pickle.loads(path.read_bytes())
+            else:
+                loaded = (joblib if path.suffix == ".joblib" else cmlp).load(path)
+        est, y = fitted(path.name.partition(".")[0])
+        assert_equal_models(loaded, est, FLOWERS)
+        more = [one.set_params(warm_start=True, random_state=1) for one in (loaded, est)]
+        assert_equal_models(*[one.fit(FLOWERS, y) for one in more], FLOWERS)
