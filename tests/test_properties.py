@@ -297,6 +297,10 @@ def compare(ours, theirs, in_float32, solver, words=True):
     error, found, kinds = ours
     expected_error, expected, expected_kinds = theirs
     if expected_error is not None:
+        if error is None and type(expected_error) is ZeroDivisionError:
+            # a batch whose weights are zero is passed over: docs/differences.md
+            assert all(np.isfinite(coef).all() for coef in found["coefs"])
+            return
         assert error is not None, f"scikit-learn raises {expected_error!r}"
         if type(expected_error) in ACCIDENTS or not words:
             assert isinstance(error, ValueError | TypeError), (error, expected_error)
@@ -390,6 +394,7 @@ def test_any_parameters(name, params, wrong):
         wrong.pop("loss", None)
         params.pop("loss", None)
     params["max_iter"] = 2 if params["max_iter"] in (10**30, np.inf) else params["max_iter"]
+    assume(params.get("power_t") != 10**30)  # for scikit-learn's power it takes for ever
     assume(type(params["hidden_layer_sizes"]) is not int or params["hidden_layer_sizes"] < 10**9)
     assume(not is_our_own(name, params))
     assume(params["random_state"] is not None)  # other numbers each time

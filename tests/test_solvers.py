@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import reference
 import scipy.sparse as sp
+from sklearn import neural_network
 from sklearn.base import clone
 from sklearn.datasets import load_digits, make_regression
 from sklearn.model_selection import GridSearchCV
@@ -398,6 +399,23 @@ def test_a_new_learning_rate_of_sgd(learning_rate, data):
     est.set_params(learning_rate="constant").partial_fit(*data)
     assert est._optimizer.rate == pytest.approx(0.1)
     assert rate != est._optimizer.rate
+
+
+@pytest.mark.parametrize("power_t", [0, 1, 2, 7, 0.3, np.float32(0.7), 25])
+def test_power_t_of_any_type(power_t, data):
+    est = regressor(solver="sgd", learning_rate="invscaling", power_t=power_t).fit(*data)
+    expected = neural_network.MLPRegressor()
+    expected.set_params(**{name: getattr(est, name) for name in expected.get_params()})
+    expected.fit(*data)
+    assert est._optimizer.rate == expected._optimizer.learning_rate
+
+
+@pytest.mark.parametrize("power_t", [1000, 2**31, 10**30])
+def test_power_t_beyond_all_numbers(power_t, data):
+    """scikit-learn computes a power of that many digits, which takes for ever, or raises."""
+    est = regressor(solver="sgd", learning_rate="invscaling", power_t=power_t).fit(*data)
+    assert est._optimizer.rate == 0
+    assert np.isfinite(est.loss_curve_).all()
 
 
 # What is refused, and what older versions kept

@@ -3,6 +3,7 @@
 No arithmetic on weights: the update rules are in ``_core/optimizers.pxd``.
 """
 
+import math
 from operator import attrgetter
 
 import numpy as np
@@ -280,7 +281,11 @@ class SGDOptimizer(Optimizer):
     def iteration_ends(self, t, n_bad, patience, verbose=False):
         super().iteration_ends(t, n_bad, patience, verbose)
         if self.lr_schedule == "invscaling":
-            self.rate = float(self.learning_rate_init) / (t + 1) ** self.power_t
+            # of floats: the powers of an int, as in scikit-learn, may take for ever
+            try:
+                self.rate = float(self.learning_rate_init) / math.pow(t + 1, self.power_t)
+            except OverflowError:
+                self.rate = 0.0
 
     def trigger_stopping(self, msg, verbose):
         if self.lr_schedule != "adaptive":
