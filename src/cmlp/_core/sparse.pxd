@@ -105,12 +105,14 @@ cdef inline void copy_entries(
         row = sample(order, start + i)
         begin = index_at(source.indptr, wide, row)
         count = index_at(source.indptr, wide, row + 1) - begin
+        begins[i] = at
+        ends[i] = at + count
+        if count == 0:  # where there are none at all, nothing may be read
+            continue
         convert_from(source, begin, 1, count, values + at)
         memcpy(indices + at * index_bytes, <const char*>source.indices + begin * index_bytes,
                count * index_bytes)
-        begins[i] = at
         at += count
-        ends[i] = at
 
 
 cdef inline void locate(
