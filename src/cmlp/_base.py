@@ -20,7 +20,7 @@ from cmlp._checkpoint import Resumed, Training, check_resumable
 from cmlp._core import engine
 from cmlp._divergence import divergence_error
 from cmlp._early_stopping import HeldOut
-from cmlp._files import read, write
+from cmlp._files import check_writable, read, write
 from cmlp._lbfgs import fit_lbfgs
 from cmlp._optimizers import LEARNING_RATES, OPTIMIZERS, check_solver
 from cmlp._parameters import Parameters, float_type
@@ -604,6 +604,10 @@ class BaseMultilayerPerceptron(CallbackSupportMixin, BaseEstimator, ABC):
         if type(self).__module__.partition(".")[0] != "cmlp":
             raise TypeError(f"{type(self).__name__} is not cmlp's: use pickle, or save its parts.")
         write(path, self)
+
+    def _check_writable(self, path):
+        """Raise if no checkpoint can be written there."""
+        check_writable(path, self)
 
     def _write_checkpoint(self, path):
         """Write the state of the fit that runs to a file, unless its weights are not finite."""

@@ -12,8 +12,6 @@ import numpy as np
 import scipy.sparse as sp
 
 from cmlp._core import engine
-from cmlp._encoding import encode
-from cmlp._files import check_writable
 from cmlp._optimizers import OPTIMIZERS
 from cmlp._schedules import SCHEDULES
 
@@ -96,9 +94,7 @@ class Checkpoint:
                 f" on {type(est).__name__}."
             )
         check_resumable(est)
-        for name, value in est.get_params(deep=False).items():
-            encode(value, name, {})
-        check_writable(self.path)
+        est._check_writable(self.path)
 
     def epoch_ends(self, est):
         """Write, if it is time to."""

@@ -44,8 +44,10 @@ def regular_file(path):
     return path
 
 
-def check_writable(path):
-    """Raise OSError if a file cannot be written there."""
+def check_writable(path, est):
+    """Raise what `write` would of the folder and the parameters, which no fit changes."""
+    for name, value in est.get_params(deep=False).items():
+        encode(value, name, {})
     with tempfile.TemporaryFile(dir=os.path.dirname(regular_file(path))):
         pass
 
