@@ -92,16 +92,23 @@ def test_no_advice_to_do_what_is_done(data):
     assert "Scale X, lower" in message_of(est.fit, X, y > 0)
 
 
+@pytest.mark.parametrize("keeps_curve", [True, False])
 @pytest.mark.parametrize("solver", STOCHASTIC)
-def test_partial_fit_counts_its_calls(solver, data):
-    est = regressor(solver=solver, learning_rate_init=1e300)
+def test_partial_fit_counts_its_calls(solver, keeps_curve, data):
+    est = regressor(solver=solver, partial_fit_loss_curve=keeps_curve)
+    for _ in range(3):
+        est.partial_fit(*data)
+    est.set_params(learning_rate_init=1e300)
+    n_calls = 3
 
     def calls():
+        nonlocal n_calls
         for _ in range(10):
+            n_calls += 1
             est.partial_fit(*data)
 
     text = message_of(calls)
-    assert f"after epoch {len(est.loss_curve_)} of partial_fit with" in text
+    assert f"after epoch {n_calls} of partial_fit with" in text
 
 
 @pytest.mark.parametrize("scale", [1e160, 1e300])

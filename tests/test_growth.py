@@ -10,7 +10,6 @@ import pickle
 import sys
 import tracemalloc
 import warnings
-from collections import deque
 from contextlib import suppress
 from itertools import cycle, islice
 from pathlib import Path
@@ -22,7 +21,6 @@ from sanitized import KEEPS_FREED, SANITIZED
 from scripts import output_of
 from sklearn.base import clone
 
-import cmlp
 from cmlp import MLPClassifier, MLPRegressor, _threads
 
 N_FITS = int(os.environ.get("CMLP_FITS", "60"))
@@ -251,11 +249,10 @@ def data_of_stream():
     return rng.standard_normal((4, 6)), np.array([0, 1, 1, 0])
 
 
-def check_partial_fits(n, bounded):
+def check_partial_fits(n, keeps_curve):
     X, y = data_of_stream()
-    est = MLPClassifier((8,), random_state=0).partial_fit(X, y, classes=[0, 1])
-    if bounded:
-        est.loss_curve_ = deque(est.loss_curve_, maxlen=100)
+    est = MLPClassifier((8,), random_state=0, partial_fit_loss_curve=keeps_curve)
+    est.partial_fit(X, y, classes=[0, 1])
     for _ in range(max(1000, n // 4)):
         est.partial_fit(X, y)
     before, n_before = resident(), len(est.loss_curve_)
@@ -263,40 +260,41 @@ def check_partial_fits(n, bounded):
         est.partial_fit(X, y)
     grown, more = resident() - before, len(est.loss_curve_) - n_before
     print(f"{n} calls of partial_fit: {grown} bytes, of which the loss curve has {more} entries")
-    assert more == (0 if bounded else n)
+    assert more == (n if keeps_curve else 0)
     # an entry is a float64 object and its place in the list, which is allocated ahead
     assert grown <= UNEVEN + 56 * more
 
 
 @needs_status
-@pytest.mark.parametrize("bounded", [True, False])
-def test_partial_fit_many_times(bounded):
-    run_alone(f"check_partial_fits({N_PARTIAL_FITS}, {bounded})")
+@pytest.mark.parametrize("keeps_curve", [True, False])
+def test_partial_fit_many_times(keeps_curve):
+    run_alone(f"check_partial_fits({N_PARTIAL_FITS}, {keeps_curve})")
 
 
-def test_loss_curve_of_the_last_losses(tmp_path):
-    """``loss_curve_`` may be a deque, and nothing else depends on how long it is."""
+@pytest.mark.parametrize("Estimator", [MLPClassifier, MLPRegressor])
+def test_loss_curve_of_the_last_call(Estimator):
+    """Nothing else depends on how long the curve is."""
     X, y = data_of_stream()
-    ests = [MLPClassifier((8,), random_state=0, solver=s) for s in ("adam", "adam")]
-    for est in ests:
-        est.partial_fit(X, y, classes=[0, 1])
-    bounded, whole = ests
-    bounded.loss_curve_ = deque(bounded.loss_curve_, maxlen=3)
-    for _ in range(10):
-        bounded.partial_fit(X, y)
-        whole.partial_fit(X, y)
-    assert list(bounded.loss_curve_) == whole.loss_curve_[-3:]
-    assert bounded.best_loss_ == whole.best_loss_
-    np.testing.assert_array_equal(bounded.coefs_[0], whole.coefs_[0])
-    again = pickle.loads(pickle.dumps(bounded)).partial_fit(X, y)
-    assert again.loss_curve_.maxlen == 3
-    # a warm start goes on with it, a fit has a list of its own
+    whole = Estimator(hidden_layer_sizes=(8,), random_state=0)
+    short = clone(whole).set_params(partial_fit_loss_curve=False)
+    first = {"classes": [0, 1]} if Estimator is MLPClassifier else {}
+    for est in (whole, short):
+        est.partial_fit(X, y, **first)
+        for _ in range(10):
+            est.partial_fit(X, y)
+    assert len(whole.loss_curve_) == 11
+    assert short.loss_curve_ == whole.loss_curve_[-1:] == [short.loss_]
+    assert short.best_loss_ == whole.best_loss_
+    np.testing.assert_array_equal(short.coefs_[0], whole.coefs_[0])
+    # a fit, a warm start too, has a whole curve
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        again.set_params(warm_start=True, max_iter=5).fit(X, y)
-        assert len(again.loss_curve_) == 3
-        again.set_params(warm_start=False).fit(X, y)
-    assert isinstance(again.loss_curve_, list)
-    assert len(again.loss_curve_) == 5
-    bounded.save(tmp_path / "model")
-    assert list(cmlp.load(tmp_path / "model").loss_curve_) == list(bounded.loss_curve_)
+        for warm_start, n in ((True, 6), (False, 5)):
+            short.set_params(warm_start=warm_start, max_iter=5).fit(X, y)
+            assert len(short.loss_curve_) == n
+    # what was one's own list is not changed
+    short.partial_fit(X, y)
+    curve = short.loss_curve_
+    short.partial_fit(X, y)
+    assert curve != short.loss_curve_
+    assert len(curve) == 1

@@ -350,7 +350,7 @@ def test_fit_on_anything(kind, matrix, weights, form, params):
     ours, theirs = outcome(lambda: run(cmlp)), outcome(lambda: run(neural_network))
     in_float32 = getattr(weights, "dtype", None) == np.float32
     # scikit-learn comes to subtract strings, unless something else is wrong before
-    words = kind != ("MLPRegressor", "strings")
+    words = name == "MLPClassifier" or np.asarray(y).dtype.kind not in "US"
     compare(ours, theirs, in_float32, params["solver"], words, endless)
 
 
@@ -416,6 +416,9 @@ def test_any_parameters(name, params, wrong):
         return
     extended = any(f"The {name_!r} parameter" in str(theirs[0]) for name_ in EXTENDED)
     endless = params["solver"] == "lbfgs" and params["alpha"] == 10**30
+    if theirs[0] is None and params["activation"] in ("tanh", "logistic"):
+        # slopes near saturation are differences of rounding errors, and deltas are large
+        endless |= max(np.abs(coef).max(initial=0) for coef in theirs[1]["coefs"]) > 1e6
     compare(ours, theirs, False, params["solver"], not extended, endless)
 
 
@@ -548,9 +551,10 @@ def test_options_of_our_own(kind, dtype, sizes, form, kind_of_y, weighted):
             assert p.min() >= 0
             assert p.max() <= 1 + 1e-6
     else:
-        # sums of large weights may exceed the dtype: docs/reliability.md
+        # sums of large weights, and exp of 710, exceed the dtype: docs/reliability.md
         large = max(np.abs(coef).max(initial=0) for coef in est.coefs_) > 1e9
-        assert large or np.isfinite(est.predict(X)).all()
+        finite = np.isfinite if est.out_activation_ != "exp" else lambda p: p >= 0
+        assert large or finite(est.predict(X)).all()
 
 
 # Predictions

@@ -16,7 +16,8 @@ from cmlp._optimizers import OPTIMIZERS
 from cmlp._schedules import SCHEDULES
 
 #: Parameters that may be others when a fit is resumed: they change no number.
-FREE = {"max_iter", "verbose", "n_jobs", "warm_start", "partial_fit_reshuffle", "max_fun"}
+FREE = {"max_iter", "verbose", "n_jobs", "warm_start", "max_fun"}
+FREE |= {"partial_fit_reshuffle", "partial_fit_loss_curve"}
 #: Fitted attributes that change from epoch to epoch, besides the weights, and their types.
 CHANGING = {
     "n_iter_": Integral,

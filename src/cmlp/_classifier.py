@@ -148,6 +148,9 @@ class MLPClassifier(ClassifierMixin, InspectionMixin, BaseMultilayerPerceptron):
         Whether each call of partial_fit shuffles in another order. With an integer
         ``random_state`` the calls otherwise repeat one permutation, as in scikit-learn. The orders
         follow from ``random_state`` and ``t_``.
+    partial_fit_loss_curve : bool, default=True
+        Whether each call of partial_fit adds an entry to ``loss_curve_``. If False, the curve is
+        the loss of the last call alone, and no number of calls takes more memory.
     random_state : int, RandomState instance or None, default=None
         Source of the initial weights, of the split for early stopping and of the shuffling. The
         same integer gives the same numbers as in scikit-learn.
@@ -322,6 +325,7 @@ class MLPClassifier(ClassifierMixin, InspectionMixin, BaseMultilayerPerceptron):
         max_iter: int = 200,
         shuffle: bool = True,
         partial_fit_reshuffle: bool = False,
+        partial_fit_loss_curve: bool = True,
         random_state: int | np.random.RandomState | None = None,
         tol: float = 1e-4,
         verbose: bool | int = False,
@@ -442,9 +446,8 @@ class MLPClassifier(ClassifierMixin, InspectionMixin, BaseMultilayerPerceptron):
 
         Notes
         -----
-        Each call adds one entry to ``loss_curve_``. To keep the last 1000 only, make it a
-        ``collections.deque(est.loss_curve_, maxlen=1000)`` after the first call; nothing else
-        grows.
+        Each call adds one entry to ``loss_curve_``, unless ``partial_fit_loss_curve=False``;
+        nothing else grows.
         """
         if self.class_weight == "balanced":
             raise ValueError(BALANCED_NEEDS_ALL)

@@ -45,7 +45,7 @@ def moment(est, learning_rate):
         return f"iteration {est.n_iter_}"
     epoch = f"epoch {est.n_iter_}"
     if est._incremental:  # each call is one
-        epoch = f"epoch {len(est.loss_curve_)} of partial_fit"
+        epoch = f"epoch {est._optimizer.epochs} of partial_fit"
     return epoch if learning_rate is None else f"{epoch} with a learning rate of {learning_rate:g}"
 
 

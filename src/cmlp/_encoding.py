@@ -4,7 +4,6 @@ Only the types below are written, and only these can come out of a file: no code
 """
 
 import math
-from collections import deque
 
 import numpy as np
 from sklearn.preprocessing import LabelBinarizer
@@ -29,8 +28,6 @@ def encode(value, name, tensors):
     TypeError
         If the value is not of a type that a model file can hold.
     """
-    if isinstance(value, deque):
-        value = list(value)
     if value is None or isinstance(value, (bool, str)) or type(value) is int:
         return value
     if type(value) is float:

@@ -137,6 +137,7 @@ def fit_stochastic(
     vector = parameters.vector
     optimizer, trained = ready_optimizer(est, vector, incremental)
     est._optimizer = optimizer
+    keeps_curve = est.partial_fit_loss_curve or not incremental
 
     order, indices, validation = None, None, None
     n_samples = len(dataset)
@@ -214,7 +215,10 @@ def fit_stochastic(
             est.n_iter_ += 1
             est.loss_ = reported
             est.t_ += n_samples
-            est.loss_curve_ += [reported]
+            if keeps_curve:
+                est.loss_curve_ += [reported]
+            else:
+                est.loss_curve_ = [reported]
             if est.verbose:
                 print(f"Iteration {est.n_iter_}, loss = {est.loss_:.8f}")
             if validation is not None:
@@ -229,8 +233,9 @@ def fit_stochastic(
             if hopeless:
                 rate = float(hyper[0] if rates is None else rates[-1])
                 if not est.early_stopping:
+                    error = divergence_error(est, rate)
                     del est._optimizer  # its state would spoil weights that are set now
-                    raise divergence_error(est, rate)
+                    raise error
                 warnings.warn(divergence_warning(est, rate), ConvergenceWarning, stacklevel=2)
                 break
             if training is not None and training.checkpoint is not None:
