@@ -1,6 +1,14 @@
 """Fixtures that every test file shares. No tests, no data."""
 
+import signal
+
 import pytest
+
+
+def pytest_configure():
+    """Ctrl-C arrives also where a shell has started this in the background, which ignores it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

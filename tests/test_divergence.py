@@ -7,10 +7,11 @@ import warnings
 
 import numpy as np
 import pytest
+from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
 from cmlp import MLPClassifier, MLPRegressor, _base
-from cmlp._divergence import NON_FINITE, diverged
+from cmlp._divergence import NO_SCORE, NON_FINITE, diverged
 from cmlp._optimizers import OPTIMIZERS
 
 STOCHASTIC = sorted(OPTIMIZERS)
@@ -145,14 +146,63 @@ def test_early_stopping_keeps_the_best_finite_weights(solver, dtype, data):
     X, y = (array.astype(dtype) for array in data)
     rate = 1e300 if dtype == np.float64 else 1e30
     est = regressor(solver=solver, early_stopping=True, learning_rate_init=rate)
-    with pytest.warns(ConvergenceWarning, match="best finite weights are kept") as caught:
+    with pytest.warns(ConvergenceWarning) as caught:
         est.fit(X, y)
-    text = str(caught[-1].message)
+    text, *more = (str(warning.message) for warning in caught)
+    assert "best finite weights are kept" in text
     assert f"not finite after epoch {est.n_iter_} with a learning rate of {rate:g}:" in text
     assert "lower learning_rate_init" in text
+    assert more == [NO_SCORE] * (est.best_validation_score_ == -np.inf)
     assert est.n_iter_ < 10
     assert all(np.isfinite(w).all() for w in est.coefs_ + est.intercepts_)
     assert est.coefs_[0].dtype == dtype
+
+
+class Explode:
+    """A callback with which the epoch after the n-th diverges."""
+
+    def __init__(self, n):
+        self.n = n
+
+    def setup(self, estimator, context):
+        pass
+
+    def on_fit_task_begin(self, estimator, context):
+        if context.task_name == "epoch" and estimator.n_iter_ == self.n:
+            estimator._optimizer.rate = 1e300
+
+    def on_fit_task_end(self, estimator, context):
+        pass
+
+    def teardown(self, estimator, context):
+        pass
+
+
+@pytest.mark.parametrize("given", [False, True])
+@pytest.mark.parametrize("params", [{}, {"ema_decay": 0.5}, {"solver": "schedule_free_adamw"}])
+def test_the_best_weights_are_those_of_the_best_score(params, given, data):
+    """Of a fit that gets better, and then diverges; partial_fit goes on from them."""
+    pytest.importorskip("sklearn.callback")
+    X, y = data
+    validation = {"X_val": X[::3], "y_val": y[::3]} if given else {}
+    est = regressor(early_stopping=True, learning_rate_init=0.05, batch_size=10, **params)
+    est.set_params(max_iter=8)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        whole = clone(est).fit(X, y, **validation)
+    est.set_callbacks(Explode(8)).set_params(max_iter=30)
+    with pytest.warns(ConvergenceWarning, match="after epoch (9|10) with a learning rate of 1e"):
+        est.fit(X, y, **validation)
+    est.set_callbacks()
+    assert est.best_validation_score_ == whole.best_validation_score_ > whole.validation_scores_[0]
+    for one, other in zip(est.coefs_, whole.coefs_, strict=True):
+        np.testing.assert_array_equal(one, other)
+    if given:
+        assert est.score(X[::3], y[::3]) == est.best_validation_score_
+    est.set_params(early_stopping=False, learning_rate_init=1e-3).partial_fit(X, y)
+    again = whole.set_params(early_stopping=False, learning_rate_init=1e-3)
+    del again._optimizer
+    np.testing.assert_array_equal(again.partial_fit(X, y).coefs_[0], est.coefs_[0])
 
 
 def test_early_stopping_from_weights_that_are_not_finite(data):

@@ -20,6 +20,7 @@ FLOORS = {
     "cmlp._lbfgs": 3,
     "cmlp._checkpoint": 3,
     "cmlp._arrays": 2,
+    "cmlp._attributes": 1,
     "cmlp._callbacks": 2,
     "cmlp._class_weight": 2,
     "cmlp._divergence": 2,

@@ -14,9 +14,7 @@ def as_engine_input(X, dtype):
     if type(X) is np.ndarray and X.dtype == dtype and X.flags.carray:
         return X
     if sp.issparse(X):
-        if X.format == "csc":
-            # scipy converts without looking; CSC is the CSR of the transpose
-            engine.check_compressed(*X.shape[::-1], X.data, X.indices, X.indptr)
+        engine.check_conversion(X)
         X = X.tocsr().astype(dtype, copy=False)
         if not all(array.flags.aligned for array in (X.data, X.indices, X.indptr)):
             X = X.copy()

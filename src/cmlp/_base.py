@@ -16,7 +16,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from cmlp._arrays import as_engine_rows, as_training_input, loss_type
 from cmlp._callbacks import CallbackSupportMixin, FitTask
-from cmlp._checkpoint import Resumed, Training, check_resumable
+from cmlp._checkpoint import Checkpoint, Resumed, Training, check_resumable
 from cmlp._core import engine
 from cmlp._divergence import divergence_error
 from cmlp._early_stopping import HeldOut
@@ -94,6 +94,9 @@ class BaseMultilayerPerceptron(CallbackSupportMixin, BaseEstimator, ABC):
     @abstractmethod
     def _validate_input(self, X, y, incremental, reset):
         """Validated X, and y as a 2-D array in the form that the loss needs."""
+
+    def _learn_classes(self, y, classes):
+        """The ``classes`` of a partial_fit, where there are any."""
 
     @abstractmethod
     def _choose_out_activation(self):
@@ -183,6 +186,8 @@ class BaseMultilayerPerceptron(CallbackSupportMixin, BaseEstimator, ABC):
     def _fit(self, X, y, sample_weight=None, incremental=False, **kwargs):
         """Fit, or leave the estimator as it was if that fails before it trains anything."""
         before = dict(vars(self))
+        seed = self.random_state
+        drawn = seed.get_state() if isinstance(seed, np.random.RandomState) else None
         vars(self).pop("_incremental", None)  # it is set where training begins
         try:
             return self._fit_here(X, y, sample_weight, incremental, **kwargs)
@@ -193,6 +198,8 @@ class BaseMultilayerPerceptron(CallbackSupportMixin, BaseEstimator, ABC):
                     if not name.startswith(("_skl_", "_callback_")):  # which are to be torn down
                         delattr(self, name)
                 vars(self).update(before)
+                if drawn is not None:
+                    seed.set_state(drawn)
             raise
 
     def _has_trained_since(self, before):
@@ -211,7 +218,10 @@ class BaseMultilayerPerceptron(CallbackSupportMixin, BaseEstimator, ABC):
         validation_data=None,
         checkpoint=None,
         resume_from=None,
+        classes=None,
     ):
+        if incremental:
+            self._learn_classes(y, classes)
         check_solver(self)
         hidden_layer_sizes = self._hidden_layer_sizes()
         self._hidden_activations(len(hidden_layer_sizes))
@@ -220,8 +230,8 @@ class BaseMultilayerPerceptron(CallbackSupportMixin, BaseEstimator, ABC):
                 "solver='lbfgs' minimises a loss without randomness: dropout must be 0, or the"
                 " solver a stochastic one."
             )
-        if checkpoint is not None:
-            checkpoint.check(self)
+        if not isinstance(checkpoint, Checkpoint | None):
+            raise TypeError(f"checkpoint must be a cmlp.Checkpoint, got {checkpoint!r}.")
         resumed = None if resume_from is None else self._read_checkpoint(resume_from)
         first_pass = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
         first_pass = first_pass or resumed is not None
@@ -349,8 +359,9 @@ class BaseMultilayerPerceptron(CallbackSupportMixin, BaseEstimator, ABC):
             training.dtype = dtype
             if training.resumed is not None:
                 training.resumed.set_attributes(self)
-        self._incremental = incremental
         self._publish(parameters)
+        if training is not None and training.checkpoint is not None:
+            training.checkpoint.check(self)
         dropout = self._dropout_rates(len(parameters.coefs) - 1)
         layout = self._layout(parameters, self.fit_intercept, dropout, *self._engine_loss())
         task = None
@@ -477,9 +488,11 @@ class BaseMultilayerPerceptron(CallbackSupportMixin, BaseEstimator, ABC):
 
     def _publish(self, parameters):
         """Make the parameters the fitted attributes: lists of views on one vector."""
+        coefs, intercepts = list(parameters.coefs), list(parameters.intercepts)
+        # no call in these lines, so that Ctrl-C finds all of them done or none
         self._parameters = parameters
-        self.coefs_ = list(parameters.coefs)
-        self.intercepts_ = list(parameters.intercepts)
+        self.coefs_ = coefs
+        self.intercepts_ = intercepts
 
     def _check_solver(self):
         if self.solver not in OPTIMIZERS:
@@ -607,7 +620,7 @@ class BaseMultilayerPerceptron(CallbackSupportMixin, BaseEstimator, ABC):
         write(path, self)
 
     def _check_writable(self, path):
-        """Raise if no checkpoint can be written there."""
+        """Raise if no checkpoint of the fit that has begun can be written there."""
         check_writable(path, self)
 
     def _write_checkpoint(self, path):

@@ -23,7 +23,7 @@ from cmlp._base import BaseMultilayerPerceptron
 from cmlp._checkpoint import Checkpoint
 from cmlp._class_weight import BALANCED_NEEDS_ALL, weigh_classes, weigh_columns
 from cmlp._inspection import InspectionMixin
-from cmlp._labels import MultioutputBinarizer, is_list_of_classes, is_multioutput
+from cmlp._labels import MultioutputBinarizer, check_labels, is_list_of_classes, is_multioutput
 from cmlp._losses import CLASSIFIER_ROWS, loss_names, parameter_of
 from cmlp._typing import ArrayLike, FloatArray, Layers, MatrixLike
 from cmlp._validation import (
@@ -33,9 +33,6 @@ from cmlp._validation import (
     indicator,
     validate_training_data,
 )
-
-#: What scikit-learn calls the kinds of y that a classifier is fitted to.
-LABEL_TYPES = ("binary", "multiclass", "multilabel-indicator", MultioutputBinarizer.y_type_)
 
 
 class MLPClassifier(ClassifierMixin, InspectionMixin, BaseMultilayerPerceptron):
@@ -451,6 +448,9 @@ class MLPClassifier(ClassifierMixin, InspectionMixin, BaseMultilayerPerceptron):
         """
         if self.class_weight == "balanced":
             raise ValueError(BALANCED_NEEDS_ALL)
+        return self._fit(X, y, sample_weight, incremental=True, classes=classes)
+
+    def _learn_classes(self, y, classes):
         known = vars(self).get("classes_")
         if type(known) is list or (known is None and is_list_of_classes(classes)):
             self._set_column_classes(known, classes)
@@ -463,7 +463,6 @@ class MLPClassifier(ClassifierMixin, InspectionMixin, BaseMultilayerPerceptron):
             else:
                 self._label_binarizer.fit(classes)
                 self.classes_ = self._label_binarizer.classes_
-        return self._fit(X, y, sample_weight, incremental=True)
 
     def predict(self, X: MatrixLike) -> np.ndarray | sp.csr_matrix:
         """Predict class labels.
@@ -601,11 +600,12 @@ class MLPClassifier(ClassifierMixin, InspectionMixin, BaseMultilayerPerceptron):
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
         binarizer = getattr(self, "_label_binarizer", None)
-        continues = hasattr(self, "classes_") and (self.warm_start or incremental)
+        # a resumed fit has the classes of its checkpoint
+        continues = hasattr(self, "classes_") and (incremental or (self.warm_start and not reset))
         # a small part of several columns of classes may look like a multilabel indicator
         if (continues and type(self.classes_) is list) or (not continues and is_multioutput(y)):
             return X, self._column_targets(y, continues)
-        if not hasattr(self, "classes_") or not (self.warm_start or incremental):
+        if not continues:
             binarizer = self._label_binarizer = fit_label_binarizer(y)
             self.classes_ = binarizer.classes_
         elif self.warm_start or self.classes_ is not binarizer.classes_:
@@ -688,7 +688,8 @@ class MLPClassifier(ClassifierMixin, InspectionMixin, BaseMultilayerPerceptron):
         return tuple(len(classes) for classes in self.classes_)
 
     def _engine_loss(self):
-        return CLASSIFIER_ROWS[self.loss, self.out_activation_], parameter_of(self)
+        parameter = parameter_of(self)
+        return CLASSIFIER_ROWS[self.loss, self.out_activation_], parameter
 
     def _label_smoothing(self):
         smoothing = float(self.label_smoothing)
@@ -701,18 +702,9 @@ class MLPClassifier(ClassifierMixin, InspectionMixin, BaseMultilayerPerceptron):
         return 1 - smoothing, smoothing / n_classes
 
     def _check_loaded(self):
-        binarizer, classes = self._label_binarizer, self.classes_
-        columns = classes if type(classes) is list else [classes]
-        if not columns or not all(isinstance(c, np.ndarray) and c.ndim == 1 for c in columns):
-            raise ValueError("the classes are missing")
-        if not isinstance(binarizer, LabelBinarizer | MultioutputBinarizer):
-            raise ValueError("the labels are missing")
-        own = binarizer.classes_ if type(classes) is list else [binarizer.classes_]
-        if len(own) != len(columns) or not all(map(np.array_equal, own, columns)):
-            raise ValueError("classes_ are not those of the labels")
-        binarizer.classes_ = classes
-        if binarizer.y_type_ not in LABEL_TYPES:
-            raise ValueError(f"{binarizer.y_type_!r} is no type of labels")
+        binarizer = vars(self).get("_label_binarizer")
+        columns = check_labels(binarizer, vars(self).get("classes_"))
+        binarizer.classes_ = self.classes_
         n_outputs = 1 if binarizer.y_type_ == "binary" else sum(map(len, columns))
         if self.n_outputs_ != n_outputs:
             raise ValueError(f"{n_outputs} outputs are needed, n_outputs_ is {self.n_outputs_}")

@@ -32,9 +32,11 @@ def encode(value, name, tensors):
         return value
     if type(value) is float:
         return value if math.isfinite(value) else {"float": repr(value)}
+    if isinstance(value, np.floating) and value.dtype.itemsize > 8:
+        value = np.float64(value)  # of scikit-learn's arithmetic; the engine has no longer ones
     if isinstance(value, np.generic) and value.dtype.kind in "fiub":
         return {"scalar": value.dtype.name, "value": encode(value.item(), name, tensors)}
-    if isinstance(value, np.ndarray) and value.dtype.kind in "fiub":
+    if isinstance(value, np.ndarray) and is_number(value.dtype):
         # one byte order in the file, and no array twice as long as it need be
         tensors[name] = np.ascontiguousarray(value, dtype=value.dtype.newbyteorder("="))
         return {"tensor": name}
@@ -43,7 +45,7 @@ def encode(value, name, tensors):
         return {"array": value.dtype.str[1:], "shape": list(value.shape), "items": items}
     if isinstance(value, list) and value and len({type(item) for item in value}) == 1:
         of = type(value[0])
-        if of is float or (issubclass(of, np.floating) and value[0].dtype.itemsize <= 8):
+        if of is float or (issubclass(of, np.floating) and is_number(value[0].dtype)):
             tensors[name] = np.array(value)
             return {"list": "float" if of is float else value[0].dtype.name, "tensor": name}
     if isinstance(value, (list, tuple)):
@@ -74,7 +76,7 @@ def encode(value, name, tensors):
 
 
 def decode(coded, tensors):
-    """The value that ``encode`` made the given JSON of.
+    """The value that ``encode`` made the given JSON of; takes its arrays out of ``tensors``.
 
     Raises
     ------
@@ -92,26 +94,24 @@ def decode(coded, tensors):
     if kind == "scalar":
         return number_type(what)(decode(coded["value"], tensors))
     if kind == "tensor":
-        return tensors[what]
+        return tensors.pop(what)
     if kind == "array":
-        dtype = np.dtype(what)
-        if dtype.kind not in "UO" or dtype.itemsize > 4 * longest(coded["items"]):
-            raise ValueError(f"{what} is not the type of these items")
+        dtype = array_type(what, coded["items"])
         array = np.empty(len(coded["items"]), dtype=dtype)
         array[:] = decode(coded["items"], tensors)
         return array.reshape(coded["shape"])
     if kind == "list":
-        items = tensors[coded["tensor"]]
+        items = tensors.pop(coded["tensor"])
         return items.tolist() if what == "float" else list(items.astype(number_type(what)))
     if kind == "tuple":
         return tuple(decode(what, tensors))
     if kind == "dict":
-        return dict(decode(what, tensors))
+        items = decode(what, tensors)
+        if not all(is_key(key) for key, _ in items):
+            raise ValueError("a key is neither a string nor a number")
+        return dict(items)
     if kind == "MT19937":
-        random_state = np.random.RandomState()
-        position, has_gauss, gauss = coded["rest"]
-        random_state.set_state(("MT19937", tensors[what], position, has_gauss, gauss))
-        return random_state
+        return random_state(tensors.pop(what), *decode(coded["rest"], tensors))
     if kind == "LabelBinarizer":
         binarizer = LabelBinarizer()
         for key, item in what.items():
@@ -124,14 +124,52 @@ def decode(coded, tensors):
     raise ValueError(f"unknown kind {kind!r}")
 
 
+def random_state(key, position, has_gauss, gauss):
+    """A RandomState, of numbers that are looked at: NumPy reads where the position says."""
+    if (
+        key.shape != (624,)
+        or key.dtype != np.uint32
+        or type(position) is not int
+        or not 0 <= position <= 624
+        or has_gauss not in (0, 1)
+        or type(gauss) is not float
+    ):
+        raise ValueError("not a state of MT19937")
+    generator = np.random.RandomState(0)
+    generator.set_state(("MT19937", key, position, has_gauss, gauss))
+    return generator
+
+
+def is_number(dtype):
+    """Whether elements are numbers that a file and Python can hold."""
+    return dtype.kind in "fiub" and dtype.itemsize <= 8
+
+
+def is_key(value):
+    """Whether a dict of such keys, whoever chose them, is built in no time."""
+    if type(value) is int:
+        return -(2**63) <= value < 2**63
+    return value is None or isinstance(value, str | float | bool | np.generic)
+
+
 def number_type(name):
     """The NumPy scalar type of a number."""
     dtype = np.dtype(name)
-    if dtype.kind not in "fiub":
+    if not is_number(dtype):
         raise ValueError(f"{name} is no type of a number")
     return dtype.type
 
 
-def longest(items):
-    """The length of the longest string, at least what an object takes."""
-    return max([2, *(len(item) for item in items if isinstance(item, str))])
+def array_type(name, items):
+    """The dtype of an array of strings or objects: no longer than its longest item.
+
+    Objects, where few items are long and an array of strings would be a multiple of them.
+    """
+    dtype = np.dtype(name)
+    if dtype.kind not in "UO":
+        raise ValueError(f"{name} is no type of strings")
+    lengths = [len(item) if isinstance(item, str) else 0 for item in items]
+    longest = max(lengths, default=0)
+    if dtype.kind == "O" or longest * len(items) > 64 * (sum(lengths) + len(items)):
+        return np.dtype(object)
+    return np.dtype(f"U{max(1, min(dtype.itemsize // 4, longest))}")

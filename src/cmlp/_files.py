@@ -15,6 +15,7 @@ import numpy as np
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
+from cmlp._attributes import check_attributes
 from cmlp._encoding import decode, encode
 from cmlp._parameters import Parameters
 from cmlp._version import __version__
@@ -45,8 +46,8 @@ def regular_file(path):
 
 
 def check_writable(path, est):
-    """Raise what `write` would of the folder and the parameters, which no fit changes."""
-    for name, value in est.get_params(deep=False).items():
+    """Raise what ``write`` would of the folder, parameters and attributes, as they are now."""
+    for name, value in [*est.get_params(deep=False).items(), *fitted_attributes(est).items()]:
         encode(value, name, {})
     with tempfile.TemporaryFile(dir=os.path.dirname(regular_file(path))):
         pass
@@ -60,15 +61,16 @@ def replacing(path):
     removed and what ``path`` held is still there.
     """
     path = regular_file(path)
-    folder, name = os.path.split(path)
-    temporary = os.path.join(folder, f".{name}.{secrets.token_hex(4)}.tmp")
+    folder = os.path.dirname(path)
+    # a name of its own: that of the path, made longer, may be too long
+    temporary = os.path.join(folder, f".cmlp-{secrets.token_hex(8)}.tmp")
     os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
     try:
         mode = os.stat(path if os.path.exists(path) else temporary).st_mode & 0o777
         yield temporary
-        os.chmod(temporary, mode)  # the writer may have made a file of its own
         with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
+        os.chmod(temporary, mode)  # the writer may have made a file of its own
         os.replace(temporary, path)
     except BaseException:
         with suppress(OSError):
@@ -172,8 +174,8 @@ def read(path, estimators):
 def check_format(metadata):
     if metadata.get("format") != FORMAT:
         raise ValueError("it was not written by cmlp")
-    version = int(metadata["format_version"])
-    if not 1 <= version <= VERSION:
+    version = metadata["format_version"]
+    if version not in map(str, range(1, VERSION + 1)):
         raise ValueError(
             f"it is of format version {version}, this cmlp reads versions up to {VERSION}"
         )
@@ -193,16 +195,14 @@ def assemble(kind, params, attributes):
         if hasattr(kind, name):
             raise ValueError(f"{name} is not an attribute of an instance")
         setattr(est, name, value)
-    if "coefs_" in attributes:
+    if attributes:
+        check_attributes(attributes)
         check_network(est)
     return est
 
 
 def check_network(est):
     """That the attributes make a network which can predict, or a clear error."""
-    for array in [*est.coefs_, *est.intercepts_]:
-        if not isinstance(array, np.ndarray) or array.dtype not in (np.float32, np.float64):
-            raise ValueError("coefs_ and intercepts_ must be arrays of float32 or float64")
     parameters = Parameters.from_lists(est.coefs_, est.intercepts_)
     units = parameters.units
     expected = {"n_features_in_": units[0], "n_outputs_": units[-1], "n_layers_": len(units)}
@@ -210,7 +210,7 @@ def check_network(est):
         if getattr(est, name) != value:
             raise ValueError(f"{name} is {getattr(est, name)}, the weights say {value}")
     names = getattr(est, "feature_names_in_", None)
-    if names is not None and (np.shape(names) != units[:1] or names.dtype != object):
+    if names is not None and names.shape != units[:1]:
         raise ValueError("feature_names_in_ do not fit the weights")
     est._check_loaded()
     est._publish(parameters)

@@ -1,9 +1,13 @@
 """Labels of several multiclass columns: as one matrix of indicators, and back.
 
-What scikit-learn's LabelBinarizer is for one column. No networks, no losses.
+What scikit-learn's LabelBinarizer is for one column; and what either is after a fit, by which
+files are judged. No networks, no losses.
 """
 
+from numbers import Real
+
 import numpy as np
+from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils.multiclass import type_of_target
 
 
@@ -101,6 +105,8 @@ def as_column(labels):
         labels = np.array(labels.tolist())
     if labels.dtype.kind not in "biufU" or type_of_target(labels) not in ("binary", "multiclass"):
         raise ValueError(f"Unknown label type: {type_of_target(labels)} in a column of y.")
+    if labels.dtype.kind == "U":
+        labels = np.array(labels.tolist(), dtype=str)  # as short as the longest label
     return labels
 
 
@@ -117,9 +123,63 @@ def is_multioutput(y):
 def is_list_of_classes(classes):
     """Whether classes are given for several columns, not as one list of labels."""
     if isinstance(classes, np.ndarray) and classes.dtype != object:
-        return classes.ndim == 2
+        return classes.ndim == 2 and classes.shape[1] > 1
     return (
         isinstance(classes, list | tuple | np.ndarray)
         and len(classes) > 0
         and all(isinstance(labels, list | tuple | np.ndarray) for labels in classes)
+    )
+
+
+# What a fit leaves
+
+#: What scikit-learn calls the kinds of one column of labels, or of indicators, and how many
+#: classes each may have.
+LABEL_TYPES = {
+    "binary": range(1, 3),
+    "multiclass": range(3, 2**31),
+    "multilabel-indicator": range(1, 2**31),
+}
+
+
+def check_labels(binarizer, classes):
+    """The classes of each column, as a list, if a fit can have left them and the binarizer.
+
+    Raises
+    ------
+    ValueError
+        If not.
+    """
+    columns, own, kind = classes, getattr(binarizer, "classes_", None), MultioutputBinarizer
+    if type(classes) is not list:
+        columns, own, kind = [classes], [own], LabelBinarizer
+    if not columns or not all(map(are_sorted_labels, columns)):
+        raise ValueError("classes_ are no classes")
+    if type(binarizer) is not kind:
+        raise ValueError("the labels are missing")
+    if len(own) != len(columns) or not all(map(np.array_equal, own, columns)):
+        raise ValueError("classes_ are not those of the labels")
+    if kind is LabelBinarizer:
+        y_type = getattr(binarizer, "y_type_", None)
+        if y_type not in LABEL_TYPES or len(classes) not in LABEL_TYPES[y_type]:
+            raise ValueError(f"{y_type!r} is no type of labels of {len(classes)} classes")
+        as_made = (binarizer.neg_label, binarizer.pos_label, binarizer.sparse_output)
+        sparse = getattr(binarizer, "sparse_input_", None)
+        if (
+            as_made != (0, 1, False)
+            or type(sparse) is not bool
+            or (sparse and not y_type.startswith("multilabel"))
+        ):
+            raise ValueError("the labels are not those of a fit")
+    return columns
+
+
+def are_sorted_labels(classes):
+    """Whether these are the classes of a column."""
+    return (
+        isinstance(classes, np.ndarray)
+        and classes.ndim == 1
+        and classes.size > 0
+        and (classes.dtype != object or all(isinstance(label, str | Real) for label in classes))
+        and np.array_equal(np.unique(classes), classes)
     )

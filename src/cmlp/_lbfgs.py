@@ -81,6 +81,7 @@ def fit_lbfgs(est, parameters, layout, dataset, flops, loss_type, task=None):
             if task.end():
                 raise Stopped
 
+    est._incremental = False  # from here on a fit that fails does not undo what it did
     try:
         result = scipy.optimize.minimize(
             loss_and_gradient,
@@ -90,6 +91,12 @@ def fit_lbfgs(est, parameters, layout, dataset, flops, loss_type, task=None):
             callback=iteration_ends,
             options={"maxfun": est.max_fun, "maxiter": est.max_iter, "gtol": est.tol},
         )
+        n_iter = _check_optimize_result("lbfgs", result, est.max_iter)
+        loss, vector = reported_loss(result.fun, loss_type), result.x
+        # no call in these lines, so that Ctrl-C finds all of them done or none
+        est.n_iter_ = n_iter
+        est.loss_ = loss
+        parameters.vector[...] = vector
     except Stopped:
         return
     except KeyboardInterrupt as interrupt:
@@ -99,8 +106,5 @@ def fit_lbfgs(est, parameters, layout, dataset, flops, loss_type, task=None):
             raise  # the second
         warnings.warn("Training interrupted by user.", stacklevel=2)
         return
-    est.n_iter_ = _check_optimize_result("lbfgs", result, est.max_iter)
-    est.loss_ = reported_loss(result.fun, loss_type)
-    parameters.vector[...] = result.x
     if not np.isfinite(result.fun):
         raise divergence_error(est)

@@ -38,8 +38,11 @@ def parameter_of(est):
     Raises
     ------
     ValueError
-        If one of several quantiles is not between 0 and 1.
+        If one of several quantiles is not between 0 and 1, or there is no such loss, which a
+        partial_fit, whose parameters are not validated, is the first to see.
     """
+    if est.loss not in PARAMETERS:
+        raise ValueError(f"There is no loss {est.loss!r}.")
     name = PARAMETERS[est.loss]
     if name is None:
         return None

@@ -195,7 +195,7 @@ class Optimizer:
         if (
             snapshot["name"] != self.name
             or epochs < 0
-            or not all(map(np.isfinite, numbers.values()))
+            or not all(0 <= number < np.inf for number in numbers.values())
         ):
             raise ValueError("not of this optimizer")
         vars(self).update(numbers, epochs=epochs)

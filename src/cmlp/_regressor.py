@@ -6,6 +6,7 @@ from os import PathLike
 from typing import Self
 
 import numpy as np
+import scipy.sparse as sp
 from sklearn.base import RegressorMixin
 from sklearn.metrics import r2_score
 from sklearn.utils import check_array, column_or_1d
@@ -535,6 +536,13 @@ class MLPRegressor(RegressorMixin, InspectionMixin, BaseMultilayerPerceptron):
     def _validate_input(self, X, y, incremental, reset):
         loss, parameter = self._engine_loss()
         X, y = validate_training_data(self, X, y, reset, y_numeric=True)
+        if sp.issparse(y):
+            raise TypeError(
+                "Sparse data was passed for y, but dense data is required. Use '.toarray()' to"
+                " convert to a dense numpy array."
+            )
+        if y.dtype.kind not in "biuf":
+            raise ValueError(f"y must be an array of real numbers, got one of dtype {y.dtype}.")
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
         check_targets(self.loss, loss, parameter, y)
@@ -573,7 +581,7 @@ class MLPRegressor(RegressorMixin, InspectionMixin, BaseMultilayerPerceptron):
         if self.out_activation_ not in OUT_ACTIVATIONS:
             raise ValueError(f"{self.out_activation_!r} is not an output activation")
         quantiles = getattr(self, "quantiles_", np.ones(1))
-        if np.ndim(quantiles) != 1 or not len(quantiles) or self.n_outputs_ % len(quantiles):
+        if quantiles.ndim != 1 or not len(quantiles) or self.n_outputs_ % len(quantiles):
             raise ValueError(f"quantiles_ do not fit {self.n_outputs_} outputs")
 
     def _engine_loss(self):

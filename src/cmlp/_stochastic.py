@@ -173,6 +173,7 @@ def fit_stochastic(
     if training is not None:
         training.begin(est, vector, trained, order, indices, validation, random_state)
 
+    est._incremental = incremental  # from here on a fit that fails does not undo what it did
     try:
         over = False
         if resumed is None:
@@ -232,17 +233,17 @@ def fit_stochastic(
             stopped = task is not None and task.end(usable=not hopeless)
             if hopeless:
                 rate = float(hyper[0] if rates is None else rates[-1])
+                error = divergence_error(est, rate)
+                del est._optimizer  # its state would spoil finite weights
                 if not est.early_stopping:
-                    error = divergence_error(est, rate)
-                    del est._optimizer  # its state would spoil weights that are set now
                     raise error
                 warnings.warn(divergence_warning(est, rate), ConvergenceWarning, stacklevel=2)
                 break
             if training is not None and training.checkpoint is not None:
                 training.checkpoint.epoch_ends(est)
             over = stopped or is_over(est, incremental)
-            if over and est.early_stopping and est.best_validation_score_ == -np.inf:
-                warnings.warn(NO_SCORE, ConvergenceWarning, stacklevel=2)
+        if est.early_stopping and est.best_validation_score_ == -np.inf:
+            warnings.warn(NO_SCORE, ConvergenceWarning, stacklevel=2)
     except KeyboardInterrupt as interrupt:
         if isinstance(interrupt.__context__, KeyboardInterrupt):
             raise  # the second

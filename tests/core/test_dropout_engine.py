@@ -281,18 +281,23 @@ def test_draws_of_predictions(engine, dtype, storage):
         np.testing.assert_allclose(found, expected, **TOLERANCE[dtype])
 
 
-def test_threads_share_draws(engine):
+@pytest.mark.parametrize("rates", [(0.1, 0.5), (0.0, 0.5), (0.5, 0.0)])
+@pytest.mark.parametrize("storage", ["dense", "csr", "csr64", "mostly zeros"])
+def test_threads_share_draws(engine, storage, rates):
     """Enough work for the pool: the same bits as one draw, one thread at a time."""
-    case = Case(engine, "float32", units=(50, 200, 3), rates=(0.1, 0.5), n_samples=1300)
+    case = Case(
+        *(engine, "float32"), units=(50, 200, 3), rates=rates, n_samples=1300, storage=storage
+    )
     data = engine.Dataset(case.X)
     outs = []
-    for n_threads, n_draws in ((2, 4), (1, 4), (1, 1)):
+    for n_threads, n_draws in ((3, 4), (2, 4), (1, 4), (1, 1)):
         out = np.empty((n_draws * 1300, 3), dtype=np.float32)
         work = case.layout.workspace(1300, "float32", n_threads, each=True, data=data)
         engine.predict(case.layout, data, case.params, work, out, n_threads, SEED)
         outs.append(out)
-    np.testing.assert_array_equal(outs[0], outs[1])
-    np.testing.assert_array_equal(outs[0][:1300], outs[2])
+    np.testing.assert_array_equal(outs[0], outs[2])
+    np.testing.assert_array_equal(outs[1], outs[2])
+    np.testing.assert_array_equal(outs[0][:1300], outs[3])
 
 
 def test_misuse(engine):

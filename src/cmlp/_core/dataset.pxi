@@ -104,11 +104,28 @@ cdef class Dataset:
 
 def check_compressed(n_rows, n_columns, data, indices, indptr):
     """Raise a ValueError if the arrays of a CSR matrix lead out of themselves or of its shape."""
-    if indptr.size != n_rows + 1 or indptr[0] < 0 or (np.diff(indptr) < 0).any() \
+    # compared, as differences may wrap around
+    if indptr.size != n_rows + 1 or indptr[0] < 0 or (indptr[1:] < indptr[:-1]).any() \
             or indptr[indptr.size - 1] > min(data.size, indices.size):
         raise ValueError("The sparse matrix X has an invalid indptr.")
-    if indices.size and (indices.min() < 0 or indices.max() >= n_columns):
+    check_bounds(indices, n_columns)
+
+
+def check_bounds(indices, n):
+    """Raise a ValueError if indices of a sparse matrix are not of 0..n-1."""
+    if indices.size and (indices.min() < 0 or indices.max() >= n):
         raise ValueError("The sparse matrix X has indices out of bounds.")
+
+
+def check_conversion(X):
+    """Raise a ValueError if scipy, which does not look, would write out of bounds in X.tocsr()."""
+    if X.format == "csc":         # the CSR of the transpose
+        check_compressed(X.shape[1], X.shape[0], X.data, X.indices, X.indptr)
+    elif X.format == "coo" and X.ndim == 2:
+        if not X.row.size == X.col.size == X.data.size:
+            raise ValueError("The sparse matrix X has arrays of different lengths.")
+        check_bounds(X.row, X.shape[0])
+        check_bounds(X.col, X.shape[1])
 
 
 cdef const void* vector_address(array) except? NULL:

@@ -160,7 +160,8 @@ def train_epoch(
             raise ValueError("order has indices twice in a batch.")
     run.optimizer = OPTIMIZERS[optimizer][0]
     if dropout is not None:
-        set_key(&run.plan.dropout, dropout[0], dropout[1])
+        seed, epoch = dropout
+        set_key(&run.plan.dropout, seed, epoch)
     elif rates is None and averaging is None and max_grad_norm <= 0 and trains_online(
             &layout.net, &data.source, batch_size, run.optimizer, &hyper[0], sizeof(floating)):
         # a division by outputs is scikit-learn's squared error, its gradient a plain sum

@@ -145,6 +145,9 @@ cdef class Layout:
         self.net.n_features = units[0]
         self.net.n_outputs = units[n_layers]
         self.net.fit_intercept = fit_intercept
+        unknown = [name for name in activations if name not in ACTIVATIONS]
+        if unknown or loss not in LOSSES:
+            raise ValueError(f"There is no activation or loss {(unknown or [loss])[0]!r}.")
         for l in range(n_layers):
             layer = &self.net.layers[l]
             layer.fan_in = units[l]

@@ -75,7 +75,8 @@ cdef inline Plan plan_workspace(
     cdef bint small = is_small(net, itemsize)
     plan.rows = rows
     plan.x = 0
-    plan.y = aligned(plan.x + rows * net.n_features)
+    # rows of a sparse X are never made dense
+    plan.y = aligned(plan.x + (0 if source.sparse else rows * net.n_features))
     plan.weight = aligned(plan.y + rows * net.n_outputs)
     plan.a = aligned(plan.weight + rows)
     plan.slope = aligned(plan.a + rows * net.n_units)
@@ -128,8 +129,9 @@ cdef inline void shift(Plan* plan, Py_ssize_t by) noexcept nogil:
     plan.sparse.ends += by
     plan.sparse.values += by
     plan.sparse.indices += by
-    plan.dropout.values += by
-    plan.dropout.indices += by
+    if plan.dropout.values >= 0:
+        plan.dropout.values += by
+        plan.dropout.indices += by
     plan.own += by
 
 

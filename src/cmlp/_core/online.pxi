@@ -26,7 +26,9 @@ cdef double online_epoch(
     cdef _online_plan.Online online
     cdef _blocks.Blocks blocks
     cdef Py_ssize_t[::1] which = np.empty(max(net.n_features, net.widest), dtype=np.intp)
-    cdef Py_ssize_t flops = 6 * net.n_coefs + 20 * net.n_params
+    # activations and what a layer costs by itself count too: networks may be narrow and deep
+    cdef Py_ssize_t flops = (
+        6 * net.n_coefs + 20 * net.n_params + 200 * net.n_units + 1000 * net.n_layers)
     cdef Py_ssize_t samples = max(1, <Py_ssize_t>FLOPS_PER_LOOK // flops)
     cdef Py_ssize_t start = 0, end
     cdef floating[::1] scratch, velocities = state[0]

@@ -143,6 +143,7 @@ typedef struct {
     int n_workers; /* threads that exist, without the caller */
     int orphaned;  /* this process is a fork made by rank 0 within the job: no other ranks */
 #if !defined(_WIN32)
+    int called;       /* there is a caller, */
     pthread_t caller; /* rank 0 of the job */
 #endif
     cmlp_bed beds[CMLP_MAX_THREADS];
@@ -258,8 +259,14 @@ static inline int cmlp_start_worker(int rank) {
     if (pthread_attr_init(&attributes)) return 0;
     pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
     pthread_attr_setstacksize(&attributes, CMLP_STACK_BYTES);
-    /* signals go to Python's threads: a worker inherits that all are blocked */
+    /* signals go to Python's threads: a worker inherits that all are blocked, but for those of its
+     * own faults, which faulthandler reports */
     sigfillset(&all);
+    sigdelset(&all, SIGSEGV);
+    sigdelset(&all, SIGBUS);
+    sigdelset(&all, SIGFPE);
+    sigdelset(&all, SIGILL);
+    sigdelset(&all, SIGABRT);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     failed = pthread_create(&thread, &attributes, cmlp_worker, argument);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
@@ -273,10 +280,12 @@ static inline int cmlp_start_worker(int rank) {
  * signal handler forked), its job ends without a result. */
 static void cmlp_pool_forked(void) {
     cmlp_pool *pool = &cmlp_the_pool;
-    if (CMLP_LOAD(&pool->busy) && pthread_equal(pool->caller, pthread_self()))
+    if (CMLP_LOAD(&pool->busy) && pool->called && pthread_equal(pool->caller, pthread_self())) {
         pool->orphaned = 1;
-    else
+    } else {
+        pool->orphaned = pool->called = 0;
         CMLP_STORE(&pool->busy, 0);
+    }
     pool->n_workers = 0;
 }
 #endif
@@ -316,6 +325,7 @@ static inline int cmlp_pool_run(cmlp_next_phase next_phase, cmlp_piece piece, cm
     if (n_threads > 1 && !CMLP_EXCHANGE(&pool->busy, 1)) {
 #if !defined(_WIN32)
         pool->caller = pthread_self();
+        pool->called = 1;
 #endif
         n_threads = cmlp_pool_grow(pool, n_threads);
         if (n_threads > 1) {
@@ -330,6 +340,9 @@ static inline int cmlp_pool_run(cmlp_next_phase next_phase, cmlp_piece piece, cm
             if (pool->orphaned) n_threads = 0;
             pool->orphaned = 0;
         }
+#if !defined(_WIN32)
+        pool->called = 0;
+#endif
         CMLP_STORE(&pool->busy, 0);
     }
     if (alone) {

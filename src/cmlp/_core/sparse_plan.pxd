@@ -73,7 +73,7 @@ cdef inline bint drops_zeros(
     if source.sparse:
         return True
     return (rows > 1 and 100 * source.density <= MAX_PERCENT * row_bytes / (row_bytes + half)
-            and source.n_features <= INT32_MAX - SPILL)
+            and rows * (source.n_features + SPILL) <= INT32_MAX)
 
 
 cdef inline Py_ssize_t entries(const Source* source, Py_ssize_t rows) noexcept nogil:

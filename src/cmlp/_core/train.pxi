@@ -52,7 +52,12 @@ cdef class Interrupt:
         try:
             PyErr_CheckSignals()
         except BaseException as error:
-            self.error = error
+            # a second Ctrl-C tells of the first; anything else is not lost for one
+            if isinstance(self.error, KeyboardInterrupt):
+                error.__context__ = self.error
+                self.error = None
+            if self.error is None:
+                self.error = error
             raise_flag(&self.stop)
         fp_restore(before)
 
@@ -236,7 +241,8 @@ cdef class Training:
 
     cdef Py_ssize_t flops_of_piece(self) noexcept nogil:
         cdef Net* net = &self.layout.net
-        return (3 * self.rows * net.n_coefs + 10 * net.n_params) // self.n_pieces
+        return (self.rows * (3 * net.n_coefs + 100 * net.n_units) + 10 * net.n_params
+                + 1000 * net.n_layers) // self.n_pieces
 
 
 cdef int training_next_phase(void* run) noexcept nogil:
