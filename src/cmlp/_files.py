@@ -11,7 +11,6 @@ import stat
 import tempfile
 from contextlib import contextmanager, suppress
 
-import numpy as np
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
