@@ -592,3 +592,54 @@ def test_the_lists_of_a_network_cannot_be_replaced():
         net.intercepts = [np.zeros(2)]
     net.coefs[0][...] = 2  # in place is seen
     np.testing.assert_array_equal(net.forward(np.eye(2))[-1], np.full((2, 2), 2.0))
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda y: y.astype(str),
+        lambda y: y.astype(str).tolist(),
+        lambda y: y.astype("S3"),
+        lambda y: y.astype("datetime64[s]"),
+        lambda y: np.c_[y, y].astype("U2"),
+    ],
+)
+def test_targets_that_are_no_numbers(make, solver, data):
+    """scikit-learn comes to subtract them."""
+    X, y = data
+    est = MLPRegressor(**small(solver=solver))
+    with pytest.raises(ValueError, match="y must be an array of real numbers, got one of dtype"):
+        est.fit(X, make(y))
+    assert vars(est).keys() == vars(MLPRegressor()).keys()
+
+
+@pytest.mark.parametrize("kind", [sp.csr_matrix, sp.coo_array, sp.csc_matrix])
+def test_sparse_targets_of_a_regressor(kind, data):
+    X, _ = data
+    for y in (kind(X[:, :1]), kind(X[:, :2] > 0)):
+        with pytest.raises(TypeError, match="Sparse data was passed for y, but dense data is req"):
+            MLPRegressor(**small()).fit(X, y)
+
+
+def test_classes_in_a_column(data):
+    """Not the classes of several columns."""
+    X, y = data
+    est = MLPClassifier(**small()).partial_fit(X, y, classes=np.array([[0], [1]]))
+    expected = MLPClassifier(**small()).partial_fit(X, y, classes=[0, 1])
+    assert est.classes_.tolist() == [0, 1]
+    np.testing.assert_array_equal(est.coefs_[0], expected.coefs_[0])
+
+
+@pytest.mark.parametrize("kind", [MLPClassifier, MLPRegressor])
+@pytest.mark.parametrize("name", ["activation", "loss"])
+def test_names_that_no_one_validates(kind, name, data):
+    """partial_fit and predict of what is fitted."""
+    X, y = data
+    est = kind(**small()).fit(X, y).set_params(**{name: "wrong"})
+    with pytest.raises(ValueError, match="There is no"):
+        est.partial_fit(X, y)
+    if name == "activation":
+        with pytest.raises(ValueError, match="There is no activation or loss 'wrong'"):
+            est.predict(X)
+    est.set_params(**{name: getattr(kind(), name)}).partial_fit(X, y)

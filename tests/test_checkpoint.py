@@ -12,7 +12,7 @@ import scipy.sparse as sp
 from safetensors.numpy import save_file
 from sklearn.datasets import load_diabetes, load_iris
 from sklearn.model_selection import GridSearchCV
-from test_files import mutated
+from test_hostile_files import mutated
 
 import cmlp
 from cmlp import Checkpoint, MLPClassifier, MLPRegressor

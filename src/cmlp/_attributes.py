@@ -7,8 +7,8 @@ import numpy as np
 
 
 def is_count(value):
-    """An int of 0 to 2^63 - 1, as Python's or NumPy's."""
-    return isinstance(value, int | np.integer) and type(value) is not bool and 0 <= value < 2**63
+    """An int of 0 to 2^63 - 1, as Python's or NumPy's, to which a few may be added."""
+    return type(value) in (int, np.int32, np.int64) and 0 <= value < 2**63
 
 
 def is_real(value):

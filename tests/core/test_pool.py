@@ -201,6 +201,30 @@ def test_fork_within_a_job(engine, while_waiting):
     assert os.waitpid(child, 0)[1] == 0
 
 
+@needs_fork
+@may_fork
+def test_fork_of_another_thread_in_a_fork_within_a_job(engine):
+    """There the job without threads is nobody's: the next one is a job like any other."""
+
+    def works():
+        return threads_of(engine, 2) == 2 and sum_is_right(engine, 2, n_phases=20)
+
+    def fork():
+        pid = os.fork()
+        if pid == 0:
+            code = 3
+            try:
+                with ThreadPoolExecutor(1) as executor:
+                    code = int(executor.submit(in_fork, works).result() != 0)
+            finally:
+                os._exit(code)
+        return pid
+
+    n_run, child = run_until_called(engine, fork)
+    assert n_run == 2
+    assert os.waitpid(child, 0)[1] == 0
+
+
 @pytest.mark.parametrize(
     "method", [m for m in ("fork", "spawn") if m in multiprocessing.get_all_start_methods()]
 )
@@ -248,18 +272,25 @@ def test_exit_while_a_daemon_thread_runs_a_job(engine):
 
 @pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="no signal masks here")
 def test_signals_go_to_python(engine):
-    """Workers block all signals, and the mask of the caller is as it was."""
+    """Workers block all signals but those of faults, and the mask of the caller is as it was."""
     code, _, err = run_script(
         engine,
         """
-        import pathlib, signal
+        import pathlib, signal, time
         tasks = pathlib.Path("/proc/self/task")
         before = set(tasks.iterdir()) if tasks.exists() else set()
         engine.pool_sum(np.ones(64), 64, 3)
         workers = set(tasks.iterdir()) - before if tasks.exists() else set()
-        lines = [line for worker in workers for line in (worker / "status").open()]
-        masks = [int(line.split()[1], 16) for line in lines if line.startswith("SigBlk")]
-        assert all(mask & 1 << signal.SIGINT - 1 for mask in masks), masks
+        fault, deadline = 1 << signal.SIGSEGV - 1, time.monotonic() + 60
+        while True:  # until they run: before, the system has blocked all
+            lines = [line for worker in workers for line in (worker / "status").open()]
+            masks = [int(line.split()[1], 16) for line in lines if line.startswith("SigBlk")]
+            if not any(mask & fault for mask in masks) or time.monotonic() > deadline:
+                break
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM):
+            assert all(mask & 1 << number - 1 for mask in masks), masks
+        for number in (signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE):
+            assert not any(mask & 1 << number - 1 for mask in masks), masks
         assert len(masks) >= 2 or not tasks.exists(), masks  # a sanitizer has its own
         assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
         """,
