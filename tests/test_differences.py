@@ -305,3 +305,40 @@ def test_poisson_refuses_negative_y(regression):
         with pytest.raises(ValueError, match="out of the valid range of the loss 'poisson'"):
             method(X, y)
     ours.fit(X, np.abs(y))
+
+
+def test_poisson_of_predictions_that_vanish():
+    X, y, losses = np.eye(4), np.array([1.0, 0.0, 2.0, 3.0]), []
+    params = {"loss": "poisson", "activation": "identity", "solver": "sgd", "max_iter": 1}
+    for est in pair("MLPRegressor", warm_start=True, learning_rate_init=1e-9, **params):
+        est.fit(X, y)
+        for coef in est.coefs_:
+            coef[...] = -800 / 5 if coef.shape[1] == 1 else 1
+        for intercept in est.intercepts_:
+            intercept[...] = 0
+        losses.append(est.fit(X, y).loss_)
+    assert np.isfinite(losses).tolist() == [True, False]
+
+
+# Targets that are no numbers, fits that are refused
+
+
+def test_targets_that_are_no_numbers(regression):
+    X, y = regression
+    for targets, ours_raises in ((y.astype(str), ValueError), (y.astype("M8[s]"), ValueError)):
+        ours, theirs = pair("MLPRegressor", max_iter=2)
+        with pytest.raises(ours_raises, match="y must be an array of real numbers"):
+            ours.fit(X, targets)
+        with pytest.raises(TypeError, match="ufunc 'subtract'"):
+            theirs.fit(X, targets)
+
+
+def test_a_refused_fit_leaves_everything(classification):
+    X, y = classification
+    ours, theirs = pair("MLPClassifier", max_iter=2)
+    for est in (ours, theirs):
+        est.fit(X, y)
+        with pytest.raises(ValueError, match="too few members|too small"):
+            est.set_params(early_stopping=True).fit(X[:3], ["a", "b", "a"])
+    assert ours.classes_.tolist() == [0, 1]
+    assert theirs.classes_.tolist() == ["a", "b"]

@@ -159,37 +159,40 @@ def check_probabilities(est, X):
 
 
 def check(cls, seed):
+    """Whether a fit trained, and what was asked of it after that."""
     est, X, y, weight, draw = problem(cls, seed)
     if not trains(est.fit, X, y, weight):
-        return
+        return False
     again = draw.one_of("partial_fit", "fit", None, None, None)
     if again == "partial_fit" and est.solver != "lbfgs" and not est.early_stopping:
         params = {"class_weight": None} if cls is MLPClassifier else {}
         if not trains(est.set_params(**params).partial_fit, X, y, weight):
-            return
+            return False
     elif again == "fit" and not trains(est.set_params(warm_start=True).fit, X, y, weight):
-        return
+        return False
     assert all(np.isfinite(array).all() for array in est.coefs_ + est.intercepts_)
     if not est.early_stopping:  # else the last epoch may be one that is not kept
         assert not np.isnan(est.loss_)
         assert not np.isnan(getattr(est, "loss_curve_", [])).any()
     if cls is MLPRegressor:
         est.predict(X)
-        return
+        return True
     check_probabilities(est, X)
     if draw.perhaps(0.3):
         for array in est.coefs_ + est.intercepts_:
             array[...] = draw.numbers(array.shape, array.dtype)
         check_probabilities(est, X)
+    return True
 
 
 @pytest.mark.parametrize("cls", [MLPClassifier, MLPRegressor])
 def test_random_fits(cls):
+    n_trained = 0
     for seed in range(N_FITS // 2):
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             try:
-                check(cls, seed)
+                n_trained += check(cls, seed)
             except Exception as error:
                 error.add_note(f"seed {seed}: {problem(cls, seed)[0]}")
                 raise
@@ -197,3 +200,4 @@ def test_random_fits(cls):
             text = str(warning.message)
             assert any(words in text for words in WARNED), (seed, text, warning.filename)
             assert not issubclass(warning.category, RuntimeWarning), (seed, text)
+    assert n_trained > N_FITS / 2 / 4

@@ -8,6 +8,7 @@ seed to repeat them with: --hypothesis-seed).
 
 import os
 import warnings
+from collections import Counter
 
 import numpy as np
 import pandas as pd
@@ -507,6 +508,10 @@ def options(name):
     return st.fixed_dictionaries({}, optional=choices)
 
 
+#: Whether a fit trained -> how many.
+N_OPTIONS = Counter()
+
+
 @profile
 @given(
     st.sampled_from(ESTIMATORS).flatmap(lambda n: st.tuples(st.just(n), options(n))),
@@ -532,6 +537,7 @@ def test_options_of_our_own(kind, dtype, sizes, form, kind_of_y, weighted):
         warnings.simplefilter("ignore", ConvergenceWarning)
         warnings.simplefilter("ignore", UserWarning)
         error, _, _ = outcome(lambda: est.fit(X, y, weights))
+        N_OPTIONS[error is None] += 1
         if error is not None:
             assert isinstance(error, ValueError), error
             assert len(str(error)) > 10
@@ -555,6 +561,12 @@ def test_options_of_our_own(kind, dtype, sizes, form, kind_of_y, weighted):
         large = max(np.abs(coef).max(initial=0) for coef in est.coefs_) > 1e9
         finite = np.isfinite if est.out_activation_ != "exp" else lambda p: p >= 0
         assert large or finite(est.predict(X)).all()
+
+
+def test_many_of_these_options_train():
+    if not N_OPTIONS:
+        pytest.skip("the test before was not run")
+    assert N_OPTIONS[True] > N_OPTIONS.total() / 4
 
 
 # Predictions
