@@ -32,7 +32,7 @@ from cmlp._optimizers import LEARNING_RATES, OPTIMIZERS
 N_PROPERTIES = 6
 TOTAL = int(os.environ.get("CMLP_EXAMPLES", "0"))
 profile = settings(
-    max_examples=TOTAL // N_PROPERTIES or 150,
+    max_examples=-(-TOTAL // N_PROPERTIES) or 150,
     derandomize=not TOTAL,
     deadline=None,
     database=None,
