@@ -255,6 +255,7 @@ CALLS = {
     "predict": lambda est, X, y: est.predict(X),
     "score": lambda est, X, y: est.score(X, y),
     "network": lambda est, X, y: Network.from_estimator(est).forward(X),
+    "gradient": lambda est, X, y: est.input_gradient(X),
 }
 BREAKS = {
     "index too large": lambda m: break_index(m, 10**6),
@@ -283,6 +284,24 @@ def up_and_down(matrix):
     indptr[1:-1:2] = indptr[-1]
     indptr[2:-1:2] = 0
     return indptr
+
+
+@pytest.mark.parametrize("call", ["fit", "predict", "partial_fit", "network", "gradient"])
+@pytest.mark.parametrize("dtype", [np.int64, np.bool_, np.float32, np.longdouble])
+@pytest.mark.parametrize("kind", ["csr", "csc", "bsr", "coo"])
+def test_broken_sparse_matrix_to_be_converted(kind, dtype, call, data):
+    """scipy would follow its indices."""
+    X, y = np.ones((50, 6)), data[1]
+    est = MLPClassifier(**small(), dtype="float64")
+    if call != "fit":
+        est.fit(X, y)
+    matrix = sp.csr_matrix(X.astype(dtype)).asformat(kind)
+    if kind == "coo":
+        matrix.coords[0][0] = 10**8
+    else:
+        matrix.indptr[2] = 10**8
+    with pytest.raises(ValueError, match="The sparse matrix X has"):
+        CALLS[call](est, matrix, y)
 
 
 @pytest.mark.parametrize("call", ["fit", "predict", "partial_fit", "network"])

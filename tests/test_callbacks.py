@@ -323,3 +323,27 @@ def test_before_scikit_learn_has_callbacks(monkeypatch):
     spec.loader.exec_module(module)
     assert not hasattr(module.CallbackSupportMixin, "set_callbacks")
     assert issubclass(cmlp.MLPClassifier, callback.CallbackSupportMixin)
+
+
+@pytest.mark.parametrize("hook", ["setup", "on_fit_task_begin", "on_fit_task_end"])
+def test_a_pickle_made_in_a_hook_of_partial_fit_goes_on(hook):
+    """It has the state of the optimizer."""
+    X, y = make_data(MLPClassifier)
+    recorder = Recorder()
+    pickles = []
+
+    def keep(estimator, context, **data):
+        state = {**estimator.__getstate__(), "_skl_callbacks": []}
+        pickles.append(pickle.dumps(state))
+
+    est = make(MLPClassifier).partial_fit(X, y, classes=[0, 1, 2]).partial_fit(X, y)
+    twin = clone(est).partial_fit(X, y, classes=[0, 1, 2]).partial_fit(X, y)
+    setattr(recorder, hook, keep)
+    est.set_callbacks(recorder).partial_fit(X, y)
+    copy = clone(twin)
+    copy.__setstate__(pickle.loads(pickles[0]))
+    if hook != "on_fit_task_end":
+        copy.partial_fit(X, y)
+    twin.partial_fit(X, y)
+    assert_same(copy, twin)
+    assert_same(copy.partial_fit(X, y), twin.partial_fit(X, y))

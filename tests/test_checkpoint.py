@@ -176,6 +176,20 @@ def test_warm_start_and_mixed_dtypes(tmp_path):
         assert_same(whole, resumed, X)
 
 
+@pytest.mark.parametrize("first", ["early stopping", "validation data"])
+def test_warm_start_after_a_fit_with_scores(first, tmp_path):
+    """The scores of before stay; the fit that is resumed has none of its own."""
+    est = make(warm_start=True, early_stopping=first == "early stopping")
+    est.fit(X, Y, **({"X_val": X, "y_val": Y} if first == "validation data" else {}))
+    n_scores = len(est.validation_scores_)
+    est.set_params(early_stopping=False)
+    est.fit(X, Y, checkpoint=Checkpoint(tmp_path / "state", every=3))
+    again = make(warm_start=True).fit(X, Y > 0)  # which does not matter
+    again.fit(X, Y, resume_from=tmp_path / "state")
+    assert_same(again, est, X)
+    assert len(again.validation_scores_) == n_scores
+
+
 def test_more_epochs_and_a_loaded_model(tmp_path):
     path = tmp_path / "state"
     whole = make(max_iter=12).fit(X, Y)
@@ -313,6 +327,7 @@ def test_other_files(written, tmp_path):
         ("training.order", lambda a: a.astype(float), "order is wrong"),
         ("training.optimizer.1", lambda a: a[:, 1:], "the state of the optimizer is wrong"),
         ("coefs_.0", lambda a: a[:3], "n_features_in_ is 4"),
+        ("coefs_.0", lambda a: a * np.nan, "coefs_ is wrong"),
     ],
 )
 def test_damaged_state(tensor, change, message, written, tmp_path):

@@ -12,6 +12,7 @@ from contextlib import suppress
 
 import numpy as np
 import pytest
+from sklearn import neural_network
 from test_files import CASES, NAMES, X, Y, small
 
 import cmlp
@@ -205,7 +206,6 @@ WRONG = {
     "dropout of strings": put("_dropout_state", {"tuple": ["a", "b"]}),
     "dropout below zero": put("_dropout_state", {"tuple": [-1, 2]}),
     "dropout of a large number": put("_dropout_state", {"tuple": [2**64, 2]}),
-    "weights in a tuple": lambda m, p: put("coefs_", {"tuple": p["attributes"]["coefs_"]})(m, p),
     "weights of lists": put("intercepts_", [[0.0] * 5, [0.0] * 3]),
     "one array twice": lambda m, p: put("coefs_", 2 * p["attributes"]["coefs_"][:1])(m, p),
     "nothing but classes": all_gone_but("classes_", "_label_binarizer"),
@@ -358,6 +358,36 @@ def test_columns_of_strings_of_different_lengths(labels, tmp_path):
     loaded = cmlp.load(path)
     assert loaded.predict(X).dtype == est.predict(X).dtype == "U6"
     np.testing.assert_array_equal(loaded.predict(X), est.predict(X))
+
+
+def test_models_that_others_made(tmp_path):
+    """scikit-learn's attributes, an older cmlp's, tuples, what a user added to an unfitted one."""
+    path = tmp_path / "model"
+    theirs = neural_network.MLPClassifier((5,), max_iter=3, random_state=0).fit(X, NAMES[Y])
+    est = small(MLPClassifier)
+    vars(est).update({k: v for k, v in vars(theirs).items() if k[-1] == "_" or k[0] == "_"})
+    est.coefs_, est.intercepts_ = tuple(est.coefs_), tuple(est.intercepts_)
+    est.save(path)
+    loaded = cmlp.load(path)
+    np.testing.assert_array_equal(loaded.predict(X), theirs.predict(X))
+    loaded.partial_fit(X, NAMES[Y])
+    est = small(MLPClassifier)
+    est.note_ = 3
+    est.save(path)
+    assert cmlp.load(path).fit(X, Y).note_ == 3
+
+
+@pytest.mark.parametrize("params", [{}, {"early_stopping": True}, {"solver": "lbfgs"}])
+def test_options_changed_between_fit_and_save(params, tmp_path):
+    """Also of NumPy's types; what is loaded is trained on."""
+    path = tmp_path / "model"
+    for other in ({"solver": "lbfgs"}, {"solver": "sgd"}, {"early_stopping": True}):
+        est = small(MLPClassifier, max_iter=np.int64(4), **params).fit(X, Y)
+        expected = est.predict_proba(X)
+        est.set_params(early_stopping=False).set_params(**other, warm_start=True).save(path)
+        loaded = cmlp.load(path)
+        np.testing.assert_array_equal(loaded.predict_proba(X), expected)
+        loaded.fit(X, Y)
 
 
 def test_long_doubles(tmp_path):

@@ -143,3 +143,36 @@ def test_ctrl_c_before_training(data, monkeypatch):
         warnings.simplefilter("ignore")
         whole = MLPClassifier((4,), max_iter=3, random_state=0, early_stopping=True).fit(X, y)
     np.testing.assert_array_equal(est.fit(X, y).coefs_[0], whole.coefs_[0])
+
+
+@pytest.mark.parametrize("changed", [{"ema_decay": None}, {"momentum": "x"}, {"alpha": "x"}])
+def test_the_optimizer_of_a_batch_that_is_refused(changed, data):
+    """partial_fit changes one that is already there, and not before all else has been done."""
+    X, y = data
+    params = {"solver": "sgd", "learning_rate": "invscaling", "ema_decay": 0.9}
+    first, second = (
+        MLPRegressor(hidden_layer_sizes=(4,), random_state=np.random.RandomState(0), **params)
+        for _ in range(2)
+    )
+    for est in (first, second):
+        est.partial_fit(X, y).partial_fit(X, y)
+    before = {name: getattr(first, name) for name in changed}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises((UserWarning, ValueError)):
+            first.set_params(**changed, batch_size=500).partial_fit(X, y)
+    first.set_params(**before, batch_size="auto")
+    assert (first.n_iter_, first.t_) == (second.n_iter_, second.t_)
+    for est in (first, second):
+        est.partial_fit(X, y)
+    np.testing.assert_array_equal(first.coefs_[0], second.coefs_[0])
+
+
+def test_other_generators_do_not_warn(data):
+    X, y = data
+    est = MLPClassifier((4,), random_state=np.random.RandomState(np.random.PCG64(0)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        est.partial_fit(X, y, classes=[0, 1])
+        with pytest.raises(ValueError, match="inconsistent"):
+            est.partial_fit(X, y[:-1])

@@ -14,7 +14,8 @@ def as_engine_input(X, dtype):
     if type(X) is np.ndarray and X.dtype == dtype and X.flags.carray:
         return X
     if sp.issparse(X):
-        engine.check_conversion(X)
+        if X.format != "csr" or X.dtype != dtype:  # else the engine looks itself
+            engine.check_conversion(X)
         X = X.tocsr().astype(dtype, copy=False)
         if not all(array.flags.aligned for array in (X.data, X.indices, X.indptr)):
             X = X.copy()

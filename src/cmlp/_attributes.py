@@ -7,8 +7,8 @@ import numpy as np
 
 
 def is_count(value):
-    """An int of 0 to 2^63 - 1, as Python's or NumPy's, to which a few may be added."""
-    return type(value) in (int, np.int32, np.int64) and 0 <= value < 2**63
+    """An int of 0 to 2^62 - 1, as Python's or NumPy's, to which as many may be added."""
+    return type(value) in (int, np.int32, np.int64) and 0 <= value < 2**62
 
 
 def is_real(value):
@@ -18,8 +18,8 @@ def is_real(value):
     )
 
 
-def is_list_of(is_kind):
-    return lambda value: isinstance(value, list) and all(map(is_kind, value))
+def is_list_of(is_kind, kinds=list):
+    return lambda value: isinstance(value, kinds) and all(map(is_kind, value))
 
 
 def is_weights(value):
@@ -41,8 +41,8 @@ def or_none(is_kind):
 
 #: Of every fit that has begun.
 ALWAYS = {
-    "coefs_": is_list_of(is_weights),
-    "intercepts_": is_list_of(is_weights),
+    "coefs_": is_list_of(is_weights, list | tuple),
+    "intercepts_": is_list_of(is_weights, list | tuple),
     "n_features_in_": is_count,
     "n_outputs_": is_count,
     "n_layers_": is_count,
@@ -51,7 +51,9 @@ ALWAYS = {
     "loss_": is_real,
     "out_activation_": lambda value: isinstance(value, str),
 }
-#: All or none, of a stochastic solver: what changes from epoch to epoch, besides.
+#: What older versions, and scikit-learn, do not have.
+NEWER = {"validation_loss_curve_", "best_iter_"}
+#: All or none but those, of a stochastic solver: what changes from epoch to epoch, besides.
 OF_EPOCHS = {
     "best_loss_": or_none(is_real),
     "loss_curve_": is_list_of(is_real),
@@ -68,6 +70,10 @@ SOMETIMES = {
 }
 
 
+#: Without a network there is none of these.
+FITTED = {"classes_", "_label_binarizer", *ALWAYS, *OF_EPOCHS, *SOMETIMES}
+
+
 def check_attributes(attributes):
     """Raise ValueError if an attribute of a fitted network is missing or cannot be.
 
@@ -77,7 +83,7 @@ def check_attributes(attributes):
     """
     required = set(ALWAYS)
     if not OF_EPOCHS.keys().isdisjoint(attributes):
-        required |= OF_EPOCHS.keys()
+        required |= OF_EPOCHS.keys() - NEWER
     missing = required - attributes.keys()
     if missing:
         raise ValueError(f"{min(missing)} is missing")

@@ -187,13 +187,12 @@ class BaseMultilayerPerceptron(CallbackSupportMixin, BaseEstimator, ABC):
         """Fit, or leave the estimator as it was if that fails before it trains anything."""
         before = dict(vars(self))
         seed = self.random_state
-        drawn = seed.get_state() if isinstance(seed, np.random.RandomState) else None
-        vars(self).pop("_incremental", None)  # it is set where training begins
+        drawn = seed.get_state(legacy=False) if isinstance(seed, np.random.RandomState) else None
         try:
             return self._fit_here(X, y, sample_weight, incremental, **kwargs)
         except BaseException as error:
             no_memory = isinstance(error, MemoryError) and not self._has_trained_since(before)
-            if no_memory or "_incremental" not in vars(self):
+            if no_memory or "_has_begun" not in vars(self):
                 for name in vars(self).keys() - before.keys():
                     if not name.startswith(("_skl_", "_callback_")):  # which are to be torn down
                         delattr(self, name)
@@ -201,6 +200,8 @@ class BaseMultilayerPerceptron(CallbackSupportMixin, BaseEstimator, ABC):
                 if drawn is not None:
                     seed.set_state(drawn)
             raise
+        finally:
+            vars(self).pop("_has_begun", None)
 
     def _has_trained_since(self, before):
         """Whether an epoch or iteration has ended since, and so given a loss."""
@@ -359,6 +360,7 @@ class BaseMultilayerPerceptron(CallbackSupportMixin, BaseEstimator, ABC):
             training.dtype = dtype
             if training.resumed is not None:
                 training.resumed.set_attributes(self)
+        self._incremental = incremental
         self._publish(parameters)
         if training is not None and training.checkpoint is not None:
             training.checkpoint.check(self)
@@ -396,7 +398,9 @@ class BaseMultilayerPerceptron(CallbackSupportMixin, BaseEstimator, ABC):
                 with np.errstate(over="ignore"):  # an error below
                     self._publish(parameters.astype(dtype))
         if not engine.is_plain_and_finite(self._parameters.vector):
-            raise divergence_error(self)
+            error = divergence_error(self)
+            vars(self).pop("_optimizer", None)
+            raise error
         if task is not None:
             task.close()
         return self
@@ -649,6 +653,7 @@ class BaseMultilayerPerceptron(CallbackSupportMixin, BaseEstimator, ABC):
         for name in (
             "_parameters",
             "_training",
+            "_has_begun",
             "_callback_fit_ctx",
             "_skl_callbacks_to_teardown",
         ):

@@ -38,7 +38,6 @@ class FitTask:
         self.est = est
         self.parameters = parameters
         self.dtype = dtype
-        self.incremental = incremental
         metadata = None if sample_weight is None else {"sample_weight": sample_weight}
         self.data = {"X": X, "y": y, "metadata": metadata}
         self.subtask_name = "iteration" if est.solver == "lbfgs" else "epoch"
@@ -86,7 +85,7 @@ class FitTask:
             if curve is not None:
                 attributes[name] = list(curve)
         if "_optimizer" in vars(est):
-            attributes["_optimizer"] = deepcopy(est._optimizer) if self.incremental else None
+            attributes["_optimizer"] = deepcopy(est._optimizer) if est._incremental else None
         return attributes
 
     def begin(self):

@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
-from cmlp._attributes import check_attributes
+from cmlp._attributes import FITTED, check_attributes
 from cmlp._encoding import decode, encode
 from cmlp._parameters import Parameters
 from cmlp._version import __version__
@@ -194,7 +194,7 @@ def assemble(kind, params, attributes):
         if hasattr(kind, name):
             raise ValueError(f"{name} is not an attribute of an instance")
         setattr(est, name, value)
-    if attributes:
+    if not FITTED.isdisjoint(attributes):
         check_attributes(attributes)
         check_network(est)
     return est

@@ -107,6 +107,7 @@ class InspectionMixin(_HiddenLayers, ClassNamePrefixFeaturesOutMixin, Transforme
         """
         self._check_is_fitted()
         X = validate_rows(self, X)
+        self._take_parameters()  # which checks that they are those of this estimator
         if self.dtype is not None:  # the result is as large as a copy of X
             X = as_engine_input(X, np.dtype(self.dtype))
         network = Network.from_estimator(self)

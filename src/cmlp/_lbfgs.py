@@ -81,7 +81,7 @@ def fit_lbfgs(est, parameters, layout, dataset, flops, loss_type, task=None):
             if task.end():
                 raise Stopped
 
-    est._incremental = False  # from here on a fit that fails does not undo what it did
+    est._has_begun = True  # from here on a fit that fails does not undo what it did
     try:
         result = scipy.optimize.minimize(
             loss_and_gradient,

@@ -83,7 +83,6 @@ class Optimizer:
         parameters = parameters_of(est)
         if parameters == self.parameters:
             return
-        self.parameters = parameters
         for name in engine.OPTIMIZERS[self.name][2][1:]:
             if name not in self.counters:
                 setattr(self, name, self._parameter(est, name))
@@ -95,6 +94,8 @@ class Optimizer:
         self.max_iter, self.warmup_fraction = est.max_iter, est.warmup_fraction
         self.max_grad_norm = float(est.max_grad_norm or 0)
         self._average(est.ema_decay)
+        self.hyper  # noqa: B018 - an error of what is no number, before it is trained with
+        self.parameters = parameters
 
     def _parameter(self, est, name):
         if name == "weight_decay":

@@ -135,8 +135,7 @@ def fit_stochastic(
         ConvergenceWarning, and the best finite weights are kept).
     """
     vector = parameters.vector
-    optimizer, trained = ready_optimizer(est, vector, incremental)
-    est._optimizer = optimizer
+    alpha = float(est.alpha)
     keeps_curve = est.partial_fit_loss_curve or not incremental
 
     order, indices, validation = None, None, None
@@ -164,16 +163,19 @@ def fit_stochastic(
             validation.start_again(est, vector)
     batch_size = clip_batch_size(est, n_samples)
     n_batches = -(-n_samples // batch_size)
-    if optimizer.max_grad_norm:
+    if est.max_grad_norm:
         grads = np.empty_like(vector)  # all of a gradient has to be known
     else:
         grads = layout.gradient(batch_size, vector.dtype)
     n_threads = effective_n_threads(est.n_jobs, flops * batch_size)
     work = layout.workspace(batch_size, vector.dtype, n_threads, data=dataset)
+    # last, as partial_fit goes on with what is changed here
+    optimizer, trained = ready_optimizer(est, vector, incremental)
+    est._optimizer = optimizer
     if training is not None:
         training.begin(est, vector, trained, order, indices, validation, random_state)
 
-    est._incremental = incremental  # from here on a fit that fails does not undo what it did
+    est._has_begun = True  # from here on a fit that fails does not undo what it did
     try:
         over = False
         if resumed is None:
@@ -194,7 +196,7 @@ def fit_stochastic(
                     batch_size,
                     optimizer.name,
                     hyper,
-                    float(est.alpha),
+                    alpha,
                     trained,
                     grads,
                     optimizer.state,

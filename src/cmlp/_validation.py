@@ -133,7 +133,7 @@ def validate_training_data(estimator, X, y, reset, **kwargs):
             if hasattr(estimator, "feature_names_in_"):
                 del estimator.feature_names_in_
         return X, y
-    if getattr(X, "format", None) == "coo":
+    if sp.issparse(X):
         engine.check_conversion(X)
     with np.errstate(invalid="ignore"):  # of sums by which scikit-learn looks for infinities
         X, y = validate_data(
@@ -156,7 +156,7 @@ def validate_rows(estimator, X):
     as_float32 = estimator.dtype == "float32"
     if engine.is_plain_and_finite(X, as_float32) and X.ndim == 2 and expects(estimator, X):
         return X
-    if getattr(X, "format", None) == "coo":
+    if sp.issparse(X):
         engine.check_conversion(X)
     with np.errstate(invalid="ignore"):
         X = validate_data(estimator, X, accept_sparse=["csr", "csc"], reset=False)

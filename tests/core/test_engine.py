@@ -568,7 +568,7 @@ class TestLayout:
         "changes", [{"activations": ["relu", "no such"]}, {"loss": "no such"}]
     )
     def test_unknown_names(self, engine, changes):
-        with pytest.raises(KeyError, match="no such"):
+        with pytest.raises(ValueError, match="There is no activation or loss 'no such'"):
             self.layout(engine, **changes)
 
     def test_workspace(self, engine, dtype):

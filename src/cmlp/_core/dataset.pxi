@@ -118,10 +118,19 @@ def check_bounds(indices, n):
 
 
 def check_conversion(X):
-    """Raise a ValueError if scipy, which does not look, would write out of bounds in X.tocsr()."""
-    if X.format == "csc":         # the CSR of the transpose
-        check_compressed(X.shape[1], X.shape[0], X.data, X.indices, X.indptr)
-    elif X.format == "coo" and X.ndim == 2:
+    """Raise a ValueError if scipy, which does not look, would leave the arrays of X where it
+    converts them to CSR or to another dtype."""
+    if X.ndim != 2:
+        return
+    rows, columns = X.shape
+    if X.format == "csr":
+        check_compressed(rows, columns, X.data, X.indices, X.indptr)
+    elif X.format == "csc":       # the CSR of the transpose
+        check_compressed(columns, rows, X.data, X.indices, X.indptr)
+    elif X.format == "bsr":       # CSR of blocks
+        n, m = X.data.shape[1:]
+        check_compressed(rows // n, columns // m, X.data[:, 0, 0], X.indices, X.indptr)
+    elif X.format == "coo":
         if not X.row.size == X.col.size == X.data.size:
             raise ValueError("The sparse matrix X has arrays of different lengths.")
         check_bounds(X.row, X.shape[0])
