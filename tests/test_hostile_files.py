@@ -371,6 +371,11 @@ def test_models_that_others_made(tmp_path):
     loaded = cmlp.load(path)
     np.testing.assert_array_equal(loaded.predict(X), theirs.predict(X))
     loaded.partial_fit(X, NAMES[Y])
+    loaded.coefs_ = [coef.astype(np.float16) for coef in loaded.coefs_]
+    loaded.intercepts_ = [intercept.astype(np.float16) for intercept in loaded.intercepts_]
+    expected = loaded.predict_proba(X)
+    loaded.save(path)
+    np.testing.assert_array_equal(cmlp.load(path).predict_proba(X), expected)
     est = small(MLPClassifier)
     est.note_ = 3
     est.save(path)

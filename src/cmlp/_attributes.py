@@ -23,7 +23,8 @@ def is_list_of(is_kind, kinds=list):
 
 
 def is_weights(value):
-    return isinstance(value, np.ndarray) and value.dtype in (np.float32, np.float64)
+    """An array of floats; float16, which a user may set, predicts as float32."""
+    return isinstance(value, np.ndarray) and value.dtype in (np.float16, np.float32, np.float64)
 
 
 def is_words(value):
