@@ -143,7 +143,7 @@ typedef struct {
     int n_workers; /* threads that exist, without the caller */
     int orphaned;  /* this process is a fork made by rank 0 within the job: no other ranks */
 #if !defined(_WIN32)
-    int called;       /* there is a caller, */
+    int has_caller;
     pthread_t caller; /* rank 0 of the job */
 #endif
     cmlp_bed beds[CMLP_MAX_THREADS];
@@ -280,10 +280,10 @@ static inline int cmlp_start_worker(int rank) {
  * signal handler forked), its job ends without a result. */
 static void cmlp_pool_forked(void) {
     cmlp_pool *pool = &cmlp_the_pool;
-    if (CMLP_LOAD(&pool->busy) && pool->called && pthread_equal(pool->caller, pthread_self())) {
+    if (CMLP_LOAD(&pool->busy) && pool->has_caller && pthread_equal(pool->caller, pthread_self())) {
         pool->orphaned = 1;
     } else {
-        pool->orphaned = pool->called = 0;
+        pool->orphaned = pool->has_caller = 0;
         CMLP_STORE(&pool->busy, 0);
     }
     pool->n_workers = 0;
@@ -325,7 +325,7 @@ static inline int cmlp_pool_run(cmlp_next_phase next_phase, cmlp_piece piece, cm
     if (n_threads > 1 && !CMLP_EXCHANGE(&pool->busy, 1)) {
 #if !defined(_WIN32)
         pool->caller = pthread_self();
-        pool->called = 1;
+        pool->has_caller = 1;
 #endif
         n_threads = cmlp_pool_grow(pool, n_threads);
         if (n_threads > 1) {
@@ -341,7 +341,7 @@ static inline int cmlp_pool_run(cmlp_next_phase next_phase, cmlp_piece piece, cm
             pool->orphaned = 0;
         }
 #if !defined(_WIN32)
-        pool->called = 0;
+        pool->has_caller = 0;
 #endif
         CMLP_STORE(&pool->busy, 0);
     }
