@@ -3,20 +3,28 @@
 from cmlp._checkpoint import Checkpoint
 from cmlp._classifier import MLPClassifier
 from cmlp._files import read
+from cmlp._hidden_layers import HiddenLayers
 from cmlp._network import Network
 from cmlp._plots import LossCurveDisplay
 from cmlp._regressor import MLPRegressor
+from cmlp._skl2onnx import register_when_imported
+from cmlp._substitute import patch_sklearn, unpatch_sklearn
 from cmlp._version import __version__
 
 __all__ = [
     "Checkpoint",
+    "HiddenLayers",
     "LossCurveDisplay",
     "MLPClassifier",
     "MLPRegressor",
     "Network",
     "__version__",
     "load",
+    "patch_sklearn",
+    "unpatch_sklearn",
 ]
+
+register_when_imported()
 
 
 def load(path):

@@ -82,9 +82,13 @@ class BaseMultilayerPerceptron(CallbackSupportMixin, BaseEstimator, ABC):
     }
 
     def _keep(self, parameters):
-        """Set each parameter of __init__, which passes its ``locals()``, under its own name."""
-        del parameters["self"]
-        vars(self).update(parameters)
+        """Set each parameter of __init__, which passes its ``locals()``, under its own name.
+
+        By assignment, as a subclass may have made one a property, or have a ``__setattr__``.
+        """
+        for name, value in parameters.items():
+            if name != "self":
+                setattr(self, name, value)
 
     def _validate_params(self):
         validate_parameters(self, super()._validate_params)
@@ -174,7 +178,7 @@ class BaseMultilayerPerceptron(CallbackSupportMixin, BaseEstimator, ABC):
             )
         return list(self.activation)
 
-    def _initialize(self, units, dtype, random_state):
+    def _draw_parameters(self, units, dtype, random_state):
         """Random parameters; the output layer's are drawn like those of the last hidden one."""
         activations = self._hidden_activations(len(units) - 2)
         if isinstance(self.activation, str):
@@ -183,7 +187,7 @@ class BaseMultilayerPerceptron(CallbackSupportMixin, BaseEstimator, ABC):
             activations.append(activations[-1] if activations else "identity")
         return Parameters.initialize(units, dtype, activations, random_state, self.fit_intercept)
 
-    def _fit(self, X, y, sample_weight=None, incremental=False, **kwargs):
+    def _fit_or_restore(self, X, y, sample_weight=None, incremental=False, **kwargs):
         """Fit, or leave the estimator as it was if that fails before it trains anything."""
         before = dict(vars(self))
         seed = self.random_state
@@ -270,7 +274,7 @@ class BaseMultilayerPerceptron(CallbackSupportMixin, BaseEstimator, ABC):
                 parameters = Parameters(units, resumed.dtype)
                 coefs_init = intercepts_init = None
             elif first_pass:
-                parameters = self._initialize(units, self.dtype or X.dtype, random_state)
+                parameters = self._draw_parameters(units, self.dtype or X.dtype, random_state)
             else:
                 parameters = self._continue_from(units)
                 if self.dtype is not None:
@@ -572,6 +576,7 @@ class BaseMultilayerPerceptron(CallbackSupportMixin, BaseEstimator, ABC):
         if (
             (self.dtype is None or self.dtype == parameters.dtype)
             and len(values) == len(names)
+            and not any(hasattr(type(self), name) for name in names)  # properties of a subclass
             and values["n_outputs_"] == parameters.units[-1]
         ):
             predictor = engine.Predictor(
@@ -587,10 +592,6 @@ class BaseMultilayerPerceptron(CallbackSupportMixin, BaseEstimator, ABC):
     def _check_is_fitted(self):
         if not hasattr(self, "coefs_"):
             check_is_fitted(self)
-
-    def _predict(self, X):
-        """Labels or values for X."""
-        return self._from_outputs(self._forward(X))
 
     def _score_with(self, score_function, out, y, sample_weight):
         prediction = self._from_outputs(out)

@@ -10,7 +10,7 @@ import scipy.sparse as sp
 from sklearn.base import ClassifierMixin
 from sklearn.metrics import accuracy_score
 from sklearn.preprocessing import LabelBinarizer
-from sklearn.utils import check_consistent_length, column_or_1d
+from sklearn.utils import check_consistent_length
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import (
@@ -25,17 +25,19 @@ from cmlp._class_weight import BALANCED_NEEDS_ALL, weigh_classes, weigh_columns
 from cmlp._inspection import InspectionMixin
 from cmlp._labels import MultioutputBinarizer, check_labels, is_list_of_classes, is_multioutput
 from cmlp._losses import CLASSIFIER_ROWS, loss_names, parameter_of
+from cmlp._sklearn_names import SklearnNamesMixin
 from cmlp._typing import ArrayLike, FloatArray, Layers, MatrixLike
 from cmlp._validation import (
     are_classes,
     fit_context,
     fit_label_binarizer,
     indicator,
+    ravel_column,
     validate_training_data,
 )
 
 
-class MLPClassifier(ClassifierMixin, InspectionMixin, BaseMultilayerPerceptron):
+class MLPClassifier(ClassifierMixin, InspectionMixin, SklearnNamesMixin, BaseMultilayerPerceptron):
     """Multilayer perceptron classifier, a drop-in for scikit-learn's on a compiled engine.
 
     Minimises the log-loss: softmax over the classes, or one logistic output for two classes and
@@ -406,7 +408,7 @@ class MLPClassifier(ClassifierMixin, InspectionMixin, BaseMultilayerPerceptron):
         OSError
             If a checkpoint cannot be written or read.
         """
-        return self._fit(
+        return self._fit_or_restore(
             X,
             y,
             sample_weight,
@@ -448,7 +450,7 @@ class MLPClassifier(ClassifierMixin, InspectionMixin, BaseMultilayerPerceptron):
         """
         if self.class_weight == "balanced":
             raise ValueError(BALANCED_NEEDS_ALL)
-        return self._fit(X, y, sample_weight, incremental=True, classes=classes)
+        return self._fit_or_restore(X, y, sample_weight, incremental=True, classes=classes)
 
     def _learn_classes(self, y, classes):
         known = vars(self).get("classes_")
@@ -484,7 +486,7 @@ class MLPClassifier(ClassifierMixin, InspectionMixin, BaseMultilayerPerceptron):
                 if labels is not None:
                     return labels
         self._check_is_fitted()
-        return self._predict(X)
+        return self._from_outputs(self._forward(X))
 
     def predict_proba(self, X: MatrixLike) -> FloatArray:
         """Predict the probability of each class.
@@ -575,7 +577,7 @@ class MLPClassifier(ClassifierMixin, InspectionMixin, BaseMultilayerPerceptron):
     def _validate_held_out(self, X, y):
         X, y = validate_training_data(self, X, y, reset=False)
         if y.ndim == 2 and y.shape[1] == 1:
-            y = column_or_1d(y, warn=True)
+            y = ravel_column(y)
         if type(self.classes_) is list:
             unseen = self._label_binarizer.unknown(y)
             if any(labels.size for labels in unseen):
@@ -598,7 +600,7 @@ class MLPClassifier(ClassifierMixin, InspectionMixin, BaseMultilayerPerceptron):
     def _validate_input(self, X, y, incremental, reset):
         X, y = validate_training_data(self, X, y, reset)
         if y.ndim == 2 and y.shape[1] == 1:
-            y = column_or_1d(y, warn=True)
+            y = ravel_column(y)
         binarizer = getattr(self, "_label_binarizer", None)
         # a resumed fit has the classes of its checkpoint
         continues = hasattr(self, "classes_") and (incremental or (self.warm_start and not reset))
@@ -673,7 +675,7 @@ class MLPClassifier(ClassifierMixin, InspectionMixin, BaseMultilayerPerceptron):
                 raise ValueError(f"y contains previously unseen labels in its columns: {unknown}")
             return self._label_binarizer.transform(y)
         if self._label_binarizer.y_type_ in ("binary", "multiclass"):
-            y = column_or_1d(y, warn=True)
+            y = ravel_column(y)
         unknown = np.setdiff1d(unique_labels(y), self.classes_)
         if unknown.size:
             raise ValueError(f"y contains previously unseen labels: {unknown}")

@@ -5,12 +5,10 @@ Methods of both estimators, over what ``_base`` predicts with and over ``Network
 
 from numbers import Integral
 from operator import index
-from types import SimpleNamespace
 
 import numpy as np
-from sklearn.base import ClassifierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.base import ClassifierMixin
 from sklearn.utils import check_consistent_length, check_random_state, check_scalar
-from sklearn.utils._set_output import _wrap_data_with_container
 
 from cmlp._arrays import as_engine_input
 from cmlp._network import Network
@@ -20,13 +18,13 @@ from cmlp._typing import ArrayLike, FloatArray, MatrixLike
 from cmlp._validation import validate_rows
 
 
-class _HiddenLayers:
-    """``transform``, in a class that scikit-learn does not wrap: the names depend on the layer."""
+class InspectionMixin:
+    """Methods of a fitted network besides predicting."""
 
-    def transform(self, X: MatrixLike, layer: int = -1) -> FloatArray:
-        """Activations of a hidden layer, the network as a feature extractor.
+    def hidden_layer(self, X: MatrixLike, layer: int = -1) -> FloatArray:
+        """Activations of a hidden layer: the features that the network has learnt.
 
-        Later layers are not computed.
+        Later layers are not computed. :class:`HiddenLayers` is the same as a transformer.
 
         Parameters
         ----------
@@ -37,7 +35,7 @@ class _HiddenLayers:
         Returns
         -------
         H : ndarray of shape (n_samples, n_units)
-            Of the dtype of predictions, or what ``set_output`` asks for.
+            Of the dtype of predictions.
 
         Raises
         ------
@@ -45,38 +43,15 @@ class _HiddenLayers:
             If there is no such hidden layer.
         """
         self._check_is_fitted()
-        rows = validate_rows(self, X)
+        X = validate_rows(self, X)
         parameters = self._take_parameters()
-        n_hidden = count_hidden(parameters.coefs)
-        if not -n_hidden <= index(layer) < n_hidden:
-            raise ValueError(
-                f"layer must be between {-n_hidden} and {n_hidden - 1} in a network with"
-                f" {n_hidden} hidden layer(s), got {layer}."
-            )
-        n_layers = index(layer) % n_hidden + 1
+        n_hidden = len(parameters.coefs) - 1
+        n_layers = hidden_layer_index(layer, n_hidden) + 1
         names = self._hidden_activations(n_hidden)[:n_layers]
         parameters = Parameters.from_lists(
             parameters.coefs[:n_layers], parameters.intercepts[:n_layers]
         )
-        H = self._outputs(rows, parameters, parameters.layout(names, "squared_error"))
-        prefix = type(self).__name__.lower()
-        namesake = SimpleNamespace(
-            _sklearn_output_config=getattr(self, "_sklearn_output_config", {}),
-            _sklearn_auto_wrap_output_keys=self._sklearn_auto_wrap_output_keys,
-            get_feature_names_out=lambda: np.array(
-                [f"{prefix}{i}" for i in range(H.shape[1])], dtype=object
-            ),
-        )
-        return _wrap_data_with_container("transform", H, X, namesake)
-
-
-class InspectionMixin(_HiddenLayers, ClassNamePrefixFeaturesOutMixin, TransformerMixin):
-    """Methods of a fitted network besides predicting."""
-
-    @property
-    def _n_features_out(self):
-        count_hidden(self.coefs_)
-        return self.coefs_[-1].shape[0]
+        return self._outputs(X, parameters, parameters.layout(names, "squared_error"))
 
     def input_gradient(self, X: MatrixLike, y: ArrayLike | None = None) -> FloatArray:
         """Derivatives with respect to the input: which features matter where (saliency).
@@ -183,14 +158,20 @@ class InspectionMixin(_HiddenLayers, ClassNamePrefixFeaturesOutMixin, Transforme
             return np.split(p, ends[:-1], axis=2)
         return p
 
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
-        return tags
 
+def hidden_layer_index(layer, n_hidden):
+    """Position from 0 of a hidden layer, which may be counted from the end.
 
-def count_hidden(coefs):
-    """How many hidden layers there are, one at least."""
-    if len(coefs) < 2:
+    Raises
+    ------
+    ValueError
+        If there is no such layer.
+    """
+    if not n_hidden:
         raise ValueError("The network has no hidden layer.")
-    return len(coefs) - 1
+    if not -n_hidden <= index(layer) < n_hidden:
+        raise ValueError(
+            f"layer must be between {-n_hidden} and {n_hidden - 1} in a network with"
+            f" {n_hidden} hidden layer(s), got {layer}."
+        )
+    return index(layer) % n_hidden

@@ -1,15 +1,14 @@
 """The bridge to scipy's L-BFGS-B: it sees a vector, the engine a network. Knows no layer."""
 
-import warnings
-
 import numpy as np
 import scipy.optimize
-from sklearn.utils.optimize import _check_optimize_result
+from sklearn.exceptions import ConvergenceWarning
 
 from cmlp._arrays import reported_loss
 from cmlp._core import engine
 from cmlp._divergence import divergence_error
 from cmlp._threads import effective_n_threads
+from cmlp._warnings import warn
 
 
 class Stopped(Exception):
@@ -91,7 +90,9 @@ def fit_lbfgs(est, parameters, layout, dataset, flops, loss_type, task=None):
             callback=iteration_ends,
             options={"maxfun": est.max_fun, "maxiter": est.max_iter, "gtol": est.tol},
         )
-        n_iter = _check_optimize_result("lbfgs", result, est.max_iter)
+        n_iter = min(result.nit, est.max_iter)
+        if result.status != 0:
+            warn(not_converged(result, n_iter, est.max_iter), ConvergenceWarning)
         loss, vector = reported_loss(result.fun, loss_type), result.x
         # no call in these lines, so that Ctrl-C finds all of them done or none
         est.n_iter_ = n_iter
@@ -104,7 +105,18 @@ def fit_lbfgs(est, parameters, layout, dataset, flops, loss_type, task=None):
         est.loss_ = reported_loss(best_loss if best_loss < np.inf else np.nan, loss_type)
         if isinstance(interrupt.__context__, KeyboardInterrupt):
             raise  # the second
-        warnings.warn("Training interrupted by user.", stacklevel=2)
+        warn("Training interrupted by user.")
         return
     if not np.isfinite(result.fun):
         raise divergence_error(est)
+
+
+def not_converged(result, n_iter, max_iter):
+    """scikit-learn's words for a result of scipy's that is not at a minimum."""
+    more = f"\nIncrease the number of iterations to improve the convergence ({max_iter=})."
+    return (
+        f"lbfgs failed to converge after {n_iter} iteration(s) (status={result.status}):\n"
+        f"{result.message}\n{more if n_iter == max_iter else ''}"
+        "\nYou might also want to scale the data as shown in:\n"
+        "    https://scikit-learn.org/stable/modules/preprocessing.html"
+    )

@@ -9,7 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 from sklearn.base import RegressorMixin
 from sklearn.metrics import r2_score
-from sklearn.utils import check_array, column_or_1d
+from sklearn.utils import check_array
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.metaestimators import available_if
 
@@ -26,8 +26,9 @@ from cmlp._losses import (
     quantile_score,
     regressor_loss,
 )
+from cmlp._sklearn_names import SklearnNamesMixin
 from cmlp._typing import ArrayLike, FloatArray, Layers, MatrixLike
-from cmlp._validation import fit_context, validate_training_data
+from cmlp._validation import fit_context, ravel_column, validate_training_data
 
 #: Output activations that a regressor may have.
 OUT_ACTIVATIONS = {
@@ -35,7 +36,7 @@ OUT_ACTIVATIONS = {
 }
 
 
-class MLPRegressor(RegressorMixin, InspectionMixin, BaseMultilayerPerceptron):
+class MLPRegressor(RegressorMixin, InspectionMixin, SklearnNamesMixin, BaseMultilayerPerceptron):
     """Multilayer perceptron regressor, a drop-in for scikit-learn's on a compiled engine.
 
     Parameters, attributes, random draws and results are those of
@@ -421,7 +422,7 @@ class MLPRegressor(RegressorMixin, InspectionMixin, BaseMultilayerPerceptron):
         OSError
             If a checkpoint cannot be written or read.
         """
-        return self._fit(
+        return self._fit_or_restore(
             X,
             y,
             sample_weight,
@@ -454,7 +455,7 @@ class MLPRegressor(RegressorMixin, InspectionMixin, BaseMultilayerPerceptron):
         Each call adds one entry to ``loss_curve_``, unless ``partial_fit_loss_curve=False``;
         nothing else grows.
         """
-        return self._fit(X, y, sample_weight, incremental=True)
+        return self._fit_or_restore(X, y, sample_weight, incremental=True)
 
     def predict(self, X: MatrixLike) -> FloatArray:
         """Predict target values.
@@ -475,7 +476,7 @@ class MLPRegressor(RegressorMixin, InspectionMixin, BaseMultilayerPerceptron):
             if y is not None:
                 return y
         self._check_is_fitted()
-        return self._predict(X)
+        return self._from_outputs(self._forward(X))
 
     def _from_outputs(self, out):
         quantiles = getattr(self, "quantiles_", None)
@@ -544,7 +545,7 @@ class MLPRegressor(RegressorMixin, InspectionMixin, BaseMultilayerPerceptron):
         if y.dtype.kind not in "biuf":
             raise ValueError(f"y must be an array of real numbers, got one of dtype {y.dtype}.")
         if y.ndim == 2 and y.shape[1] == 1:
-            y = column_or_1d(y, warn=True)
+            y = ravel_column(y)
         check_targets(self.loss, loss, parameter, y)
         if engine.LOSSES[loss]["domain"] in ("non-negative", "positive"):
             positive = ["auto", *positive_activations()]

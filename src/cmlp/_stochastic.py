@@ -4,8 +4,6 @@ Shuffling, one compiled pass over the samples, patience, early stopping, interru
 layer and no formula.
 """
 
-import warnings
-
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
@@ -16,16 +14,14 @@ from cmlp._divergence import NO_SCORE, diverged, divergence_error, divergence_wa
 from cmlp._early_stopping import Validation, hold_out, split
 from cmlp._optimizers import ready_optimizer
 from cmlp._threads import effective_n_threads, flops_per_sample
+from cmlp._warnings import warn
 
 
 def clip_batch_size(est, n_samples):
     if est.batch_size == "auto":
         return min(200, n_samples)
     if est.batch_size > n_samples:
-        warnings.warn(
-            "Got `batch_size` less than 1 or larger than sample size. It is going to be clipped",
-            stacklevel=2,
-        )
+        warn("Got `batch_size` less than 1 or larger than sample size. It is going to be clipped")
     return int(np.clip(est.batch_size, 1, n_samples))
 
 
@@ -80,11 +76,10 @@ def is_over(est, incremental):
         return True
     if est.n_iter_ < est.max_iter:
         return False
-    warnings.warn(
+    warn(
         f"Stochastic Optimizer: Maximum iterations ({est.max_iter:d}) reached and"
         " the optimization hasn't converged yet.",
         ConvergenceWarning,
-        stacklevel=3,
     )
     return True
 
@@ -239,17 +234,17 @@ def fit_stochastic(
                 del est._optimizer  # its state would spoil finite weights
                 if not est.early_stopping:
                     raise error
-                warnings.warn(divergence_warning(est, rate), ConvergenceWarning, stacklevel=2)
+                warn(divergence_warning(est, rate), ConvergenceWarning)
                 break
             if training is not None and training.checkpoint is not None:
                 training.checkpoint.epoch_ends(est)
             over = stopped or is_over(est, incremental)
         if est.early_stopping and est.best_validation_score_ == -np.inf:
-            warnings.warn(NO_SCORE, ConvergenceWarning, stacklevel=2)
+            warn(NO_SCORE, ConvergenceWarning)
     except KeyboardInterrupt as interrupt:
         if isinstance(interrupt.__context__, KeyboardInterrupt):
             raise  # the second
-        warnings.warn("Training interrupted by user.", stacklevel=2)
+        warn("Training interrupted by user.")
     finally:  # also when a callback or a scorer raises
         if not incremental:
             optimizer.epochs = 0  # partial_fit would begin a plan of its own

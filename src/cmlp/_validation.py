@@ -9,12 +9,14 @@ from functools import wraps
 import numpy as np
 import scipy.sparse as sp
 from sklearn.base import BaseEstimator, _fit_context
+from sklearn.exceptions import DataConversionWarning
 from sklearn.preprocessing import LabelBinarizer
-from sklearn.utils import check_random_state
+from sklearn.utils import check_random_state, column_or_1d
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import _is_fitted, validate_data
 
 from cmlp._core import engine
+from cmlp._warnings import warn
 
 try:
     from sklearn._config import _get_threadlocal_config
@@ -37,9 +39,13 @@ def parameters_key(estimator):
     cls = type(estimator)
     if cls.get_params is not BaseEstimator.get_params:
         return None
-    names = _parameter_names.get(cls)
+    if cls not in _parameter_names:
+        names = tuple(cls._get_param_names())
+        # the value of a property is not in vars
+        _parameter_names[cls] = None if any(hasattr(cls, name) for name in names) else names
+    names = _parameter_names[cls]
     if names is None:
-        names = _parameter_names[cls] = tuple(cls._get_param_names())
+        return None
     attributes = vars(estimator)
     try:
         values = [attributes[name] for name in names]
@@ -189,6 +195,17 @@ def is_plain_target(y):
     if type(y) is not np.ndarray or y.ndim not in (1, 2) or not y.size or not y.dtype.isnative:
         return False
     return y.dtype.kind in "biuU" or engine.is_plain_and_finite(y)
+
+
+def ravel_column(y):
+    """``column_or_1d(y, warn=True)``, its warning at the caller's line."""
+    if np.ndim(y) == 2 and np.shape(y)[1] == 1:
+        warn(
+            "A column-vector y was passed when a 1d array was expected. Please change the shape of"
+            " y to (n_samples, ), for example using ravel().",
+            DataConversionWarning,
+        )
+    return column_or_1d(y)
 
 
 # Labels

@@ -1,0 +1,127 @@
+"""Private names of scikit-learn's MLP that programs read or override. Nothing here trains.
+
+Those that are read have an alias; those that a subclass overrides are hooks of a training that
+cmlp does not run, and refused by name.
+"""
+
+from types import FunctionType
+
+import sklearn.neural_network
+from sklearn.utils import check_random_state
+
+from cmlp._network import Network
+
+#: A private method of scikit-learn's that cmlp does not call -> what there is in its place.
+IN_PLACE_OF = {
+    "_backprop": "loss, out_activation, dropout, max_grad_norm; Network.loss_and_gradients for"
+    " gradients of your own",
+    "_compute_loss_grad": "alpha, fit_intercept; Network.loss_and_gradients",
+    "_fit": "fit and partial_fit, which may be overridden",
+    "_fit_lbfgs": "fit, which may be overridden, and set_callbacks",
+    "_fit_stochastic": "fit and partial_fit, which may be overridden, and set_callbacks",
+    "_forward_pass": "activation (one per hidden layer), out_activation; predict and"
+    " predict_proba, which may be overridden",
+    "_forward_pass_fast": "activation (one per hidden layer), out_activation; predict and"
+    " predict_proba, which may be overridden",
+    "_init_coef": "fit(..., coefs_init=, intercepts_init=)",
+    "_initialize": "fit(..., coefs_init=, intercepts_init=), out_activation",
+    "_loss_grad_lbfgs": "loss, alpha; Network.loss_and_gradients",
+    "_predict": "predict, which may be overridden",
+    "_score": "scoring",
+    "_score_with_function": "scoring",
+    "_unpack": "coefs_ and intercepts_",
+    "_update_no_improvement_count": "scoring, fit(..., X_val=, y_val=), set_callbacks",
+}
+#: Private methods that cmlp has and calls as scikit-learn does.
+CALLED = {"_check_solver", "_validate_input"}
+
+
+def private_methods():
+    """Names of the private methods of the installed scikit-learn's two estimators."""
+    kinds = (sklearn.neural_network.MLPClassifier, sklearn.neural_network.MLPRegressor)
+    return {
+        name
+        for base in {base for kind in kinds for base in kind.__mro__}
+        if base.__module__.startswith("sklearn.neural_network")
+        for name, value in vars(base).items()
+        if name.startswith("_") and not name.startswith("__") and isinstance(value, FunctionType)
+    }
+
+
+NOT_CALLED = private_methods() - CALLED
+
+
+class ReadOnlyAlias:
+    """An attribute that is computed when it is read; one that is set takes its place."""
+
+    def __init__(self, read):
+        self.read = read
+        self.__doc__ = read.__doc__
+
+    def __get__(self, est, kind=None):
+        return self if est is None else self.read(est)
+
+
+class SklearnNamesMixin:
+    """Aliases of private names, and an error for a subclass that overrides what is not called."""
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        for name in sorted(NOT_CALLED):
+            owner = next((base for base in cls.__mro__ if name in vars(base)), None)
+            if owner is None or owner.__module__.partition(".")[0] in ("cmlp", "sklearn"):
+                continue
+            raise TypeError(
+                f"{cls.__name__} overrides {name}, which scikit-learn's training calls and cmlp's"
+                f" does not. In its place cmlp has {IN_PLACE_OF.get(name, 'nothing')}. To keep it,"
+                " derive the class from scikit-learn's estimator."
+            )
+
+    def _forward_pass(self, activations):
+        """The list filled with the activations of each layer, given that of the input, X."""
+        layers = Network.from_estimator(self).forward(activations[0])
+        activations[1 : len(layers)] = layers[1:]
+        return activations
+
+    def _forward_pass_fast(self, X, check_input=True):
+        """Output activations for X, of shape (n_samples, n_outputs); X is always checked."""
+        self._check_is_fitted()
+        return self._forward(X)
+
+    def _fit(self, X, y, sample_weight=None, incremental=False):
+        """``fit``, or ``partial_fit`` if incremental, without a look at the parameters."""
+        return self._fit_or_restore(X, y, sample_weight, incremental)
+
+    def _predict(self, X, check_input=True):
+        """``predict``; X is always checked."""
+        return self.predict(X)
+
+    @ReadOnlyAlias
+    def _random_state(self):
+        """The RandomState that a fit starts with, for an int a new one at each access."""
+        return check_random_state(fitted(self, "_random_state", "random_state"))
+
+    @ReadOnlyAlias
+    def _best_coefs(self):
+        """The weights that early stopping has kept."""
+        return kept_by_early_stopping(self, "_best_coefs", "coefs_")
+
+    @ReadOnlyAlias
+    def _best_intercepts(self):
+        """The biases that early stopping has kept."""
+        return kept_by_early_stopping(self, "_best_intercepts", "intercepts_")
+
+
+def fitted(est, alias, name):
+    """An attribute that is there under an alias after a fit only."""
+    if not hasattr(est, "coefs_"):
+        raise AttributeError(f"{type(est).__name__!r} object has no attribute {alias!r}")
+    return getattr(est, name)
+
+
+def kept_by_early_stopping(est, alias, name):
+    """The same, after a fit with early stopping only."""
+    value = fitted(est, alias, name)
+    if not est.early_stopping:
+        raise AttributeError(f"{type(est).__name__!r} object has no attribute {alias!r}")
+    return value
