@@ -69,7 +69,7 @@ def predictions():
     """Functions that predict with estimators that all threads share."""
     est = MLPClassifier((70, 30), max_iter=2, random_state=0, dropout=0.2).fit(X, LABELS)
     for data in FORMS.values():
-        for method in ("predict", "predict_proba", "transform", "input_gradient"):
+        for method in ("predict", "predict_proba", "hidden_layer", "input_gradient"):
 
             def predict(n_jobs, method=method, data=data):
                 return getattr(est, method)(data)

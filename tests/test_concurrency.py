@@ -62,7 +62,7 @@ CASES = {
     "dtype": (lambda: fitted(dtype="float64"), calls("predict_proba", X.astype(np.float32))),
     "sparse": (fitted, calls("predict_proba", sp.csr_matrix(X))),
     "a list": (fitted, [lambda est, n=n: est.predict_proba(X[:n].tolist()) for n in (1, 9)]),
-    "transform": (fitted, calls("transform", X)),
+    "hidden_layer": (fitted, calls("hidden_layer", X)),
     "predict_samples": (
         lambda: fitted(dropout=0.3),
         calls("predict_samples", X[:40], n_samples=3, random_state=1),

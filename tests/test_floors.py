@@ -9,12 +9,17 @@ from cmlp._core import engine
 
 SOURCE = Path(__file__).parents[1] / "src" / "cmlp"
 FLOORS = {
-    "cmlp": 6,
+    "cmlp": 7,
+    "cmlp.__main__": 7,
+    "cmlp._skl2onnx": 6,
+    "cmlp._substitute": 6,
     "cmlp._classifier": 5,
     "cmlp._regressor": 5,
+    "cmlp._hidden_layers": 5,
     "cmlp._plots": 5,
     "cmlp._base": 4,
     "cmlp._inspection": 4,
+    "cmlp._sklearn_names": 4,
     "cmlp._network": 3,
     "cmlp._stochastic": 3,
     "cmlp._lbfgs": 3,
@@ -27,6 +32,7 @@ FLOORS = {
     "cmlp._early_stopping": 2,
     "cmlp._labels": 1,
     "cmlp._version": 1,
+    "cmlp._warnings": 1,
     "cmlp._losses": 2,
     "cmlp._encoding": 2,
     "cmlp._files": 3,

@@ -244,7 +244,7 @@ def test_what_is_passed_is_not_kept(solver, form):
         for est in ests:
             est.predict(X)
             est.score(X, y, weight)
-            est.transform(X)
+            est.hidden_layer(X)
         assert counts() == before
         for est in ests:
             for rows, targets in ((X[:, :3], y), (X, y[:-1]), (X * 1e308 * 10, y)):

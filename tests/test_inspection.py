@@ -1,5 +1,5 @@
-"""transform and input_gradient of the estimators: against Network, scikit-learn's own networks and
-central differences."""
+"""hidden_layer and input_gradient of the estimators: against Network, scikit-learn's own networks
+and central differences."""
 
 import numpy as np
 import pytest
@@ -7,10 +7,6 @@ import scipy.sparse as sp
 from sklearn.base import clone
 from sklearn.datasets import make_classification, make_multilabel_classification, make_regression
 from sklearn.exceptions import NotFittedError
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GridSearchCV
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from cmlp import MLPClassifier, MLPRegressor, Network
 
@@ -44,94 +40,47 @@ def make(task, dtype="float64", **params):
     return cls(**params).fit(X, y), X, y
 
 
-# transform
+# hidden_layer
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("activation", ["relu", "tanh", "logistic", "identity"])
 @pytest.mark.parametrize("task", ["multiclass", "regression-1"])
-def test_transform(task, activation, dtype):
+def test_hidden_layer(task, activation, dtype):
     est, X, _ = make(task, dtype, activation=activation)
     activations = Network.from_estimator(est).forward(X)
     rtol = 1e-5 if dtype == "float32" else 1e-12
     for layer, expected in ((0, 1), (1, 2), (-1, 2), (-2, 1)):
-        found = est.transform(X, layer=layer)
+        found = est.hidden_layer(X, layer=layer)
         assert found.dtype == dtype
         np.testing.assert_allclose(found, activations[expected], rtol=rtol, atol=rtol)
         np.testing.assert_allclose(
-            est.transform(sp.csr_matrix(X), layer=layer), found, rtol=rtol, atol=rtol
+            est.hidden_layer(sp.csr_matrix(X), layer=layer), found, rtol=rtol, atol=rtol
         )
-    np.testing.assert_array_equal(est.transform(X), est.transform(X, layer=-1))
-    again = clone(est)
-    np.testing.assert_array_equal(again.fit_transform(X, _), est.transform(X))
+    np.testing.assert_array_equal(est.hidden_layer(X), est.hidden_layer(X, -1))
 
 
 def test_replaced_weights_are_seen():
     est, X, _ = make("multiclass")
     est.coefs_ = [np.zeros_like(coef) for coef in est.coefs_]
-    np.testing.assert_allclose(est.transform(X), np.tile(np.tanh(est.intercepts_[1]), (60, 1)))
+    np.testing.assert_allclose(est.hidden_layer(X), np.tile(np.tanh(est.intercepts_[1]), (60, 1)))
 
 
 def test_bad_layers():
     est, X, y = make("multiclass")
     for layer in (2, -3, 10):
         with pytest.raises(ValueError, match="layer must be between -2 and 1"):
-            est.transform(X, layer=layer)
+            est.hidden_layer(X, layer=layer)
     with pytest.raises(TypeError):
-        est.transform(X, layer=0.5)
+        est.hidden_layer(X, layer=0.5)
     with pytest.raises(ValueError, match="features"):
-        est.transform(X[:, 1:])
+        est.hidden_layer(X[:, 1:])
     linear = MLPClassifier((), max_iter=2).fit(X, y)
     with pytest.raises(ValueError, match="no hidden layer"):
-        linear.transform(X)
-    with pytest.raises(ValueError, match="no hidden layer"):
-        linear.get_feature_names_out()
-    for method in ("transform", "input_gradient"):
+        linear.hidden_layer(X)
+    for method in ("hidden_layer", "input_gradient"):
         with pytest.raises(NotFittedError):
             getattr(MLPClassifier(), method)(X)
-    with pytest.raises(NotFittedError):
-        MLPClassifier().get_feature_names_out()
-
-
-def test_feature_names():
-    est, _, _ = make("multiclass")
-    assert est.get_feature_names_out().tolist() == [f"mlpclassifier{i}" for i in range(5)]
-    est, _, _ = make("regression-1")
-    assert est.get_feature_names_out()[0] == "mlpregressor0"
-
-
-@pytest.mark.parametrize("container", ["pandas", "polars"])
-def test_set_output(container):
-    library = pytest.importorskip(container)
-    est, X, _ = make("multiclass")
-    expected = [est.transform(X, layer) for layer in (0, 1)]
-    est.set_output(transform=container)
-    for layer, values in enumerate(expected):
-        frame = est.transform(X, layer)
-        assert isinstance(frame, library.DataFrame)
-        assert list(frame.columns) == [f"mlpclassifier{i}" for i in range(values.shape[1])]
-        np.testing.assert_array_equal(frame.to_numpy(), values)
-    frame = clone(est).set_output(transform=container).fit_transform(X, make("multiclass")[2])
-    assert isinstance(frame, library.DataFrame)
-    assert isinstance(est.predict_proba(X), np.ndarray)
-    np.testing.assert_array_equal(est.set_output(transform="default").transform(X), expected[1])
-
-
-def test_within_a_pipeline():
-    """As a step in the middle: features for a linear model."""
-    _, X, y = make("multiclass")
-    mlp = MLPClassifier((20,), max_iter=50, random_state=0)
-    pipeline = make_pipeline(StandardScaler(), mlp, LogisticRegression())
-    assert pipeline.fit(X, y).score(X, y) > 0.5
-    scaled = StandardScaler().fit_transform(X)
-    H = clone(mlp).fit(scaled, y).transform(scaled)
-    expected = LogisticRegression().fit(H, y).predict_proba(H)
-    np.testing.assert_allclose(pipeline.predict_proba(X), expected)
-    assert pipeline[:-1].get_feature_names_out().tolist() == [
-        f"mlpclassifier{i}" for i in range(20)
-    ]
-    search = GridSearchCV(pipeline, {"mlpclassifier__hidden_layer_sizes": [(5,), (6, 4)]}, cv=2)
-    assert search.fit(X, y).best_estimator_[:-1].transform(X).shape[1] in (5, 4)
 
 
 # input_gradient

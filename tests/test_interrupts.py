@@ -433,7 +433,7 @@ before = est.predict_proba(X[:1])
 limit = 1024 * size + 300_000_000
 resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 attributes = dict(vars(est))
-for call in (est.predict, est.predict_proba, est.transform):
+for call in (est.predict, est.predict_proba, est.hidden_layer):
     for form in (np.asarray, np.ndarray.tolist):  # by the short way and by the long one
         try:
             call(form(X))

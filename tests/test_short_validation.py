@@ -57,13 +57,13 @@ def test_assume_finite_lets_everything_pass():
 def test_configuration_inside_fit(monkeypatch):
     """As in scikit-learn nested validation is off, and what was set before is back afterwards."""
     seen = []
-    original = MLPRegressor._fit
+    original = MLPRegressor._fit_or_restore
 
     def spy(self, *args, **kwargs):
         seen.append(sklearn.get_config()["skip_parameter_validation"])
         return original(self, *args, **kwargs)
 
-    monkeypatch.setattr(MLPRegressor, "_fit", spy)
+    monkeypatch.setattr(MLPRegressor, "_fit_or_restore", spy)
     est = MLPRegressor().partial_fit(X, TARGETS["real"])
     est.partial_fit(X, TARGETS["real"])
     est.fit(X, TARGETS["real"])

@@ -11,12 +11,14 @@ from sklearn.base import (
     TransformerMixin,
     _fit_context,
     clone,
+    is_classifier,
 )
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils import get_tags
 from sklearn.utils._param_validation import HasMethods
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 from sklearn.utils.metaestimators import available_if
+from sklearn.utils.multiclass import unique_labels
 from sklearn.utils.validation import check_is_fitted
 
 from cmlp._inspection import hidden_layer_index
@@ -117,11 +119,17 @@ class HiddenLayers(
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
         y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
         **fit_params : dict
-            Passed to the network's ``partial_fit``, as ``classes``.
+            Passed to the network's ``partial_fit``, by metadata routing where it is enabled. The
+            ``classes`` of a classifier are those of the first y, unless the first call has them.
 
         Returns
         -------
         self : HiddenLayers
+
+        Raises
+        ------
+        ValueError
+            If there is no such hidden layer, or as the network's ``partial_fit``.
         """
         if isinstance(self.estimator, FrozenEstimator):  # which would train what it wraps
             return self._fit_clone("fit", X, y, {})
@@ -134,6 +142,8 @@ class HiddenLayers(
         hidden_layer_index(self.layer, len(estimator._hidden_layer_sizes()))
         if get_config()["enable_metadata_routing"]:
             params = process_routing(self, method, **params).estimator[method]
+        if method == "partial_fit" and not continues and is_classifier(estimator):
+            params = {"classes": None if y is None else unique_labels(y), **params}
         getattr(estimator, method)(X, y, **params)
         self.estimator_ = estimator
         return self

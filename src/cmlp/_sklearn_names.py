@@ -4,6 +4,7 @@ Those that are read have an alias; those that a subclass overrides are hooks of 
 cmlp does not run, and refused by name.
 """
 
+from itertools import chain, takewhile
 from types import FunctionType
 
 import sklearn.neural_network
@@ -32,6 +33,8 @@ IN_PLACE_OF = {
     "_unpack": "coefs_ and intercepts_",
     "_update_no_improvement_count": "scoring, fit(..., X_val=, y_val=), set_callbacks",
 }
+#: Modules of the estimators from which a subclass adds its own.
+ESTIMATORS = ("cmlp.", "sklearn.neural_network.")
 #: Private methods that cmlp has and calls as scikit-learn does.
 CALLED = {"_check_solver", "_validate_input"}
 
@@ -67,10 +70,8 @@ class SklearnNamesMixin:
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
-        for name in sorted(NOT_CALLED):
-            owner = next((base for base in cls.__mro__ if name in vars(base)), None)
-            if owner is None or owner.__module__.partition(".")[0] in ("cmlp", "sklearn"):
-                continue
+        added = takewhile(lambda base: not base.__module__.startswith(ESTIMATORS), cls.__mro__)
+        for name in sorted(NOT_CALLED.intersection(chain.from_iterable(map(vars, added)))):
             raise TypeError(
                 f"{cls.__name__} overrides {name}, which scikit-learn's training calls and cmlp's"
                 f" does not. In its place cmlp has {IN_PLACE_OF.get(name, 'nothing')}. To keep it,"
