@@ -65,7 +65,7 @@ $(VENV)/.installed: $(BIN)/python $(SOURCES)
 	touch $@
 
 $(VENV)/.tested: $(BIN)/python $(SOURCES)
-	CMLP_DEBUG=$(CMLP_DEBUG) $(BIN)/pip install --quiet ".[test]"
+	CMLP_DEBUG=$(CMLP_DEBUG) $(BIN)/pip install --quiet ".[test,clients]"
 	touch $@
 
 $(VENV)/.linted: $(BIN)/python

@@ -12,6 +12,7 @@ FLOORS = {
     "cmlp": 7,
     "cmlp.__main__": 7,
     "cmlp._skl2onnx": 6,
+    "cmlp._skops": 6,
     "cmlp._substitute": 6,
     "cmlp._classifier": 5,
     "cmlp._regressor": 5,

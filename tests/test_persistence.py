@@ -23,6 +23,7 @@ from test_files import X as FLOWERS
 
 import cmlp
 from cmlp import MLPClassifier, MLPRegressor
+from cmlp._optimizers import OPTIMIZERS
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -363,14 +364,27 @@ def fitted(kind):
 
 @pytest.mark.parametrize("kind", CASES)
 def test_skops(kind):
-    """One type to be trusted, with several columns of classes two, and no pickle."""
+    """No more types to be trusted than are documented, and no pickle."""
     skops = pytest.importorskip("skops.io")
     est, _ = fitted(kind)
     dumped = skops.dumps(est)
-    trusted = skops.get_untrusted_types(data=dumped)
-    own = [f"{type(est).__module__}.{type(est).__name__}"]
-    assert trusted == own + ["cmlp._labels.MultioutputBinarizer"] * (kind == "columns")
-    assert_equal_models(skops.loads(dumped, trusted=trusted), est, FLOWERS)
+    assert set(skops.get_untrusted_types(data=dumped)) <= set(cmlp.TRUSTED_TYPES)
+    assert_equal_models(skops.loads(dumped, trusted=cmlp.TRUSTED_TYPES), est, FLOWERS)
+
+
+@pytest.mark.parametrize("solver", OPTIMIZERS)
+@pytest.mark.parametrize("params", [{}, {"ema_decay": 0.9, "max_grad_norm": 1.0}])
+def test_skops_of_an_optimizer(solver, params):
+    """Training goes on after it with the same numbers."""
+    skops = pytest.importorskip("skops.io")
+    if solver == "schedule_free_adamw":
+        params = {}  # has an average of its own
+    est = MLPRegressor(hidden_layer_sizes=(4,), solver=solver, random_state=0, **params)
+    est.partial_fit(FLOWERS, FLOWERS[:, 0])
+    again = skops.loads(skops.dumps(est), trusted=cmlp.TRUSTED_TYPES)
+    for one in (est, again):
+        one.partial_fit(FLOWERS, FLOWERS[:, 0])
+    np.testing.assert_array_equal(again.predict(FLOWERS), est.predict(FLOWERS))
 
 
 def test_other_versions_of_scikit_learn(tmp_path):

@@ -8,10 +8,12 @@ from cmlp._network import Network
 from cmlp._plots import LossCurveDisplay
 from cmlp._regressor import MLPRegressor
 from cmlp._skl2onnx import register_when_imported
+from cmlp._skops import TRUSTED_TYPES
 from cmlp._substitute import patch_sklearn, unpatch_sklearn
 from cmlp._version import __version__
 
 __all__ = [
+    "TRUSTED_TYPES",
     "Checkpoint",
     "HiddenLayers",
     "LossCurveDisplay",

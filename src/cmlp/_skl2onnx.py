@@ -107,17 +107,17 @@ def checked(convert):
 
 def check_convertible(est):
     """Raise ValueError if skl2onnx's nodes for scikit-learn's MLP are not this network."""
-    found = None
+    classes = getattr(est, "classes_", ())
+    reason = None
     if not (isinstance(est.activation, str) and est.activation in ACTIVATIONS):
-        found = f"activation={est.activation!r}"
+        reason = f"activation={est.activation!r} is none of scikit-learn's"
     elif est.out_activation_ not in ACTIVATIONS | {"softmax"}:
-        found = f"the output activation {est.out_activation_!r}"
-    elif isinstance(getattr(est, "classes_", None), list):
-        found = "several columns of classes"
+        reason = f"it has no output activation {est.out_activation_!r}"
+    elif isinstance(classes, list):
+        reason = "y had several columns of classes"
+    elif len(classes) == 2 and est.n_outputs_ == 2:
+        reason = "it takes a multilabel problem with two labels for one with two classes"
     elif hasattr(est, "quantiles_"):
-        found = "several quantiles"
-    if found is not None:
-        raise ValueError(
-            f"skl2onnx cannot convert this {type(est).__name__}: it knows the networks of"
-            f" scikit-learn, which have no {found}."
-        )
+        reason = "it does not keep several quantiles in order"
+    if reason is not None:
+        raise ValueError(f"skl2onnx cannot convert this {type(est).__name__}: {reason}.")

@@ -1,0 +1,19 @@
+"""What skops has to be told to trust before it loads an estimator. No file, no estimator here."""
+
+from cmlp._classifier import MLPClassifier
+from cmlp._hidden_layers import HiddenLayers
+from cmlp._labels import MultioutputBinarizer
+from cmlp._optimizers import OPTIMIZERS
+from cmlp._regressor import MLPRegressor
+
+#: Names of cmlp's types that a fitted estimator may hold, for ``skops.io.load(..., trusted=)``.
+TRUSTED_TYPES = sorted(
+    f"{kind.__module__}.{kind.__qualname__}"
+    for kind in (
+        HiddenLayers,
+        MLPClassifier,
+        MLPRegressor,
+        MultioutputBinarizer,
+        *OPTIMIZERS.values(),
+    )
+)
