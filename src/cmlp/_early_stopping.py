@@ -76,7 +76,7 @@ class Validation:
         return loss, self.as_score(self.scorer(est, self.held_out.rows, y, **weights))
 
     def as_score(self, score):
-        """What a scorer returned, as a number; what scikit-learn's cross-validation refuses, too."""
+        """The number that a scorer returned, of any type that scikit-learn takes for one."""
         if is_real(score):
             return score
         number = as_real(score)

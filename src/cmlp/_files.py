@@ -16,11 +16,12 @@ from safetensors.numpy import save_file
 
 from cmlp._attributes import FITTED, LAYERS, check_attributes, converted
 from cmlp._encoding import decode, encode
-from cmlp._parameters import Parameters
+from cmlp._parameters import Parameters, network_units
 from cmlp._version import __version__
 
 FORMAT = "cmlp"
 VERSION = 1
+NO_NETWORK = "coefs_ and intercepts_ do not make a network"
 #: What the metadata say of the file.
 ABOUT = {"format", "format_version", "written_by", "estimator"}
 #: Fitted attributes besides those that end in an underscore.
@@ -99,7 +100,8 @@ def fitted_attributes(est):
     attributes = {name: value for name, value in vars(est).items() if is_fitted_attribute(name)}
     weights = [attributes[name] for name in ("coefs_", "intercepts_") if name in attributes]
     if len(weights) == 2 and not all(map(LAYERS.holds, weights)):
-        parameters = network(*weights)  # all together, as their common dtype is what predicts
+        with refusing(NO_NETWORK):  # all together, as their common dtype is what predicts
+            parameters = Parameters.from_lists(*weights)
         attributes |= {"coefs_": parameters.coefs, "intercepts_": parameters.intercepts}
     return converted(attributes)
 
@@ -194,7 +196,10 @@ def read(path, estimators):
             check_format(metadata)
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         coded = {part: text for part, text in metadata.items() if part not in ABOUT}
-        return decoded(estimators[metadata["estimator"]], coded, tensors)
+        est, parts = decoded(estimators[metadata["estimator"]], coded, tensors)
+        if "coefs_" in vars(est):
+            est._publish(Parameters.from_lists(est.coefs_, est.intercepts_))
+    return est, parts
 
 
 def check_format(metadata):
@@ -212,8 +217,9 @@ def decoded(kind, metadata, tensors):
     parts = {part: json.loads(text) for part, text in metadata.items()}
     for values in parts.values():
         for name, value in values.items():
-            with refusing(name):
-                values[name] = decode(value, tensors)
+            if isinstance(value, list | dict):  # most are themselves
+                with refusing(name):
+                    values[name] = decode(value, tensors)
     return assemble(kind, parts.pop("params"), parts.pop("attributes")), parts
 
 
@@ -235,8 +241,8 @@ def assemble(kind, params, attributes):
 
 def check_network(est):
     """That the attributes make a network which can predict, or a clear error."""
-    parameters = network(est.coefs_, est.intercepts_)
-    units = parameters.units
+    with refusing(NO_NETWORK):
+        units = network_units(est.coefs_, est.intercepts_)
     expected = {"n_features_in_": units[0], "n_outputs_": units[-1], "n_layers_": len(units)}
     for name, value in expected.items():
         if getattr(est, name) != value:
@@ -245,10 +251,3 @@ def check_network(est):
     if names is not None and names.shape != units[:1]:
         raise ValueError("feature_names_in_ do not fit the weights")
     est._check_loaded()
-    est._publish(parameters)
-
-
-def network(coefs, intercepts):
-    """The parameters of a network, or an error that says whose they are."""
-    with refusing("coefs_ and intercepts_ do not make a network"):
-        return Parameters.from_lists(coefs, intercepts)
