@@ -615,8 +615,11 @@ class BaseMultilayerPerceptron(CallbackSupportMixin, BaseEstimator, ABC):
         Raises
         ------
         TypeError
-            If a parameter is something that a file cannot hold, such as a function, or the
-            estimator is of a subclass, which ``cmlp.load`` would not know.
+            If a parameter or a fitted attribute is something that a file cannot hold, such as a
+            function, or the estimator is of a subclass, which ``cmlp.load`` would not know.
+        ValueError
+            If ``cmlp.load`` would refuse what was set: an attribute that does not fit the others,
+            a parameter that fit would not take.
         OSError
             If the file cannot be written. What was there before is still there.
         """

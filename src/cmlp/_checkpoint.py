@@ -45,8 +45,9 @@ class Checkpoint:
     Raises
     ------
     ValueError
-        By fit, if the solver is 'lbfgs', whose state scipy keeps to itself, and by partial_fit
-        (a pickle of the estimator is all that it needs to go on).
+        By fit, if the solver is 'lbfgs', whose state scipy keeps to itself, or if ``cmlp.load``
+        would refuse an attribute that was set, and by partial_fit (a pickle of the estimator is
+        all that it needs to go on).
     TypeError
         By fit, if a parameter is one that a model file cannot hold, such as a callable scoring.
     OSError

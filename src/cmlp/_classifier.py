@@ -706,12 +706,15 @@ class MLPClassifier(ClassifierMixin, InspectionMixin, SklearnNamesMixin, BaseMul
     def _check_loaded(self):
         binarizer = vars(self).get("_label_binarizer")
         columns = check_labels(binarizer, vars(self).get("classes_"))
-        binarizer.classes_ = self.classes_
+        self.classes_ = binarizer.classes_  # one array, and the one that predict reads
         n_outputs = 1 if binarizer.y_type_ == "binary" else sum(map(len, columns))
         if self.n_outputs_ != n_outputs:
             raise ValueError(f"{n_outputs} outputs are needed, n_outputs_ is {self.n_outputs_}")
         if self.out_activation_ != self._choose_out_activation():
-            raise ValueError(f"{self.out_activation_!r} is not the labels' output activation")
+            raise ValueError(
+                f"out_activation_ must be {self._choose_out_activation()!r} for these labels, got"
+                f" {self.out_activation_!r}"
+            )
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

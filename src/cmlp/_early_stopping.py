@@ -11,6 +11,7 @@ from sklearn.metrics import check_scoring
 from sklearn.model_selection import train_test_split
 from sklearn.utils import _safe_indexing
 
+from cmlp._attributes import as_real, is_real
 from cmlp._core import engine
 
 
@@ -72,7 +73,19 @@ class Validation:
         if not np.isfinite(loss):
             return loss, np.nan
         weights = {} if sample_weight is None else {"sample_weight": sample_weight}
-        return loss, self.scorer(est, self.held_out.rows, y, **weights)
+        return loss, self.as_score(self.scorer(est, self.held_out.rows, y, **weights))
+
+    def as_score(self, score):
+        """The number that a scorer returned, of any type that scikit-learn takes for one."""
+        if is_real(score):
+            return score
+        number = as_real(score)
+        if not is_real(number):
+            raise ValueError(
+                f"scoring must return a number, got {score} ({type(score)}) instead."
+                f" (scorer={self.scorer})"
+            )
+        return number
 
     def start_again(self, est, vector):
         """Score the weights that a warm start begins with, as the data may be others than then."""

@@ -11,6 +11,10 @@ from sklearn.preprocessing import LabelBinarizer
 from cmlp._labels import MultioutputBinarizer
 
 BINARIZER = ("neg_label", "pos_label", "sparse_output", "y_type_", "sparse_input_", "classes_")
+#: Of an int: Python reads no more than 4300 digits.
+MAX_BITS = 13_300
+#: Of lists in lists, which the reader takes on top of what it is called by.
+MAX_DEPTH = 100
 
 
 def encode(value, name, tensors):
@@ -28,7 +32,13 @@ def encode(value, name, tensors):
     TypeError
         If the value is not of a type that a model file can hold.
     """
-    if value is None or isinstance(value, (bool, str)) or type(value) is int:
+    if name.count(".") > MAX_DEPTH:
+        raise TypeError(f"A model file cannot hold {name.split('.')[0]}, so deep are its lists.")
+    if value is None or isinstance(value, (bool, str)):
+        return value
+    if type(value) is int:
+        if value.bit_length() > MAX_BITS:
+            raise TypeError(f"A model file cannot hold {name}, an int of more than 4000 digits.")
         return value
     if type(value) is float:
         return value if math.isfinite(value) else {"float": repr(value)}
@@ -38,7 +48,7 @@ def encode(value, name, tensors):
         return {"scalar": value.dtype.name, "value": encode(value.item(), name, tensors)}
     if isinstance(value, np.ndarray) and is_number(value.dtype):
         # one byte order in the file, and no array twice as long as it need be
-        tensors[name] = np.ascontiguousarray(value, dtype=value.dtype.newbyteorder("="))
+        tensors[name] = np.asarray(value, dtype=value.dtype.newbyteorder("="), order="C")
         return {"tensor": name}
     if isinstance(value, np.ndarray) and value.dtype.kind in "UO":
         items = [encode(item, name, tensors) for item in value.ravel().tolist()]

@@ -14,13 +14,16 @@ from contextlib import contextmanager, suppress
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
-from cmlp._attributes import FITTED, check_attributes
+from cmlp._attributes import FITTED, LAYERS, check_attributes, converted
 from cmlp._encoding import decode, encode
-from cmlp._parameters import Parameters
+from cmlp._parameters import Parameters, network_units
 from cmlp._version import __version__
 
 FORMAT = "cmlp"
 VERSION = 1
+NO_NETWORK = "coefs_ and intercepts_ do not make a network"
+#: What the metadata say of the file.
+ABOUT = {"format", "format_version", "written_by", "estimator"}
 #: Fitted attributes besides those that end in an underscore.
 PRIVATE = ("_label_binarizer", "_no_improvement_count", "_dropout_state")
 
@@ -46,8 +49,7 @@ def regular_file(path):
 
 def check_writable(path, est):
     """Raise what ``write`` would of the folder, parameters and attributes, as they are now."""
-    for name, value in [*est.get_params(deep=False).items(), *fitted_attributes(est).items()]:
-        encode(value, name, {})
+    contents(est)
     with tempfile.TemporaryFile(dir=os.path.dirname(regular_file(path))):
         pass
 
@@ -83,13 +85,70 @@ def replacing(path):
             os.close(handle)
 
 
-def fitted_attributes(est):
-    """The fitted attributes of an estimator by name, in the order in which they were set."""
-    return {name: value for name, value in vars(est).items() if is_fitted_attribute(name)}
-
-
 def is_fitted_attribute(name):
     return name in PRIVATE or (name.endswith("_") and not name.startswith("_"))
+
+
+def fitted_attributes(est):
+    """The fitted attributes of an estimator as a file holds them, in the order they were set in.
+
+    Raises
+    ------
+    ValueError
+        If weights, whatever holds them, do not make a network.
+    """
+    attributes = {name: value for name, value in vars(est).items() if is_fitted_attribute(name)}
+    weights = [attributes[name] for name in ("coefs_", "intercepts_") if name in attributes]
+    if len(weights) == 2 and not all(map(LAYERS.holds, weights)):
+        with refusing(NO_NETWORK):  # all together, as their common dtype is what predicts
+            parameters = Parameters.from_lists(*weights)
+        attributes |= {"coefs_": parameters.coefs, "intercepts_": parameters.intercepts}
+    return converted(attributes)
+
+
+@contextmanager
+def refusing(what):
+    """Any error, but that there is no memory, as a ValueError that says what it is about."""
+    try:
+        yield
+    except MemoryError:
+        raise
+    except Exception as error:
+        reason = str(error) or type(error).__name__
+        if isinstance(error, KeyError):
+            reason = f"{reason} is missing or unknown"
+        raise ValueError(f"{what}: {reason}") from error
+
+
+def contents(est, **more):
+    """The metadata and the tensors of a model file, which ``read`` will take.
+
+    Raises
+    ------
+    TypeError
+        If a parameter or an attribute is of a type that the file cannot hold.
+    ValueError
+        If it is one that ``read`` would refuse.
+    """
+    kind, tensors, metadata = type(est), {}, {}
+    with refusing(f"This {kind.__name__} cannot be saved"):
+        for name in vars(est):
+            if callable(getattr(kind, name, None)):
+                raise ValueError(f"{name} is a method, which this instance has replaced")
+        parts = {"params": est.get_params(deep=False), "attributes": fitted_attributes(est)}
+    for part, values in {**parts, **more}.items():
+        prefix = f"{part}." if part in more else ""
+        coded = {name: encode(value, prefix + name, tensors) for name, value in values.items()}
+        metadata[part] = json.dumps(coded)
+    with refusing(f"This {kind.__name__} cannot be saved"):
+        decoded(kind, metadata, dict(tensors))
+    metadata |= {
+        "format": FORMAT,
+        "format_version": str(VERSION),
+        "written_by": f"cmlp {__version__}",
+        "estimator": kind.__name__,
+    }
+    return metadata, tensors
 
 
 def write(path, est, **more):
@@ -97,31 +156,17 @@ def write(path, est, **more):
 
     Raises
     ------
-    TypeError
-        If a parameter or an attribute is of a type that the file cannot hold.
+    TypeError, ValueError
+        If the file could not hold it, or ``read`` would refuse it; no file is touched.
     OSError
         If the file cannot be written; what was there before is still there.
     """
-    tensors = {}
-    parts = {"params": est.get_params(deep=False), "attributes": fitted_attributes(est), **more}
-    metadata = {
-        part: json.dumps(
-            {
-                name: encode(value, f"{part}.{name}" if part in more else name, tensors)
-                for name, value in values.items()
-            }
-        )
-        for part, values in parts.items()
-    }
-    metadata |= {
-        "format": FORMAT,
-        "format_version": str(VERSION),
-        "written_by": f"cmlp {__version__}",
-        "estimator": type(est).__name__,
-    }
+    metadata, tensors = contents(est, **more)
     with replacing(path) as temporary:
         try:
             save_file(tensors, temporary, metadata=metadata)
+            with safe_open(temporary, framework="numpy"):
+                pass  # early versions of safetensors write longer headers than they read
         except OSError:
             raise
         except Exception as error:  # safetensors has one type for all, of disks too
@@ -145,28 +190,15 @@ def read(path, estimators):
     """
     with open(regular_file(path), "rb"):
         pass  # an error of the system's own
-    try:
+    with refusing(f"{os.fsdecode(path)} is not a valid cmlp model file"):
         with safe_open(os.fsdecode(path), framework="numpy") as file:
             metadata = file.metadata() or {}
             check_format(metadata)
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        parts = {
-            part: decode_all(json.loads(coded), tensors)
-            for part, coded in metadata.items()
-            if part not in ("format", "format_version", "written_by", "estimator")
-        }
-        est = assemble(
-            estimators[metadata["estimator"]], parts.pop("params"), parts.pop("attributes")
-        )
-    except MemoryError:
-        raise
-    except Exception as error:
-        reason = str(error) or type(error).__name__
-        if isinstance(error, KeyError):
-            reason = f"{reason} is missing or unknown"
-        raise ValueError(
-            f"{os.fsdecode(path)} is not a valid cmlp model file: {reason}"
-        ) from error
+        coded = {part: text for part, text in metadata.items() if part not in ABOUT}
+        est, parts = decoded(estimators[metadata["estimator"]], coded, tensors)
+        if "coefs_" in vars(est):
+            est._publish(Parameters.from_lists(est.coefs_, est.intercepts_))
     return est, parts
 
 
@@ -180,8 +212,15 @@ def check_format(metadata):
         )
 
 
-def decode_all(coded, tensors):
-    return {name: decode(value, tensors) for name, value in coded.items()}
+def decoded(kind, metadata, tensors):
+    """An estimator, and what more there is, by part, from the JSON of each part."""
+    parts = {part: json.loads(text) for part, text in metadata.items()}
+    for values in parts.values():
+        for name, value in values.items():
+            if isinstance(value, list | dict):  # most are themselves
+                with refusing(name):
+                    values[name] = decode(value, tensors)
+    return assemble(kind, parts.pop("params"), parts.pop("attributes")), parts
 
 
 def assemble(kind, params, attributes):
@@ -202,8 +241,8 @@ def assemble(kind, params, attributes):
 
 def check_network(est):
     """That the attributes make a network which can predict, or a clear error."""
-    parameters = Parameters.from_lists(est.coefs_, est.intercepts_)
-    units = parameters.units
+    with refusing(NO_NETWORK):
+        units = network_units(est.coefs_, est.intercepts_)
     expected = {"n_features_in_": units[0], "n_outputs_": units[-1], "n_layers_": len(units)}
     for name, value in expected.items():
         if getattr(est, name) != value:
@@ -212,4 +251,3 @@ def check_network(est):
     if names is not None and names.shape != units[:1]:
         raise ValueError("feature_names_in_ do not fit the weights")
     est._check_loaded()
-    est._publish(parameters)

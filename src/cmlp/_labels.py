@@ -154,11 +154,14 @@ def check_labels(binarizer, classes):
     if type(classes) is not list:
         columns, own, kind = [classes], [own], LabelBinarizer
     if not columns or not all(map(are_sorted_labels, columns)):
-        raise ValueError("classes_ are no classes")
+        raise ValueError("classes_ must be an array of sorted labels, or a list of such arrays")
     if type(binarizer) is not kind:
-        raise ValueError("the labels are missing")
-    if len(own) != len(columns) or not all(map(np.array_equal, own, columns)):
-        raise ValueError("classes_ are not those of the labels")
+        raise ValueError(f"classes_ need a {kind.__name__} as _label_binarizer")
+    if type(own) is not list or len(own) != len(columns) or not all(map(are_equal, own, columns)):
+        raise ValueError(
+            f"classes_ are {classes}, but the labels that predict returns are"
+            f" {getattr(binarizer, 'classes_', None)}"
+        )
     if kind is LabelBinarizer:
         y_type = getattr(binarizer, "y_type_", None)
         if y_type not in LABEL_TYPES or len(classes) not in LABEL_TYPES[y_type]:
@@ -174,12 +177,21 @@ def check_labels(binarizer, classes):
     return columns
 
 
+def are_equal(one, other):
+    """Whether two arrays are, whatever they hold."""
+    return isinstance(one, np.ndarray) and np.array_equal(one, other)
+
+
 def are_sorted_labels(classes):
     """Whether these are the classes of a column."""
-    return (
-        isinstance(classes, np.ndarray)
-        and classes.ndim == 1
-        and classes.size > 0
-        and (classes.dtype != object or all(isinstance(label, str | Real) for label in classes))
-        and np.array_equal(np.unique(classes), classes)
-    )
+    if (
+        not isinstance(classes, np.ndarray)
+        or classes.ndim != 1
+        or not classes.size
+        or (classes.dtype == object and not all(isinstance(c, str | Real) for c in classes))
+    ):
+        return False
+    try:
+        return np.array_equal(np.unique(classes), classes)
+    except TypeError:  # strings and numbers
+        return False

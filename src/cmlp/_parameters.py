@@ -122,10 +122,9 @@ class Parameters:
         """
         coefs = real_arrays("coefs", coefs)
         intercepts = None if intercepts is None else real_arrays("intercepts", intercepts)
-        if not coefs or any(coef.ndim != 2 or not coef.size for coef in coefs):
-            raise ValueError("coefs must be a list of one or more 2-D arrays, none of them empty.")
+        units = units_of(coefs)
         dtype = float_type(*coefs, *(intercepts or [])) if dtype is None else dtype
-        parameters = cls([coefs[0].shape[0], *(coef.shape[1] for coef in coefs)], dtype)
+        parameters = cls(units, dtype)
         parameters.set("coefs", coefs)
         if intercepts is not None:
             parameters.set("intercepts", intercepts)
@@ -135,12 +134,7 @@ class Parameters:
         """Copy the given "coefs" or "intercepts" into the vector, after checking their shapes."""
         targets = getattr(self, which)
         arrays = real_arrays(which, arrays)
-        expected = [target.shape for target in targets]
-        if [array.shape for array in arrays] != expected:
-            raise ValueError(
-                f"{which} of shapes {[array.shape for array in arrays]} do not fit a network "
-                f"with the layers {list(self.units)}: expected {expected}."
-            )
+        check_shapes(which, arrays, self.units)
         for target, array in zip(targets, arrays, strict=True):
             target[...] = array
 
@@ -195,6 +189,38 @@ class Parameters:
                 loss_parameter,
             )
         return layout
+
+
+def network_units(coefs, intercepts):
+    """The units of the network of lists of weights and biases, which are not copied.
+
+    Raises
+    ------
+    ValueError
+        If ``Parameters.from_lists`` would.
+    """
+    coefs, intercepts = real_arrays("coefs", coefs), real_arrays("intercepts", intercepts)
+    units = units_of(coefs)
+    check_shapes("coefs", coefs, units)
+    check_shapes("intercepts", intercepts, units)
+    return units
+
+
+def units_of(coefs):
+    """The units of a network of the given arrays, whose shapes have yet to fit each other."""
+    if not coefs or any(coef.ndim != 2 or not coef.size for coef in coefs):
+        raise ValueError("coefs must be a list of one or more 2-D arrays, none of them empty.")
+    return (coefs[0].shape[0], *(coef.shape[1] for coef in coefs))
+
+
+def check_shapes(which, arrays, units):
+    """Raise ValueError unless these are "coefs" or "intercepts" of a network of so many units."""
+    expected = list(pairwise(units)) if which == "coefs" else [(n,) for n in units[1:]]
+    if [array.shape for array in arrays] != expected:
+        raise ValueError(
+            f"{which} of shapes {[array.shape for array in arrays]} do not fit a network "
+            f"with the layers {list(units)}: expected {expected}."
+        )
 
 
 def real_arrays(name, arrays):

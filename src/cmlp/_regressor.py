@@ -580,7 +580,10 @@ class MLPRegressor(RegressorMixin, InspectionMixin, SklearnNamesMixin, BaseMulti
 
     def _check_loaded(self):
         if self.out_activation_ not in OUT_ACTIVATIONS:
-            raise ValueError(f"{self.out_activation_!r} is not an output activation")
+            raise ValueError(
+                f"out_activation_ must be one of {sorted(OUT_ACTIVATIONS)}, got"
+                f" {self.out_activation_!r}"
+            )
         quantiles = getattr(self, "quantiles_", np.ones(1))
         if quantiles.ndim != 1 or not len(quantiles) or self.n_outputs_ % len(quantiles):
             raise ValueError(f"quantiles_ do not fit {self.n_outputs_} outputs")
