@@ -23,7 +23,17 @@ from cmlp._base import BaseMultilayerPerceptron
 from cmlp._checkpoint import Checkpoint
 from cmlp._class_weight import BALANCED_NEEDS_ALL, weigh_classes, weigh_columns
 from cmlp._inspection import InspectionMixin
-from cmlp._labels import MultioutputBinarizer, check_labels, is_list_of_classes, is_multioutput
+from cmlp._labels import (
+    MultioutputBinarizer,
+    as_array,
+    as_before,
+    as_indicator,
+    check_labels,
+    classes_of_columns,
+    is_list_of_classes,
+    is_multioutput,
+    validatable,
+)
 from cmlp._losses import CLASSIFIER_ROWS, loss_names, parameter_of
 from cmlp._typing import ArrayLike, FloatArray, Layers, MatrixLike
 from cmlp._validation import (
@@ -452,14 +462,17 @@ class MLPClassifier(ClassifierMixin, InspectionMixin, BaseMultilayerPerceptron):
 
     def _learn_classes(self, y, classes):
         known = vars(self).get("classes_")
-        if type(known) is list or (known is None and is_list_of_classes(classes)):
-            self._set_column_classes(known, classes)
+        if type(known) is list:
+            self._check_column_classes(known, classes)
         elif known is not None and (classes is None or are_classes(classes, known)):
             pass  # what a stream of calls comes with
+        elif known is None and (columns := classes_of_columns(classes, y)) is not None:
+            self._label_binarizer = MultioutputBinarizer.from_classes(columns)
+            self.classes_ = self._label_binarizer.classes_
         elif _check_partial_fit_first_call(self, classes):
             self._label_binarizer = LabelBinarizer()
-            if type_of_target(y).startswith("multilabel"):
-                self._label_binarizer.fit(y)
+            if type_of_target(y := as_array(y)).startswith("multilabel"):
+                self._label_binarizer.fit(as_indicator(y))
             else:
                 self._label_binarizer.fit(classes)
                 self.classes_ = self._label_binarizer.classes_
@@ -546,9 +559,9 @@ class MLPClassifier(ClassifierMixin, InspectionMixin, BaseMultilayerPerceptron):
         accuracy : float
             Where y has several columns, the share of samples that are right in all of them.
         """
-        if type(vars(self).get("classes_")) is not list:
-            return super().score(X, y, sample_weight)
-        return exact_accuracy(y, self.predict(X), sample_weight)
+        if type(vars(self).get("classes_")) is list or is_multioutput(as_array(y)):
+            return exact_accuracy(y, self.predict(X), sample_weight)
+        return super().score(X, y, sample_weight)
 
     def _from_outputs(self, out):
         return self._label_binarizer.inverse_transform(
@@ -573,7 +586,7 @@ class MLPClassifier(ClassifierMixin, InspectionMixin, BaseMultilayerPerceptron):
         return weigh_classes(self.class_weight, self.classes_, y, sample_weight)
 
     def _validate_held_out(self, X, y):
-        X, y = validate_training_data(self, X, y, reset=False)
+        X, y = validate_training_data(self, X, validatable(y), reset=False)
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
         if type(self.classes_) is list:
@@ -583,6 +596,7 @@ class MLPClassifier(ClassifierMixin, InspectionMixin, BaseMultilayerPerceptron):
                     f"y_val contains previously unseen labels in its columns: {unseen}"
                 )
             return X, y, self._label_binarizer.transform(y)
+        y = as_before(self._label_binarizer, y)
         unseen = np.setdiff1d(unique_labels(y), self.classes_)
         if len(unseen):
             raise ValueError(f"y_val contains previously unseen labels: {unseen.tolist()}")
@@ -596,7 +610,7 @@ class MLPClassifier(ClassifierMixin, InspectionMixin, BaseMultilayerPerceptron):
         return [np.ascontiguousarray(of_column) for of_column in self._label_binarizer.split(p)]
 
     def _validate_input(self, X, y, incremental, reset):
-        X, y = validate_training_data(self, X, y, reset)
+        X, y = validate_training_data(self, X, validatable(y), reset)
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
         binarizer = getattr(self, "_label_binarizer", None)
@@ -605,6 +619,10 @@ class MLPClassifier(ClassifierMixin, InspectionMixin, BaseMultilayerPerceptron):
         # a small part of several columns of classes may look like a multilabel indicator
         if (continues and type(self.classes_) is list) or (not continues and is_multioutput(y)):
             return X, self._column_targets(y, continues)
+        if continues:
+            y = as_before(binarizer, y)
+        elif y.ndim == 2:
+            y = as_indicator(y)
         if not continues:
             binarizer = self._label_binarizer = fit_label_binarizer(y)
             self.classes_ = binarizer.classes_
@@ -618,18 +636,17 @@ class MLPClassifier(ClassifierMixin, InspectionMixin, BaseMultilayerPerceptron):
             targets = binarizer.transform(y).astype(bool)
         return X, targets
 
-    def _set_column_classes(self, known, classes):
-        """What partial_fit does about classes of several columns, given in the first call."""
-        if known is None:
-            self._label_binarizer = MultioutputBinarizer.from_classes(classes)
-            self.classes_ = self._label_binarizer.classes_
-        elif classes is not None:
-            given = MultioutputBinarizer.from_classes(classes).classes_
-            if [c.tolist() for c in given] != [c.tolist() for c in known]:
-                raise ValueError(
-                    f"`classes={classes!r}` is not the same as on last call to partial_fit, was:"
-                    f" {known!r}"
-                )
+    def _check_column_classes(self, known, classes):
+        """Raise unless the ``classes`` of a further partial_fit are those of the columns."""
+        if classes is None:
+            return
+        columns = classes if is_list_of_classes(classes) else [classes] * len(known)
+        given = MultioutputBinarizer.from_classes(columns).classes_
+        if [c.tolist() for c in given] != [c.tolist() for c in known]:
+            raise ValueError(
+                f"`classes={classes!r}` is not the same as on last call to partial_fit, was:"
+                f" {known!r}"
+            )
 
     def _column_targets(self, y, continues):
         """Indicators of the classes of each column of y, which may follow that of before."""
@@ -674,6 +691,8 @@ class MLPClassifier(ClassifierMixin, InspectionMixin, BaseMultilayerPerceptron):
             return self._label_binarizer.transform(y)
         if self._label_binarizer.y_type_ in ("binary", "multiclass"):
             y = column_or_1d(y, warn=True)
+        else:
+            y = as_before(self._label_binarizer, as_array(y))
         unknown = np.setdiff1d(unique_labels(y), self.classes_)
         if unknown.size:
             raise ValueError(f"y contains previously unseen labels: {unknown}")
@@ -721,7 +740,7 @@ class MLPClassifier(ClassifierMixin, InspectionMixin, BaseMultilayerPerceptron):
 def exact_accuracy(y, prediction, sample_weight=None):
     """The share of samples, or of their weight, whose labels are right in every column."""
     check_consistent_length(y, prediction, sample_weight)
-    y = np.asarray(y)
+    y, prediction = (a.toarray() if sp.issparse(a) else np.asarray(a) for a in (y, prediction))
     if y.shape != prediction.shape:
         raise ValueError(f"y has the shape {y.shape}, the predictions {prediction.shape}.")
     right = (y == prediction).all(axis=1)
