@@ -3,6 +3,7 @@
 What scikit-learn's early stopping does between two epochs. No training, no layer.
 """
 
+from math import ceil
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,6 +13,11 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils import _safe_indexing
 
 from cmlp._core import engine
+
+try:
+    from sklearn.utils.extmath import _approximate_mode
+except ImportError:  # then every split takes scikit-learn's way
+    _approximate_mode = None
 
 
 class HeldOut(NamedTuple):
@@ -108,7 +114,10 @@ def split(est, y, random_state):
     Only binary targets are stratified, as in scikit-learn.
     """
     stratify = y if is_classifier(est) and est.n_outputs_ == 1 else None
-    train, held_out = train_test_split(
+    parts = None
+    if stratify is not None:
+        parts = split_two_classes(y.ravel(), est.validation_fraction, random_state)
+    train, held_out = parts or train_test_split(
         np.arange(len(y), dtype=np.intp),
         random_state=random_state,
         test_size=est.validation_fraction,
@@ -120,6 +129,36 @@ def split(est, y, random_state):
             " your dataset."
         )
     return train, held_out
+
+
+def split_two_classes(y, test_size, random_state):
+    """The indices of train_test_split, stratified by the strings of a one-dimensional bool y.
+
+    It makes a string of each sample and Python's integers of the indices, which takes twenty
+    times as long as an epoch. None where it would raise, or draws are not NumPy's own.
+    """
+    n_test = ceil(len(y) * test_size)
+    members = [np.flatnonzero(y == label) for label in (False, True)]
+    members = [indices for indices in members if len(indices)]
+    counts = np.array([len(indices) for indices in members])
+    if (
+        _approximate_mode is None
+        or type(random_state) is not np.random.RandomState
+        or counts.min() < 2
+        or not len(counts) <= n_test <= len(y) - len(counts)
+    ):
+        return None
+    n_train_of = _approximate_mode(counts, len(y) - n_test, random_state)
+    n_test_of = _approximate_mode(counts - n_train_of, n_test, random_state)
+    train, held_out = [], []
+    for indices, n_first, n_second in zip(members, n_train_of, n_test_of, strict=True):
+        engine.shuffle(random_state, indices)
+        train.append(indices[:n_first])
+        held_out.append(indices[n_first : n_first + n_second])
+    parts = np.concatenate(train), np.concatenate(held_out)
+    for part in parts:
+        engine.shuffle(random_state, part)
+    return parts
 
 
 def hold_out(est, arrays, seen, indices):
