@@ -21,7 +21,7 @@ from sklearn.utils.multiclass import (
 
 from cmlp._base import BaseMultilayerPerceptron
 from cmlp._checkpoint import Checkpoint
-from cmlp._class_weight import BALANCED_NEEDS_ALL, weigh_classes, weigh_columns
+from cmlp._class_weight import BALANCED_NEEDS_ALL, weigh_classes
 from cmlp._inspection import InspectionMixin
 from cmlp._labels import (
     MultioutputBinarizer,
@@ -37,6 +37,7 @@ from cmlp._labels import (
 from cmlp._losses import CLASSIFIER_ROWS, loss_names, parameter_of
 from cmlp._typing import ArrayLike, FloatArray, Layers, MatrixLike
 from cmlp._validation import (
+    Names,
     are_classes,
     fit_context,
     fit_label_binarizer,
@@ -307,7 +308,7 @@ class MLPClassifier(ClassifierMixin, InspectionMixin, BaseMultilayerPerceptron):
 
     _parameter_constraints: dict = {
         **BaseMultilayerPerceptron._parameter_constraints,
-        "loss": [StrOptions(loss_names("classifier"))],
+        "loss": [Names(loss_names("classifier"))],
         "label_smoothing": [Interval(Real, 0, 1, closed="left")],
         "focal_gamma": [Interval(Real, 0, None, closed="left")],
         "class_weight": [StrOptions({"balanced"}), dict, list, None],
@@ -578,12 +579,17 @@ class MLPClassifier(ClassifierMixin, InspectionMixin, BaseMultilayerPerceptron):
     def _weigh_samples(self, targets, sample_weight):
         if self.class_weight is None:
             return sample_weight
-        if type(self.classes_) is list:
-            y = self._from_targets(targets)
-            return weigh_columns(self.class_weight, y, sample_weight)
-        multilabel = self._label_binarizer.y_type_.startswith("multilabel")
-        y = targets if multilabel else self._from_targets(targets)
-        return weigh_classes(self.class_weight, self.classes_, y, sample_weight)
+        classes = self.classes_
+        if type(classes) is list:
+            columns = [own.argmax(axis=1) for own in self._label_binarizer.split(targets)]
+            positions = np.stack(columns, axis=1)
+        elif self._label_binarizer.y_type_.startswith("multilabel"):
+            classes, positions = None, targets.astype(np.intp)
+        elif targets.shape[1] == 1:
+            positions = targets[:, 0].astype(np.intp)
+        else:
+            positions = targets.argmax(axis=1)
+        return weigh_classes(self.class_weight, classes, positions, sample_weight)
 
     def _validate_held_out(self, X, y):
         X, y = validate_training_data(self, X, validatable(y), reset=False)

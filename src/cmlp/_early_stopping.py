@@ -4,6 +4,7 @@ What scikit-learn's early stopping does between two epochs. No training, no laye
 """
 
 from math import ceil
+from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -78,7 +79,8 @@ class Validation:
         if not np.isfinite(loss):
             return loss, np.nan
         weights = {} if sample_weight is None else {"sample_weight": sample_weight}
-        return loss, self.scorer(est, self.held_out.rows, y, **weights)
+        score = self.scorer(est, self.held_out.rows, y, **weights)
+        return loss, check_score(score, est.scoring)
 
     def start_again(self, est, vector):
         """Score the weights that a warm start begins with, as the data may be others than then."""
@@ -106,6 +108,18 @@ class Validation:
             self.best_vector[...] = vector
             est.best_iter_ = best_iter
             est.best_validation_score_ = score
+
+
+def check_score(score, scoring):
+    """The score as a number, if it is one; the words are those of scikit-learn's searches."""
+    if not isinstance(score, Real) and getattr(score, "size", None) == 1:
+        score = score.item()
+    if not isinstance(score, Real):
+        raise ValueError(
+            f"scoring must return a number, got {score} ({type(score)}) instead."
+            f" (scorer={scoring})"
+        )
+    return score
 
 
 def split(est, y, random_state):
