@@ -15,7 +15,6 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import (
     _check_partial_fit_first_call,
-    type_of_target,
     unique_labels,
 )
 
@@ -213,8 +212,8 @@ class MLPClassifier(ClassifierMixin, InspectionMixin, BaseMultilayerPerceptron):
         Whether layers have biases. If False, ``intercepts_`` are zeros and stay so.
     class_weight : dict, list of dict, 'balanced' or None, default=None
         Weights of the classes, {label: weight}, by which the sample weights are multiplied; a
-        label not named weighs 1. For multilabel y a list with a dict {0: weight, 1: weight} for
-        each column; the weights of the columns are multiplied. 'balanced' is n_samples /
+        label not named weighs 1. For y of several columns a list with a dict for each, of
+        multilabel y {0: weight, 1: weight}; the weights of the columns are multiplied. 'balanced' is n_samples /
         (n_classes * np.bincount(y)); partial_fit, which sees a part of y, does not take it.
     n_jobs : int, default=None
         Upper limit of the threads that fit and predict share their work among; the numbers do
@@ -380,8 +379,8 @@ class MLPClassifier(ClassifierMixin, InspectionMixin, BaseMultilayerPerceptron):
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             float32 and float64 are kept, anything else becomes float64 (or ``dtype``).
         y : array-like of shape (n_samples,), (n_samples, n_labels) or (n_samples, n_columns)
-            Class labels, a multilabel indicator (two values in all), or several columns of
-            class labels.
+            Class labels, a multilabel indicator (zeros and ones or booleans, dense or sparse),
+            or several columns of class labels (all other values, even if they are but two).
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the samples.
         X_val : {array-like, sparse matrix} of shape (n_val, n_features), default=None
@@ -445,8 +444,9 @@ class MLPClassifier(ClassifierMixin, InspectionMixin, BaseMultilayerPerceptron):
         y : array-like of shape (n_samples,), (n_samples, n_labels) or (n_samples, n_columns)
         sample_weight : array-like of shape (n_samples,), default=None
         classes : array-like of shape (n_classes,), or list of such arrays, default=None
-            All classes that will ever come, a list for several columns; needed in the first call
-            only.
+            All classes that will ever come; needed in the first call only. For several columns a
+            list with those of each, or one array-like for all of them. Of a multilabel indicator
+            they are the numbers of its columns, as in scikit-learn.
 
         Returns
         -------
@@ -472,7 +472,8 @@ class MLPClassifier(ClassifierMixin, InspectionMixin, BaseMultilayerPerceptron):
             self.classes_ = self._label_binarizer.classes_
         elif _check_partial_fit_first_call(self, classes):
             self._label_binarizer = LabelBinarizer()
-            if type_of_target(y := as_array(y)).startswith("multilabel"):
+            y = as_array(y)
+            if y.ndim == 2 and y.shape[1] > 1:
                 self._label_binarizer.fit(as_indicator(y))
             else:
                 self._label_binarizer.fit(classes)
@@ -560,7 +561,8 @@ class MLPClassifier(ClassifierMixin, InspectionMixin, BaseMultilayerPerceptron):
         accuracy : float
             Where y has several columns, the share of samples that are right in all of them.
         """
-        if type(vars(self).get("classes_")) is list or is_multioutput(as_array(y)):
+        y = as_array(y)
+        if type(vars(self).get("classes_")) is list or is_multioutput(y):
             return exact_accuracy(y, self.predict(X), sample_weight)
         return super().score(X, y, sample_weight)
 

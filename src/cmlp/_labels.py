@@ -106,8 +106,11 @@ def as_column(labels):
         if 0 < n_strings < len(labels):
             raise ValueError("The labels of a column of y must be all strings or all numbers.")
         labels = np.array(labels.tolist())
-    if labels.dtype.kind not in "biufU" or type_of_target(labels) not in ("binary", "multiclass"):
-        raise ValueError(f"Unknown label type: {type_of_target(labels)} in a column of y.")
+    kind = type_of_target(labels)
+    if labels.dtype.kind not in "biufU":
+        kind = labels.dtype
+    if kind not in ("binary", "multiclass"):
+        raise ValueError(f"Unknown label type: {kind} in a column of y.")
     if labels.dtype.kind == "U":
         labels = np.array(labels.tolist(), dtype=str)  # as short as the longest label
     return labels
@@ -131,8 +134,11 @@ def validatable(y):
 
 
 def as_array(y):
-    """The same, before it is validated, as an array or sparse matrix."""
-    return y if sp.issparse(y) else np.asarray(validatable(y))
+    """y that is not validated, as an array or sparse matrix; indicators not of objects."""
+    if sp.issparse(y):
+        return y
+    y = np.asarray(validatable(y))
+    return y.astype(int) if y.dtype == object and y.ndim == 2 and is_indicator(y) else y
 
 
 def is_indicator(y):
@@ -140,7 +146,7 @@ def is_indicator(y):
 
     Any two values make one for scikit-learn, which then learns whether they differ from zero.
     """
-    y = y.data if sp.issparse(y) else y
+    y = y.tocsr().data if sp.issparse(y) else y
     if y.dtype == object:
         y = np.array(y.tolist())
     return y.dtype.kind == "b" or (
@@ -162,7 +168,7 @@ def as_indicator(y):
         If it is none.
     """
     if not is_indicator(y):
-        values = y.data if sp.issparse(y) else y
+        values = y.tocsr().data if sp.issparse(y) else y
         values = f"the values {[*dict.fromkeys(values.ravel().tolist())][:9]}"
         if sp.issparse(y):
             raise ValueError(SPARSE_IS_INDICATOR.format(values))
