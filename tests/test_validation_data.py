@@ -355,9 +355,9 @@ def test_a_scorer_that_raises_leaves_the_best_weights():
 def test_a_scorer_that_returns_no_number(score):
     X, y, val = make_data("binary")
     est = make("binary", early_stopping=True, scoring=lambda *args: score)
-    with pytest.raises(ValueError, match="scoring must return a number, got .* instead"):
+    with pytest.raises(ValueError, match=r"scoring must return a number, got .* instead"):
         est.fit(X, y)
-    with pytest.raises(ValueError, match="scoring must return a number, got .* instead"):
+    with pytest.raises(ValueError, match=r"scoring must return a number, got .* instead"):
         est.set_params(early_stopping=False).fit(X, y, **val)
 
 

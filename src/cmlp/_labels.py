@@ -181,23 +181,23 @@ def as_indicator(y):
 
 
 def as_before(binarizer, y):
-    """y as a LabelBinarizer takes it, if it is of the kind that it was fitted to.
+    """y as a LabelBinarizer takes it, of the same kind as what it was fitted to.
+
+    It says itself what is wrong if it was fitted to one column.
 
     Raises
     ------
     ValueError
-        If it is not.
+        If it was fitted to a multilabel indicator and y is none.
     """
-    multilabel = binarizer.y_type_.startswith("multilabel")
-    if multilabel and y.ndim == 2:
-        return as_indicator(y)
-    if multilabel or (y.ndim == 2 and not is_indicator(y)):
-        expected = f"{len(binarizer.classes_)}, a multilabel indicator" if multilabel else "1"
+    if not binarizer.y_type_.startswith("multilabel"):
+        return y
+    if y.ndim == 1:
         raise ValueError(
-            f"`y` has {1 if y.ndim == 1 else y.shape[1]} column(s), that of the first call had"
-            f" {expected}."
+            f"`y` has 1 column, that of the first call had {len(binarizer.classes_)}: a multilabel"
+            " indicator."
         )
-    return y
+    return as_indicator(y)
 
 
 def is_list_of_classes(classes):
