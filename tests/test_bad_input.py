@@ -3,6 +3,7 @@
 Invalid parameters and calls that scikit-learn refuses are in test_compare_sklearn.py.
 """
 
+import re
 import sys
 import tracemalloc
 import warnings
@@ -662,3 +663,48 @@ def test_names_that_no_one_validates(kind, name, data):
         with pytest.raises(ValueError, match="There is no activation or loss 'wrong'"):
             est.predict(X)
     est.set_params(**{name: getattr(kind(), name)}).partial_fit(X, y)
+
+
+SAYS_NAMES = """
+import cmlp
+
+for kind in (cmlp.MLPClassifier, cmlp.MLPRegressor):
+    for name in kind().get_params():
+        try:
+            kind().set_params(**{name: b"wrong"}).fit([[0.0], [1.0]], [0, 1])
+        except (ValueError, TypeError) as error:
+            print(error)
+"""
+
+
+def test_names_are_listed_in_their_order():
+    """Whatever the hashes of strings are: each parameter's error is the same in every process."""
+    said = [output_of(SAYS_NAMES, PYTHONHASHSEED=str(seed)) for seed in range(3)]
+    assert said[0] == said[1] == said[2]
+    lines = [line for line in said[0].splitlines() if "a str among" in line]
+    assert {line.split()[1] for line in lines} >= {
+        "'activation'",
+        "'scoring'",
+        "'loss'",
+        "'dtype'",
+    }
+    assert len(lines) > 10
+    for line in lines:
+        names = re.findall(r"'(\w+)'", line.partition("among {")[2].partition("}")[0])
+        assert names == sorted(names)
+
+
+def test_the_output_activation_of_a_fit_that_goes_on(data):
+    """Its attribute is no parameter: the error names the one that is."""
+    X, y = data
+    for params, call in (({}, "partial_fit"), ({"warm_start": True}, "fit")):
+        est = MLPRegressor(**small(**params)).fit(X, y)
+        est.out_activation_ = "logistic"
+        with pytest.raises(ValueError, match="to keep it, set out_activation='logistic'"):
+            getattr(est, call)(X, y)
+        getattr(est.set_params(out_activation="logistic"), call)(X, y)
+        assert est.out_activation_ == "logistic"
+    clf = MLPClassifier(**small()).fit(X, y)
+    clf.out_activation_ = "softmax"
+    with pytest.raises(ValueError, match=r"To change it, fit without warm_start\.$"):
+        clf.partial_fit(X, y)

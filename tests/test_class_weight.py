@@ -21,10 +21,11 @@ SOLVERS = ["sgd", "adam", "lbfgs"]
 WEIGHTS = {"binary": {0: 0.5, 1: 4.0}, "multiclass": {0: 2.0, 1: 3.0, 2: 0.25}}
 WEIGHTS["strings"] = {"b": 3.0}
 WEIGHTS["multilabel"] = [{0: 1, 1: 5.0}, {1: 2.0}, {0: 0.5, 1: 1}]
+WEIGHTS["columns"] = [{1: 1, 2: 5.0}, {2: 0.25}]
 
 
 def make_data(task, dtype=np.float64):
-    if task == "multilabel":
+    if task in ("multilabel", "columns"):
         X, y = make_multilabel_classification(80, 5, n_classes=3, random_state=0)
     else:
         n_classes = 2 if task == "binary" else 3
@@ -33,6 +34,8 @@ def make_data(task, dtype=np.float64):
         )
     if task == "strings":
         y = np.array(["a", "b", "c"])[y]
+    if task == "columns":
+        y = y[:, :2] + 1
     return X.astype(dtype), y
 
 
@@ -61,7 +64,7 @@ def assert_same(one, other):
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
-@pytest.mark.parametrize("task", ["binary", "multiclass", "strings", "multilabel"])
+@pytest.mark.parametrize("task", ["binary", "multiclass", "strings", "multilabel", "columns"])
 @pytest.mark.parametrize("balanced", [False, True])
 @pytest.mark.parametrize("weighted", [False, True])
 def test_is_a_sample_weight(solver, task, balanced, weighted):
@@ -69,7 +72,8 @@ def test_is_a_sample_weight(solver, task, balanced, weighted):
     class_weight = "balanced" if balanced else WEIGHTS[task]
     complete = class_weight
     if isinstance(class_weight, list):
-        complete = [{0: 1, 1: 1, **weights} for weights in class_weight]
+        labels = [1, 2] if task == "columns" else [0, 1]
+        complete = [{**dict.fromkeys(labels, 1), **weights} for weights in class_weight]
     expected = compute_sample_weight(complete, y)
     np.testing.assert_allclose(expected, sample_weights(class_weight, y), rtol=1e-14)
     own = np.random.RandomState(0).uniform(size=len(y)) if weighted else None
@@ -94,7 +98,7 @@ def test_sparse_early_stopping_and_threads(dtype):
     assert models[0].coefs_[0].dtype == dtype
 
 
-@pytest.mark.parametrize("task", ["binary", "multiclass", "strings", "multilabel"])
+@pytest.mark.parametrize("task", ["binary", "multiclass", "strings", "multilabel", "columns"])
 def test_partial_fit_of_batches_that_lack_classes(task):
     X, y = make_data(task)
     order = np.lexsort(np.atleast_2d(y.T))  # the first batches are of one class
@@ -128,7 +132,11 @@ def test_balanced_in_partial_fit_says_what_sgd_says():
 @pytest.mark.parametrize(
     ("task", "class_weight", "match"),
     [
-        ("binary", {7: 1.0}, r"The classes, \[0, 1\], are not in class_weight"),
+        ("binary", {7: 1.0}, r"class_weight names \[7\], but the classes of y are \[0, 1\]"),
+        ("strings", {"d": 1.0, "a": 2}, r"class_weight names \['d'\], but the classes of y are"),
+        ("columns", [{1: 2}, {0: 1, 4: 2}], r"class_weight names \[0, 4\], but .* \[1, 2\]"),
+        ("columns", {1: 2.0}, "For multi-output, class_weight should be a list of dicts"),
+        ("columns", [{1: 2}], "number of elements in class_weight should match"),
         ("binary", [{0: 1.0}], "class_weight as a list of dicts is for multilabel y"),
         ("binary", "uniform", "The 'class_weight' parameter of MLPClassifier must be"),
         ("multilabel", {0: 1.0}, "For multi-output, class_weight should be a list of dicts"),
@@ -141,6 +149,45 @@ def test_errors(task, class_weight, match):
     X, y = make_data(task)
     with pytest.raises(ValueError, match=match):
         make(class_weight=class_weight).fit(X, y)
+
+
+@pytest.mark.parametrize("task", ["binary", "multiclass", "multilabel", "columns"])
+@pytest.mark.parametrize("weight", [np.nan, np.inf, -np.inf, None, "heavy", 1j, [1.0], 10**400])
+def test_weights_that_are_no_finite_numbers(task, weight):
+    X, y = make_data(task)
+    class_weight = {1: weight}
+    if y.ndim == 2:
+        class_weight = [{}] * (y.shape[1] - 1) + [class_weight]
+    with pytest.raises(ValueError, match="class_weight must be a finite number for each class"):
+        make(class_weight=class_weight).fit(X, y)
+    with pytest.raises(ValueError, match=r"class_weight must be .* for 1\."):
+        make(class_weight=class_weight).fit(X, y)
+
+
+def test_weights_that_are_too_large_for_float32():
+    X, y = make_data("binary", np.float32)
+    with pytest.raises(ValueError, match=r"Input sample_weight \* class_weight contains infinity"):
+        make(class_weight={0: 1e300}).fit(X, y)
+    with pytest.raises(ValueError, match="Input sample_weight contains infinity"):
+        make().fit(X, y, np.full(len(y), 1e300))
+
+
+def test_strings_of_digits():
+    """scikit-learn looks for their numbers in the dict."""
+    X, y = make_data("multiclass")
+    names = {0: "7", 1: "10", 2: "2"}
+    digits = np.array([names[label] for label in y])
+    one = make(class_weight={"10": 3.0, "2": 0.25}).fit(X, digits)
+    weights = np.array([{"7": 1, "10": 3.0, "2": 0.25}[label] for label in digits])
+    assert_same(one, make().fit(X, digits, weights))
+
+
+def test_a_part_of_y_may_lack_a_class_that_is_weighed():
+    """As scikit-learn has it: a fold of a cross-validation, if all its classes are named."""
+    X, y = make_data("multiclass")
+    rows = y < 2
+    one = make(class_weight={0: 2.0, 1: 1.0, 2: 5.0}).fit(X[rows], y[rows])
+    assert_same(one, make(class_weight={0: 2.0, 1: 1.0}).fit(X[rows], y[rows]))
 
 
 def test_in_a_grid_search():

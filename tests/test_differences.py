@@ -6,6 +6,7 @@ import warnings
 import numpy as np
 import pytest
 import scipy.optimize
+import scipy.sparse as sp
 from sklearn import neural_network
 from sklearn.base import clone
 from sklearn.datasets import make_classification, make_regression
@@ -331,6 +332,47 @@ def test_targets_that_are_no_numbers(regression):
             ours.fit(X, targets)
         with pytest.raises(TypeError, match="ufunc 'subtract'"):
             theirs.fit(X, targets)
+
+
+# Two columns of two values
+
+
+def columns_of(codes):
+    X = np.random.RandomState(0).normal(size=(200, 4))
+    return X, np.array(codes)[(X[:, :2] > 0).astype(int)]
+
+
+@pytest.mark.parametrize("codes", [(1, 2), (-1, 1), (3, 7), (0, 2)], ids=str)
+def test_two_values_that_are_no_indicator(codes):
+    """scikit-learn learns whether they differ from zero."""
+    X, y = columns_of(codes)
+    ours, theirs = pair("MLPClassifier", solver="lbfgs", hidden_layer_sizes=(16,))
+    assert ours.fit(X, y).score(X, y) == 1
+    assert set(np.unique(ours.predict(X))) == set(codes)
+    assert theirs.fit(X, y).score(X, y) < 0.5
+    assert set(np.unique(theirs.predict(X))) <= {0, 1}
+
+
+def test_two_values_that_follow_an_indicator():
+    X, y = columns_of((0, 1))
+    ours, theirs = (est.fit(X, y) for est in pair("MLPClassifier", max_iter=2))
+    for later in (y + 1, y[:, 0]):
+        with pytest.raises(ValueError, match="multilabel indicator"):
+            ours.partial_fit(X, later)
+    theirs.partial_fit(X, y + 1)
+    wide = np.hstack([y, y[:, :1]])
+    ours, theirs = (est.fit(X, wide) for est in pair("MLPClassifier", max_iter=2))
+    theirs.partial_fit(X, y.sum(axis=1))  # three classes, and three columns
+    with pytest.raises(ValueError, match="multilabel indicator"):
+        ours.partial_fit(X, y.sum(axis=1))
+
+
+def test_sparse_counts():
+    X, y = columns_of((0, 2))
+    ours, theirs = pair("MLPClassifier", max_iter=2)
+    theirs.fit(X, sp.csr_matrix(y))
+    with pytest.raises(ValueError, match=r"A sparse y is .* but has the values \[2\]"):
+        ours.fit(X, sp.csr_matrix(y))
 
 
 def test_a_refused_fit_leaves_everything(classification):

@@ -43,6 +43,7 @@ FLOORS = {
     "cmlp._threads": 2,
     "cmlp._typing": 2,
     "cmlp._schedules": 1,
+    "cmlp._wrappers": 1,
     "cmlp._core": 1,
     "cmlp._core._cpu": 0,
 }

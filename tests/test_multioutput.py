@@ -17,7 +17,7 @@ from sklearn.model_selection import GridSearchCV, cross_val_predict
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import get_tags
 
-from cmlp import MLPClassifier, Network
+from cmlp import MLPClassifier, Network, load
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -227,6 +227,217 @@ def test_warm_start():
     assert est.predict_proba(X).shape == (150, 3)
     est.fit(X, y)
     assert len(est.predict_proba(X)) == 2
+
+
+# Two values in all: only zeros and ones are an indicator
+
+BITS = np.stack([species == 0, SIZES > 1], axis=1).astype(int)
+CODES = {
+    "{1, 2}": BITS + 1,
+    "{-1, 1}": (2 * BITS - 1).astype(np.int8),
+    "{0, 2}": 2 * BITS,
+    "{3, 7}": 4.0 * BITS + 3,
+    "strings": BITS.astype(str),
+    "objects": (BITS + 1).astype(object),
+    "list": (BITS + 1).tolist(),
+    "one of two": BITS + np.array([0, 1]),
+    "one class each": np.full_like(BITS, 2),
+    "category": pd.DataFrame(BITS + 1).astype("category"),
+    "Int64": pd.DataFrame(BITS + 1).astype("Int64"),
+    "categories of several kinds": pd.DataFrame(
+        {"a": np.where(BITS[:, 0], "p", "m"), "b": BITS[:, 1] > 0}
+    ).astype("category"),
+}
+INDICATORS = {
+    "integers": BITS,
+    "booleans": BITS > 0,
+    "floats": BITS.astype(float),
+    "list": BITS.tolist(),
+    "ones": np.ones_like(BITS),
+    "objects": BITS.astype(object),
+    "bool and int": pd.DataFrame({"a": BITS[:, 0] > 0, "b": BITS[:, 1]}),
+    "category": pd.DataFrame(BITS).astype("category"),
+    "boolean": pd.DataFrame(BITS > 0).astype("boolean"),
+    "sparse": sp.csr_matrix(BITS),
+    "sparse booleans": sp.csc_array(BITS > 0),
+    "sparse, of lists": sp.lil_matrix(BITS),
+    "explicit zeros": sp.csr_matrix((BITS.ravel(), np.tile([0, 1], 150), np.arange(0, 301, 2))),
+}
+
+
+def ways_to_train(y, **params):
+    """The same y by fit and by partial_fit, whose classes are those of y."""
+    labels = np.asarray(y)
+    classes = [sorted(set(column)) for column in labels.T.tolist()]
+    params = {"learning_rate_init": 0.05, **params}
+    yield make(max_iter=150, **params).fit(X, y)
+    by_part = make(**params)
+    for _ in range(150):
+        by_part.partial_fit(X, y, classes=classes)
+    yield by_part
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_two_values_that_are_classes(code):
+    y = CODES[code]
+    labels = np.asarray(y)
+    for est in ways_to_train(y):
+        assert type(est.classes_) is list
+        assert est.out_activation_ == "softmax"
+        predicted = est.predict(X)
+        for k, classes in enumerate(est.classes_):
+            assert classes.tolist() == sorted(set(labels[:, k].tolist()))
+            assert set(predicted[:, k].tolist()) <= set(classes.tolist())
+        assert est.score(X, y) == (predicted == labels).all(axis=1).mean() > 0.85
+
+
+@pytest.mark.parametrize("kind", INDICATORS)
+def test_two_values_that_are_an_indicator(kind):
+    y = INDICATORS[kind]
+    rows = BITS if kind != "ones" else np.ones_like(BITS)
+    expected = make(max_iter=5).fit(X, rows)
+    est = make(max_iter=5).fit(X, y)
+    part = make().partial_fit(X, y, classes=[0, 1])
+    assert part._label_binarizer.y_type_ == "multilabel-indicator"
+    assert est.classes_.tolist() == [0, 1]
+    assert est.out_activation_ == "logistic"
+    for one, other in zip(est.coefs_, expected.coefs_, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert est.score(X, y) == expected.score(X, rows)
+    assert sp.issparse(est.predict(X)) == sp.issparse(y)
+    np.testing.assert_array_equal(
+        make(max_iter=5).fit(X, rows, X_val=X, y_val=y).validation_scores_,
+        make(max_iter=5).fit(X, rows, X_val=X, y_val=rows).validation_scores_,
+    )
+
+
+@pytest.mark.parametrize(
+    "params",
+    [{"early_stopping": True, "n_iter_no_change": 150}, {"label_smoothing": 0.1},
+     {"class_weight": [{1: 2.0}, {2: 0.5}]}, {"class_weight": "balanced"}, {"solver": "lbfgs"},
+     {"loss": "focal"}, {"loss": "squared_error"}],
+    ids=str,
+)  # fmt: skip
+def test_two_values_with(params):
+    y = CODES["{1, 2}"]
+    est = make(**{"learning_rate_init": 0.05, "max_iter": 150, **params}).fit(X, y)
+    assert est.score(X, y) > 0.85
+    assert set(np.unique(est.predict(X))) == {1, 2}
+
+
+def test_a_fold_that_lacks_a_class():
+    """Which of {1, 2, 3} are there does not change what is learnt; {0, 1} of {0, 1, 2} does."""
+    y = TARGETS["integers"][:, :1] + np.array([[1, 0]])
+    y[:, 1] = BITS[:, 1] + 1
+    y[120:, 0] = 3
+    y[:120, 0] = np.minimum(y[:120, 0], 2)
+    est = make(solver="lbfgs").fit(X[:120], y[:120])
+    assert [c.tolist() for c in est.classes_] == [[1, 2], [1, 2]]
+    assert set(np.unique(est.predict(X))) == {1, 2}
+    assert est.score(X[:120], y[:120]) > 0.85
+    assert est.score(X, y) == (est.predict(X) == y).all(axis=1).mean()
+
+    est = make(solver="lbfgs").fit(X[:120], y[:120] - 1)  # an indicator, as far as one can see
+    assert est.out_activation_ == "logistic"
+    right = (est.predict(X) == y - 1).all(axis=1)
+    assert est.score(X, y - 1) == right.mean() > 0.5
+    np.testing.assert_allclose(
+        est.score(X, y - 1, WEIGHTS), np.average(right, weights=WEIGHTS), rtol=1e-14
+    )
+    sparse = make(solver="lbfgs").fit(X[:120], sp.csr_matrix(y[:120] - 1))
+    assert sparse.score(X, y - 1) == right.mean()
+
+
+@pytest.mark.parametrize("classes", [[1, 2], (2, 1), np.array([1, 2]), [[1, 2], [2, 1]]], ids=str)
+def test_one_list_of_classes_is_that_of_every_column(classes):
+    y = CODES["{1, 2}"]
+    expected = make().partial_fit(X, y, classes=[[1, 2], [1, 2]])
+    est = make().partial_fit(X, y, classes=classes).partial_fit(X, y, classes=classes)
+    assert [c.tolist() for c in est.classes_] == [[1, 2], [1, 2]]
+    expected.partial_fit(X, y)
+    for one, other in zip(est.coefs_, expected.coefs_, strict=True):
+        np.testing.assert_array_equal(one, other)
+    with pytest.raises(ValueError, match="is not the same as on last call to partial_fit"):
+        est.partial_fit(X, y, classes=[1, 3])
+    # a first part in which there is but one class, and that an indicator's
+    rows = (y == 1).all(axis=1)
+    assert rows.any()
+    est = make().partial_fit(X[rows], y[rows], classes=classes).partial_fit(X, y)
+    assert [c.tolist() for c in est.classes_] == [[1, 2], [1, 2]]
+
+
+def test_classes_that_are_the_numbers_of_the_columns_of_an_indicator():
+    """As in scikit-learn, which a later y of other values does not change in silence."""
+    est = make().partial_fit(X, BITS, classes=[0, 1, 2])
+    assert est.out_activation_ == "logistic"
+    with pytest.raises(ValueError, match="give partial_fit a list of `classes` for each column"):
+        est.partial_fit(X, 2 * BITS)
+    wide = np.hstack([BITS, BITS[:, :1]])
+    with pytest.raises(ValueError, match=r"`y` has classes not in `self.classes_`"):
+        make().partial_fit(X, wide, classes=[0, 1])
+
+
+LATER = {
+    "other codes": (BITS, BITS + 1, r"multilabel indicator, .* but has the values \["),
+    "strings": (BITS, BITS.astype(str), r"multilabel indicator, .* but has the values \["),
+    "numbers of labels": (
+        BITS,
+        BITS.sum(axis=1),
+        r"`y` has 1 column, .* had 2: a multilabel indi",
+    ),
+    "counts": (BITS, sp.csr_matrix(2 * BITS), r"A sparse y is .* but has the values \[2\]"),
+    "an indicator": (BITS + 1, BITS, r"\[array\(\[0\]\), array\(\[0\]\)\]"),
+    "sparse classes": (BITS + 1, sp.csr_matrix(BITS + 1), "A sparse y is a multilabel indicator"),
+    "columns after one": (BITS[:, 0], BITS + 1, "not fitted with multilabel input|Unknown label"),
+    "labels after one": (BITS[:, 0], BITS, "not fitted with multilabel input"),
+}
+
+
+@pytest.mark.parametrize("call", ["partial_fit", "warm_start", "y_val", "input_gradient"])
+@pytest.mark.parametrize("case", LATER)
+def test_targets_of_another_kind_than_before(case, call):
+    """scikit-learn trains on some of them, on whether they are zero."""
+    y, later, match = LATER[case]
+    est = make(warm_start=call == "warm_start", max_iter=2).fit(X, y)
+    before = pickle.dumps(est)
+    calls = {
+        "partial_fit": lambda: est.partial_fit(X, later),
+        "warm_start": lambda: est.fit(X, later),
+        "y_val": lambda: est.fit(X, y, X_val=X, y_val=later),
+        "input_gradient": lambda: est.input_gradient(X, later),
+    }
+    if call == "input_gradient" and y.ndim == 1:
+        match = "y should be a 1d array"
+    with pytest.raises(ValueError, match=match):
+        calls[call]()
+    assert pickle.dumps(est) == before
+
+
+@pytest.mark.parametrize("values", [[2], [1, 2], [-1]], ids=str)
+def test_a_sparse_y_of_other_values(values):
+    y = sp.csr_matrix(BITS).astype(int)
+    y.data[:] = np.resize(values, y.nnz)
+    for est, call in ((make(), "fit"), (make(), "partial_fit")):
+        kwargs = {"classes": [0, 1]} if call == "partial_fit" else {}
+        with pytest.raises(ValueError, match="A sparse y is a multilabel indicator, of zeros and"):
+            getattr(est, call)(X, y, **kwargs)
+        assert vars(est) == vars(make())
+
+
+def test_missing_labels_in_a_dataframe():
+    codes = pd.DataFrame(BITS + 1)
+    for y in (codes.where(BITS > 0).astype("category"), codes.astype("Int64").mask(BITS > 0)):
+        with pytest.raises(ValueError, match="contains NaN"):
+            make().fit(X, y)
+
+
+def test_saved_and_loaded(tmp_path):
+    y = CODES["{1, 2}"]
+    est = make(max_iter=3).fit(X, y)
+    est.save(tmp_path / "model")
+    loaded = load(tmp_path / "model")
+    np.testing.assert_array_equal(loaded.predict(X), est.predict(X))
+    assert loaded.partial_fit(X, y).classes_[1].tolist() == [1, 2]
 
 
 def test_multilabel_stays_what_it_is():

@@ -349,6 +349,26 @@ def test_a_scorer_that_raises_leaves_the_best_weights():
     assert est.predict(X).shape == y.shape
 
 
+@pytest.mark.parametrize(
+    "score", [None, "good", np.ones(3), [0.5], 1j, {"accuracy": 1.0}], ids=str
+)
+def test_a_scorer_that_returns_no_number(score):
+    X, y, val = make_data("binary")
+    est = make("binary", early_stopping=True, scoring=lambda *args: score)
+    with pytest.raises(ValueError, match=r"scoring must return a number, got .* instead"):
+        est.fit(X, y)
+    with pytest.raises(ValueError, match=r"scoring must return a number, got .* instead"):
+        est.set_params(early_stopping=False).fit(X, y, **val)
+
+
+@pytest.mark.parametrize("score", [1, True, 0.5, np.float32(0.5), np.array(0.5), np.array([0.5])])
+def test_scores_that_are_numbers(score):
+    X, y, val = make_data("binary")
+    est = make("binary", max_iter=2, scoring=lambda *args: score).fit(X, y, **val)
+    assert est.validation_scores_ == [score, score]
+    assert all(np.ndim(value) == 0 for value in est.validation_scores_)
+
+
 @pytest.mark.parametrize("scoring", ["no_such_scorer", 3])
 def test_scoring_that_is_none(scoring):
     X, y, _ = make_data("binary")

@@ -35,8 +35,10 @@ def as_engine_rows(X, dtype):
     return as_engine_input(X, X.dtype if is_read else dtype)
 
 
-def as_training_input(X, y, sample_weight, dtype):
+def as_training_input(X, y, sample_weight, dtype, weight_name="sample_weight"):
     """X, y and the weights as the engine reads them; y of a classifier stays bool.
+
+    Errors call the weights by the given name.
 
     Raises
     ------
@@ -56,7 +58,7 @@ def as_training_input(X, y, sample_weight, dtype):
             sample_weight = np.require(sample_weight, dtype, ["C", "A"])
         if not np.isfinite(sample_weight).all():
             raise ValueError(
-                "Input sample_weight contains infinity or a value too large for"
+                f"Input {weight_name} contains infinity or a value too large for"
                 f" {sample_weight.dtype!r}."
             )
         if not sample_weight.any():

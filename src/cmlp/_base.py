@@ -27,6 +27,7 @@ from cmlp._parameters import Parameters, float_type
 from cmlp._stochastic import fit_stochastic
 from cmlp._threads import effective_n_threads, flops_per_sample
 from cmlp._validation import (
+    Names,
     SequenceOf,
     borrow_random_state,
     give_back,
@@ -43,12 +44,12 @@ class BaseMultilayerPerceptron(CallbackSupportMixin, BaseEstimator, ABC):
 
     _parameter_constraints: dict = {
         "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
-        "activation": [StrOptions(HIDDEN_ACTIVATIONS), SequenceOf(HIDDEN_ACTIVATIONS)],
-        "solver": [StrOptions({"lbfgs", *OPTIMIZERS})],
+        "activation": [Names(HIDDEN_ACTIVATIONS), SequenceOf(HIDDEN_ACTIVATIONS)],
+        "solver": [Names({"lbfgs", *OPTIMIZERS})],
         "alpha": [Interval(Real, 0, None, closed="left")],
         "dropout": [Interval(Real, 0, 1, closed="left"), "array-like"],
         "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
-        "learning_rate": [StrOptions(set(LEARNING_RATES))],
+        "learning_rate": [Names(set(LEARNING_RATES))],
         "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
         "power_t": [Interval(Real, 0, None, closed="left")],
         "warmup_fraction": [Interval(Real, 0, 1, closed="left")],
@@ -64,7 +65,7 @@ class BaseMultilayerPerceptron(CallbackSupportMixin, BaseEstimator, ABC):
         "nesterovs_momentum": ["boolean"],
         "early_stopping": ["boolean"],
         "validation_fraction": [Interval(Real, 0, 1, closed="left")],
-        "scoring": [StrOptions({"loss", *get_scorer_names()}), callable, None],
+        "scoring": [Names({"loss", *get_scorer_names()}), callable, None],
         "beta_1": [Interval(Real, 0, 1, closed="left")],
         "beta_2": [Interval(Real, 0, 1, closed="left")],
         "epsilon": [Interval(Real, 0, None, closed="neither")],
@@ -78,7 +79,7 @@ class BaseMultilayerPerceptron(CallbackSupportMixin, BaseEstimator, ABC):
         "max_fun": [Interval(Integral, 1, None, closed="left")],
         "fit_intercept": ["boolean"],
         "n_jobs": [Integral, None],
-        "dtype": [StrOptions({"float32", "float64"}), None],
+        "dtype": [Names({"float32", "float64"}), None],
     }
 
     def _keep(self, parameters):
@@ -344,7 +345,9 @@ class BaseMultilayerPerceptron(CallbackSupportMixin, BaseEstimator, ABC):
         # L-BFGS-B runs in float64: see fit_lbfgs
         working_dtype = FLOAT64 if self.solver == "lbfgs" else input_dtype
         parameters = parameters.astype(working_dtype)
-        X, targets, weights = as_training_input(X, y, sample_weight, working_dtype)
+        by_class = getattr(self, "class_weight", None) is not None
+        weight_name = "sample_weight * class_weight" if by_class else "sample_weight"
+        X, targets, weights = as_training_input(X, y, sample_weight, working_dtype, weight_name)
         if self.solver == "lbfgs" and weights is not None:
             with np.errstate(over="ignore"):
                 if weights.sum() == 0:
@@ -435,9 +438,13 @@ class BaseMultilayerPerceptron(CallbackSupportMixin, BaseEstimator, ABC):
             )
         out_activation = self._choose_out_activation()
         if getattr(self, "out_activation_", out_activation) != out_activation:
+            keep = ""
+            if hasattr(self, "out_activation"):  # the parameter
+                keep = f"; to keep it, set out_activation={self.out_activation_!r}"
             raise ValueError(
                 "Training can only be continued with the same output activation as before. It was"
-                f" {self.out_activation_!r}, the parameters ask for {out_activation!r}."
+                f" {self.out_activation_!r}, the parameters ask for {out_activation!r}. To change"
+                f" it, fit without warm_start{keep}."
             )
         if not self.fit_intercept:
             for intercept in parameters.intercepts:

@@ -15,19 +15,29 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import (
     _check_partial_fit_first_call,
-    type_of_target,
     unique_labels,
 )
 
 from cmlp._base import BaseMultilayerPerceptron
 from cmlp._checkpoint import Checkpoint
-from cmlp._class_weight import BALANCED_NEEDS_ALL, weigh_classes, weigh_columns
+from cmlp._class_weight import BALANCED_NEEDS_ALL, weigh_classes
 from cmlp._inspection import InspectionMixin
-from cmlp._labels import MultioutputBinarizer, check_labels, is_list_of_classes, is_multioutput
+from cmlp._labels import (
+    MultioutputBinarizer,
+    as_array,
+    as_before,
+    as_indicator,
+    check_labels,
+    classes_of_columns,
+    is_list_of_classes,
+    is_multioutput,
+    validatable,
+)
 from cmlp._losses import CLASSIFIER_ROWS, loss_names, parameter_of
 from cmlp._sklearn_names import SklearnNamesMixin
 from cmlp._typing import ArrayLike, FloatArray, Layers, MatrixLike
 from cmlp._validation import (
+    Names,
     are_classes,
     fit_context,
     fit_label_binarizer,
@@ -204,9 +214,10 @@ class MLPClassifier(ClassifierMixin, InspectionMixin, SklearnNamesMixin, BaseMul
         Whether layers have biases. If False, ``intercepts_`` are zeros and stay so.
     class_weight : dict, list of dict, 'balanced' or None, default=None
         Weights of the classes, {label: weight}, by which the sample weights are multiplied; a
-        label not named weighs 1. For multilabel y a list with a dict {0: weight, 1: weight} for
-        each column; the weights of the columns are multiplied. 'balanced' is n_samples /
-        (n_classes * np.bincount(y)); partial_fit, which sees a part of y, does not take it.
+        label not named weighs 1. For y of several columns a list with a dict for each (for
+        multilabel y {0: weight, 1: weight}); the weights of the columns are multiplied. 'balanced'
+        is n_samples / (n_classes * np.bincount(y)); partial_fit, which sees a part of y, does not
+        take it.
     n_jobs : int, default=None
         Upper limit of the threads that fit and predict share their work among; the numbers do
         not depend on it. ``None`` means as many as pay for the work, within ``OMP_NUM_THREADS``,
@@ -299,7 +310,7 @@ class MLPClassifier(ClassifierMixin, InspectionMixin, SklearnNamesMixin, BaseMul
 
     _parameter_constraints: dict = {
         **BaseMultilayerPerceptron._parameter_constraints,
-        "loss": [StrOptions(loss_names("classifier"))],
+        "loss": [Names(loss_names("classifier"))],
         "label_smoothing": [Interval(Real, 0, 1, closed="left")],
         "focal_gamma": [Interval(Real, 0, None, closed="left")],
         "class_weight": [StrOptions({"balanced"}), dict, list, None],
@@ -371,8 +382,8 @@ class MLPClassifier(ClassifierMixin, InspectionMixin, SklearnNamesMixin, BaseMul
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             float32 and float64 are kept, anything else becomes float64 (or ``dtype``).
         y : array-like of shape (n_samples,), (n_samples, n_labels) or (n_samples, n_columns)
-            Class labels, a multilabel indicator (two values in all), or several columns of
-            class labels.
+            Class labels, a multilabel indicator (zeros and ones or booleans, dense or sparse),
+            or several columns of class labels (all other values, even if they are but two).
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the samples.
         X_val : {array-like, sparse matrix} of shape (n_val, n_features), default=None
@@ -436,8 +447,9 @@ class MLPClassifier(ClassifierMixin, InspectionMixin, SklearnNamesMixin, BaseMul
         y : array-like of shape (n_samples,), (n_samples, n_labels) or (n_samples, n_columns)
         sample_weight : array-like of shape (n_samples,), default=None
         classes : array-like of shape (n_classes,), or list of such arrays, default=None
-            All classes that will ever come, a list for several columns; needed in the first call
-            only.
+            All classes that will ever come; needed in the first call only. For several columns a
+            list with those of each, or one array-like for all of them. Of a multilabel indicator
+            they are the numbers of its columns, as in scikit-learn.
 
         Returns
         -------
@@ -454,14 +466,18 @@ class MLPClassifier(ClassifierMixin, InspectionMixin, SklearnNamesMixin, BaseMul
 
     def _learn_classes(self, y, classes):
         known = vars(self).get("classes_")
-        if type(known) is list or (known is None and is_list_of_classes(classes)):
-            self._set_column_classes(known, classes)
+        if type(known) is list:
+            self._check_column_classes(known, classes)
         elif known is not None and (classes is None or are_classes(classes, known)):
             pass  # what a stream of calls comes with
+        elif known is None and (columns := classes_of_columns(classes, y)) is not None:
+            self._label_binarizer = MultioutputBinarizer.from_classes(columns)
+            self.classes_ = self._label_binarizer.classes_
         elif _check_partial_fit_first_call(self, classes):
             self._label_binarizer = LabelBinarizer()
-            if type_of_target(y).startswith("multilabel"):
-                self._label_binarizer.fit(y)
+            y = as_array(y)
+            if y.ndim == 2 and y.shape[1] > 1:
+                self._label_binarizer.fit(as_indicator(y))
             else:
                 self._label_binarizer.fit(classes)
                 self.classes_ = self._label_binarizer.classes_
@@ -548,9 +564,10 @@ class MLPClassifier(ClassifierMixin, InspectionMixin, SklearnNamesMixin, BaseMul
         accuracy : float
             Where y has several columns, the share of samples that are right in all of them.
         """
-        if type(vars(self).get("classes_")) is not list:
-            return super().score(X, y, sample_weight)
-        return exact_accuracy(y, self.predict(X), sample_weight)
+        y = as_array(y)
+        if type(vars(self).get("classes_")) is list or is_multioutput(y):
+            return exact_accuracy(y, self.predict(X), sample_weight)
+        return super().score(X, y, sample_weight)
 
     def _from_outputs(self, out):
         return self._label_binarizer.inverse_transform(
@@ -567,15 +584,20 @@ class MLPClassifier(ClassifierMixin, InspectionMixin, SklearnNamesMixin, BaseMul
     def _weigh_samples(self, targets, sample_weight):
         if self.class_weight is None:
             return sample_weight
-        if type(self.classes_) is list:
-            y = self._from_targets(targets)
-            return weigh_columns(self.class_weight, y, sample_weight)
-        multilabel = self._label_binarizer.y_type_.startswith("multilabel")
-        y = targets if multilabel else self._from_targets(targets)
-        return weigh_classes(self.class_weight, self.classes_, y, sample_weight)
+        classes = self.classes_
+        if type(classes) is list:
+            columns = [own.argmax(axis=1) for own in self._label_binarizer.split(targets)]
+            positions = np.stack(columns, axis=1)
+        elif self._label_binarizer.y_type_.startswith("multilabel"):
+            classes, positions = None, targets.astype(np.intp)
+        elif targets.shape[1] == 1:
+            positions = targets[:, 0].astype(np.intp)
+        else:
+            positions = targets.argmax(axis=1)
+        return weigh_classes(self.class_weight, classes, positions, sample_weight)
 
     def _validate_held_out(self, X, y):
-        X, y = validate_training_data(self, X, y, reset=False)
+        X, y = validate_training_data(self, X, validatable(y), reset=False)
         if y.ndim == 2 and y.shape[1] == 1:
             y = ravel_column(y)
         if type(self.classes_) is list:
@@ -585,6 +607,7 @@ class MLPClassifier(ClassifierMixin, InspectionMixin, SklearnNamesMixin, BaseMul
                     f"y_val contains previously unseen labels in its columns: {unseen}"
                 )
             return X, y, self._label_binarizer.transform(y)
+        y = as_before(self._label_binarizer, y)
         unseen = np.setdiff1d(unique_labels(y), self.classes_)
         if len(unseen):
             raise ValueError(f"y_val contains previously unseen labels: {unseen.tolist()}")
@@ -598,7 +621,7 @@ class MLPClassifier(ClassifierMixin, InspectionMixin, SklearnNamesMixin, BaseMul
         return [np.ascontiguousarray(of_column) for of_column in self._label_binarizer.split(p)]
 
     def _validate_input(self, X, y, incremental, reset):
-        X, y = validate_training_data(self, X, y, reset)
+        X, y = validate_training_data(self, X, validatable(y), reset)
         if y.ndim == 2 and y.shape[1] == 1:
             y = ravel_column(y)
         binarizer = getattr(self, "_label_binarizer", None)
@@ -607,6 +630,10 @@ class MLPClassifier(ClassifierMixin, InspectionMixin, SklearnNamesMixin, BaseMul
         # a small part of several columns of classes may look like a multilabel indicator
         if (continues and type(self.classes_) is list) or (not continues and is_multioutput(y)):
             return X, self._column_targets(y, continues)
+        if continues:
+            y = as_before(binarizer, y)
+        elif y.ndim == 2:
+            y = as_indicator(y)
         if not continues:
             binarizer = self._label_binarizer = fit_label_binarizer(y)
             self.classes_ = binarizer.classes_
@@ -620,18 +647,17 @@ class MLPClassifier(ClassifierMixin, InspectionMixin, SklearnNamesMixin, BaseMul
             targets = binarizer.transform(y).astype(bool)
         return X, targets
 
-    def _set_column_classes(self, known, classes):
-        """What partial_fit does about classes of several columns, given in the first call."""
-        if known is None:
-            self._label_binarizer = MultioutputBinarizer.from_classes(classes)
-            self.classes_ = self._label_binarizer.classes_
-        elif classes is not None:
-            given = MultioutputBinarizer.from_classes(classes).classes_
-            if [c.tolist() for c in given] != [c.tolist() for c in known]:
-                raise ValueError(
-                    f"`classes={classes!r}` is not the same as on last call to partial_fit, was:"
-                    f" {known!r}"
-                )
+    def _check_column_classes(self, known, classes):
+        """Raise unless the ``classes`` of a further partial_fit are those of the columns."""
+        if classes is None:
+            return
+        columns = classes if is_list_of_classes(classes) else [classes] * len(known)
+        given = MultioutputBinarizer.from_classes(columns).classes_
+        if [c.tolist() for c in given] != [c.tolist() for c in known]:
+            raise ValueError(
+                f"`classes={classes!r}` is not the same as on last call to partial_fit, was:"
+                f" {known!r}"
+            )
 
     def _column_targets(self, y, continues):
         """Indicators of the classes of each column of y, which may follow that of before."""
@@ -676,6 +702,8 @@ class MLPClassifier(ClassifierMixin, InspectionMixin, SklearnNamesMixin, BaseMul
             return self._label_binarizer.transform(y)
         if self._label_binarizer.y_type_ in ("binary", "multiclass"):
             y = ravel_column(y)
+        else:
+            y = as_before(self._label_binarizer, as_array(y))
         unknown = np.setdiff1d(unique_labels(y), self.classes_)
         if unknown.size:
             raise ValueError(f"y contains previously unseen labels: {unknown}")
@@ -726,7 +754,7 @@ class MLPClassifier(ClassifierMixin, InspectionMixin, SklearnNamesMixin, BaseMul
 def exact_accuracy(y, prediction, sample_weight=None):
     """The share of samples, or of their weight, whose labels are right in every column."""
     check_consistent_length(y, prediction, sample_weight)
-    y = np.asarray(y)
+    y, prediction = (a.toarray() if sp.issparse(a) else np.asarray(a) for a in (y, prediction))
     if y.shape != prediction.shape:
         raise ValueError(f"y has the shape {y.shape}, the predictions {prediction.shape}.")
     right = (y == prediction).all(axis=1)

@@ -3,9 +3,11 @@
 What scikit-learn's early stopping does between two epochs. No training, no layer.
 """
 
+from math import ceil
 from typing import Any, NamedTuple
 
 import numpy as np
+import scipy.sparse as sp
 from sklearn.base import is_classifier
 from sklearn.metrics import check_scoring
 from sklearn.model_selection import train_test_split
@@ -13,6 +15,11 @@ from sklearn.utils import _safe_indexing
 
 from cmlp._attributes import as_real, is_real
 from cmlp._core import engine
+
+try:
+    from sklearn.utils.extmath import _approximate_mode
+except ImportError:  # then every split takes scikit-learn's way
+    _approximate_mode = None
 
 
 class HeldOut(NamedTuple):
@@ -73,19 +80,8 @@ class Validation:
         if not np.isfinite(loss):
             return loss, np.nan
         weights = {} if sample_weight is None else {"sample_weight": sample_weight}
-        return loss, self.as_score(self.scorer(est, self.held_out.rows, y, **weights))
-
-    def as_score(self, score):
-        """The number that a scorer returned, of any type that scikit-learn takes for one."""
-        if is_real(score):
-            return score
-        number = as_real(score)
-        if not is_real(number):
-            raise ValueError(
-                f"scoring must return a number, got {score} ({type(score)}) instead."
-                f" (scorer={self.scorer})"
-            )
-        return number
+        score = self.scorer(est, self.held_out.rows, y, **weights)
+        return loss, check_score(score, est.scoring)
 
     def start_again(self, est, vector):
         """Score the weights that a warm start begins with, as the data may be others than then."""
@@ -115,13 +111,27 @@ class Validation:
             est.best_validation_score_ = score
 
 
+def check_score(score, scoring):
+    """The score as a number, if it is one; the words are those of scikit-learn's searches."""
+    number = score if is_real(score) else as_real(score)
+    if not is_real(number):
+        raise ValueError(
+            f"scoring must return a number, got {score} ({type(score)}) instead."
+            f" (scorer={scoring})"
+        )
+    return number
+
+
 def split(est, y, random_state):
     """Indices of the samples to train on and to hold out, by scikit-learn's own draws.
 
     Only binary targets are stratified, as in scikit-learn.
     """
     stratify = y if is_classifier(est) and est.n_outputs_ == 1 else None
-    train, held_out = train_test_split(
+    parts = None
+    if stratify is not None:
+        parts = split_two_classes(y.ravel(), est.validation_fraction, random_state)
+    train, held_out = parts or train_test_split(
         np.arange(len(y), dtype=np.intp),
         random_state=random_state,
         test_size=est.validation_fraction,
@@ -133,6 +143,36 @@ def split(est, y, random_state):
             " your dataset."
         )
     return train, held_out
+
+
+def split_two_classes(y, test_size, random_state):
+    """The indices of train_test_split, stratified by the strings of a one-dimensional bool y.
+
+    It makes a string of each sample and Python's integers of the indices, which takes twenty
+    times as long as an epoch. None where it would raise, or draws are not NumPy's own.
+    """
+    n_test = ceil(len(y) * test_size)
+    members = [np.flatnonzero(y == label) for label in (False, True)]
+    members = [indices for indices in members if len(indices)]
+    counts = np.array([len(indices) for indices in members])
+    if (
+        _approximate_mode is None
+        or type(random_state) is not np.random.RandomState
+        or counts.min() < 2
+        or not len(counts) <= n_test <= len(y) - len(counts)
+    ):
+        return None
+    n_train_of = _approximate_mode(counts, len(y) - n_test, random_state)
+    n_test_of = _approximate_mode(counts - n_train_of, n_test, random_state)
+    train, held_out = [], []
+    for indices, n_first, n_second in zip(members, n_train_of, n_test_of, strict=True):
+        engine.shuffle(random_state, indices)
+        train.append(indices[:n_first])
+        held_out.append(indices[n_first : n_first + n_second])
+    parts = np.concatenate(train), np.concatenate(held_out)
+    for part in parts:
+        engine.shuffle(random_state, part)
+    return parts
 
 
 def hold_out(est, arrays, seen, indices):
@@ -151,7 +191,11 @@ def hold_out(est, arrays, seen, indices):
         If they weigh nothing, or the others do.
     """
     rows, y = seen
-    X, targets, sample_weight = (None if a is None else a[indices] for a in arrays)
+    X, targets, sample_weight = arrays
+    # take is three times as fast as an index
+    X = X[indices] if sp.issparse(X) else X.take(indices, axis=0)
+    targets = targets.take(indices, axis=0)
+    sample_weight = None if sample_weight is None else sample_weight.take(indices)
     if sample_weight is not None and not (
         sample_weight.any() and np.delete(arrays[2], indices).any()
     ):
@@ -161,4 +205,4 @@ def hold_out(est, arrays, seen, indices):
         )
     if est.scoring not in (None, "loss"):
         rows = _safe_indexing(rows, indices)
-    return HeldOut(X, targets, sample_weight, rows, est._from_targets(y[indices]))
+    return HeldOut(X, targets, sample_weight, rows, est._from_targets(y.take(indices, axis=0)))

@@ -1,12 +1,13 @@
 """Labels of several multiclass columns: as one matrix of indicators, and back.
 
-What scikit-learn's LabelBinarizer is for one column; and what either is after a fit, by which
-files are judged. No networks, no losses.
+What scikit-learn's LabelBinarizer is for one column; which y has several; and what either is after
+a fit, by which files are judged. No networks, no losses.
 """
 
 from numbers import Real
 
 import numpy as np
+import scipy.sparse as sp
 from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils.multiclass import type_of_target
 
@@ -86,6 +87,8 @@ class MultioutputBinarizer:
 
 def columns_of(y):
     """The columns of a 2-D array, those of objects as arrays of their own dtypes."""
+    if sp.issparse(y):
+        raise ValueError(SPARSE_IS_INDICATOR.format("those of several columns of classes"))
     y = np.asarray(y)
     return [as_column(y[:, k]) for k in range(y.shape[1])] if y.ndim == 2 else [as_column(y)]
 
@@ -103,21 +106,98 @@ def as_column(labels):
         if 0 < n_strings < len(labels):
             raise ValueError("The labels of a column of y must be all strings or all numbers.")
         labels = np.array(labels.tolist())
-    if labels.dtype.kind not in "biufU" or type_of_target(labels) not in ("binary", "multiclass"):
-        raise ValueError(f"Unknown label type: {type_of_target(labels)} in a column of y.")
+    kind = type_of_target(labels)
+    if labels.dtype.kind not in "biufU":
+        kind = labels.dtype
+    if kind not in ("binary", "multiclass"):
+        raise ValueError(f"Unknown label type: {kind} in a column of y.")
     if labels.dtype.kind == "U":
         labels = np.array(labels.tolist(), dtype=str)  # as short as the longest label
     return labels
 
 
+# Which y has several columns of classes
+
+SPARSE_IS_INDICATOR = "A sparse y is a multilabel indicator, of zeros and ones, but has {}."
+
+
+def validatable(y):
+    """y for scikit-learn's validation, which takes no DataFrame of categories of several kinds."""
+    if (
+        hasattr(y, "iloc")
+        and y.ndim == 2
+        and y.shape[1] > 1
+        and not all(isinstance(dtype, np.dtype) for dtype in y.dtypes)
+    ):
+        return y.to_numpy(dtype=object, na_value=np.nan)
+    return y
+
+
+def as_array(y):
+    """y that is not validated, as an array or sparse matrix; indicators not of objects."""
+    if sp.issparse(y):
+        return y
+    y = np.asarray(validatable(y))
+    return y.astype(int) if y.dtype == object and y.ndim == 2 and is_indicator(y) else y
+
+
+def is_indicator(y):
+    """Whether all values are 0 or 1, or False or True, as those of a multilabel indicator.
+
+    Any two values make one for scikit-learn, which then learns whether they differ from zero.
+    """
+    y = y.tocsr().data if sp.issparse(y) else y
+    if y.dtype == object:
+        y = np.array(y.tolist())
+    return y.dtype.kind == "b" or (
+        y.dtype.kind in "iuf" and bool(np.logical_or(y == 0, y == 1).all())
+    )
+
+
 def is_multioutput(y):
-    """Whether y is of several columns of classes, at least one of which is no indicator."""
-    y = np.asarray(y) if not hasattr(y, "indptr") else y
-    if getattr(y, "ndim", 0) != 2 or y.shape[1] < 2 or hasattr(y, "indptr"):
-        return False
-    if y.dtype == object:  # columns of different kinds, as of a DataFrame
-        return any(isinstance(label, str) for label in y[:1].ravel())
-    return type_of_target(y) == "multiclass-multioutput"
+    """Whether an array is of several columns of classes, and no indicator."""
+    return not sp.issparse(y) and y.ndim == 2 and y.shape[1] > 1 and not is_indicator(y)
+
+
+def as_indicator(y):
+    """A multilabel indicator, of integers if it was of objects.
+
+    Raises
+    ------
+    ValueError
+        If it is none.
+    """
+    if not is_indicator(y):
+        values = y.tocsr().data if sp.issparse(y) else y
+        values = f"the values {[*dict.fromkeys(values.ravel().tolist())][:9]}"
+        if sp.issparse(y):
+            raise ValueError(SPARSE_IS_INDICATOR.format(values))
+        raise ValueError(
+            "y must be a multilabel indicator, of zeros and ones, as that of the first call, but"
+            f" has {values}. For columns of classes that come bit by bit, give partial_fit a list"
+            " of `classes` for each column."
+        )
+    return y.astype(int) if y.dtype == object else y
+
+
+def as_before(binarizer, y):
+    """y as a LabelBinarizer takes it, of the same kind as what it was fitted to.
+
+    It says itself what is wrong if it was fitted to one column.
+
+    Raises
+    ------
+    ValueError
+        If it was fitted to a multilabel indicator and y is none.
+    """
+    if not binarizer.y_type_.startswith("multilabel"):
+        return y
+    if y.ndim == 1:
+        raise ValueError(
+            f"`y` has 1 column, that of the first call had {len(binarizer.classes_)}: a multilabel"
+            " indicator."
+        )
+    return as_indicator(y)
 
 
 def is_list_of_classes(classes):
@@ -129,6 +209,24 @@ def is_list_of_classes(classes):
         and len(classes) > 0
         and all(isinstance(labels, list | tuple | np.ndarray) for labels in classes)
     )
+
+
+def classes_of_columns(classes, y):
+    """The ``classes`` of a first partial_fit, one array-like for each column of y.
+
+    One list of labels is that of every column. None if y has but one, or is an indicator, whose
+    classes are the numbers of its columns, as in scikit-learn.
+    """
+    if classes is None or is_list_of_classes(classes):
+        return classes
+    y = as_array(y)
+    if sp.issparse(y) or y.ndim != 2 or y.shape[1] < 2:
+        return None
+    if is_indicator(y):  # or a part of columns of classes that has no others
+        labels = set(np.unique(as_column(np.asarray(classes))).tolist())
+        if labels <= {0, 1} or labels.issuperset(range(y.shape[1])):
+            return None
+    return [classes] * y.shape[1]
 
 
 # What a fit leaves

@@ -15,6 +15,7 @@ from cmlp._core import engine
 from cmlp._losses import regressor_loss
 from cmlp._parameters import Parameters, float_type
 from cmlp._typing import ArrayLike, FloatArray, Layers, MatrixLike
+from cmlp._wrappers import network_in
 
 
 class LossAndGradients(NamedTuple):
@@ -148,7 +149,27 @@ class Network:
 
         Weights are copied. Its loss is the sum over outputs, also for a squared error, so that
         loss and gradient belong together.
+
+        Parameters
+        ----------
+        est : estimator
+            The fitted network, or what holds one: a pipeline that ends in it, a search, a
+            TransformedTargetRegressor, a FrozenEstimator, or another with an ``estimator_``. The
+            network acts on X and y as they come to it: in a pipeline
+            ``network.forward(pipeline[:-1].transform(X))``.
+
+        Returns
+        -------
+        network : Network
+
+        Raises
+        ------
+        NotFittedError
+            If the estimator is not fitted.
+        TypeError
+            If it is no network and does not hold exactly one.
         """
+        est = network_in(est)
         classes = getattr(est, "classes_", None)
         loss, parameter = est.loss, None
         if hasattr(est, "_engine_loss"):

@@ -7,9 +7,9 @@ from typing import Self
 
 import numpy as np
 from sklearn.utils._optional_dependencies import check_matplotlib_support
-from sklearn.utils.validation import check_is_fitted
 
 from cmlp._typing import ArrayLike
+from cmlp._wrappers import network_in
 
 
 class LossCurveDisplay:
@@ -95,8 +95,9 @@ class LossCurveDisplay:
 
         Parameters
         ----------
-        estimator : estimator with a ``loss_curve_``
-            cmlp's or scikit-learn's, trained by any solver but 'lbfgs'.
+        estimator : estimator
+            cmlp's or scikit-learn's, trained by any solver but 'lbfgs'; or what holds one: a
+            fitted pipeline that ends in it, a search, or another with an ``estimator_``.
         ax : matplotlib Axes, default=None
             Axes to plot on; None for a new figure.
         score_name : str, default=None
@@ -115,11 +116,16 @@ class LossCurveDisplay:
         ------
         ImportError
             If matplotlib is not installed.
+        NotFittedError
+            If the estimator is not fitted.
+        TypeError
+            If it is no network and does not hold exactly one.
         ValueError
-            If the estimator has no loss curve.
+            If the network has no loss curve.
         """
         check_matplotlib_support(f"{cls.__name__}.from_estimator")
-        check_is_fitted(estimator)
+        if not hasattr(estimator, "loss_curve_"):
+            estimator = network_in(estimator)
         if not getattr(estimator, "loss_curve_", None):
             raise ValueError(
                 f"{type(estimator).__name__} has no loss_curve_: solver="

@@ -10,7 +10,7 @@ import scipy.sparse as sp
 from sklearn.base import RegressorMixin
 from sklearn.metrics import r2_score
 from sklearn.utils import check_array
-from sklearn.utils._param_validation import Interval, Options, StrOptions
+from sklearn.utils._param_validation import Interval, Options
 from sklearn.utils.metaestimators import available_if
 
 from cmlp._base import BaseMultilayerPerceptron
@@ -28,7 +28,7 @@ from cmlp._losses import (
 )
 from cmlp._sklearn_names import SklearnNamesMixin
 from cmlp._typing import ArrayLike, FloatArray, Layers, MatrixLike
-from cmlp._validation import fit_context, ravel_column, validate_training_data
+from cmlp._validation import Names, fit_context, ravel_column, validate_training_data
 
 #: Output activations that a regressor may have.
 OUT_ACTIVATIONS = {
@@ -313,11 +313,11 @@ class MLPRegressor(RegressorMixin, InspectionMixin, SklearnNamesMixin, BaseMulti
 
     _parameter_constraints: dict = {
         **BaseMultilayerPerceptron._parameter_constraints,
-        "loss": [StrOptions(loss_names("regressor"))],
+        "loss": [Names(loss_names("regressor"))],
         "huber_delta": [Interval(Real, 0, None, closed="neither")],
         "quantile": [Interval(Real, 0, 1, closed="neither"), "array-like"],
         "tweedie_power": [Options(Real, {0}), Interval(Real, 1, None, closed="left")],
-        "out_activation": [StrOptions({"auto", *OUT_ACTIVATIONS})],
+        "out_activation": [Names({"auto", *OUT_ACTIVATIONS})],
     }
 
     def __init__(

@@ -64,6 +64,13 @@ def parameters_key(estimator):
 _parameter_names = {}
 
 
+class Names(StrOptions):
+    """Constraint of one of the given names, listed in their order, not that of a set."""
+
+    def __str__(self):
+        return f"a str among {{{', '.join(map(repr, sorted(self.options)))}}}"
+
+
 class SequenceOf(StrOptions):
     """Constraint of a list or tuple of the given names, as a parameter for each hidden layer."""
 
