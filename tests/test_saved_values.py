@@ -148,13 +148,18 @@ REFUSED = {
         assign(classes_=np.array([1, "a"], object)),
         "classes_ must",
     ),
+    "type of labels": ("strings", of_binarizer(y_type_="binary"), "y_type_ is 'binary', no "),
     "labels of columns": (
         "columns",
         assign(_label_binarizer=MultioutputBinarizer([[0, 1], [2, 3]])),
         "classes_ are .* but",
     ),
     "no labels": ("binary", assign(_label_binarizer=None), "need a LabelBinarizer as _label_bin"),
-    "other labels": ("binary", of_binarizer(neg_label=-1), "the labels are not those of a fit"),
+    "other labels": (
+        "binary",
+        of_binarizer(neg_label=-1),
+        "_label_binarizer is not that of a fit",
+    ),
     "no curve": ("strings", lambda est: delattr(est, "loss_curve_"), "loss_curve_ is missing, it"),
     "None for a curve": (
         "strings",
@@ -275,6 +280,24 @@ def test_what_a_file_cannot_hold_is_refused(value, tmp_path):
         assert check(est, path, [name])
 
 
+def test_masked_arrays_are_refused(tmp_path):
+    """A file would hold what the mask hides."""
+    path = good_file(tmp_path)
+    quantiles = np.ma.masked_array([0.9, 0.1], [True, True])
+    for name, value in [
+        ("quantiles_", quantiles),
+        ("quantiles_", quantiles.astype(">f8")),
+        ("loss_curve_", np.ma.masked_array([0.5, 0.25], [False, True])),
+        ("loss_curve_", [np.ma.masked]),
+        ("note_", np.ma.masked_array(["a"], [True])),
+    ]:
+        est = model("quantiles")
+        setattr(est, name, value)
+        with pytest.raises(TypeError, match=f"cannot hold {name}"):
+            est.save(path)
+        assert check(est, path, [name])
+
+
 def test_more_than_a_header_can_hold(tmp_path):
     """100 MB, says the reader of safetensors; early writers do not."""
     path = good_file(tmp_path)
@@ -314,7 +337,7 @@ def test_scores_are_numbers(score, early_stopping, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "score", [None, "x", [0.5], np.zeros(2), {"a": 0.5}, 1j, 10**400], ids=repr
+    "score", [None, "x", [0.5], np.zeros(2), {"a": 0.5}, 1j, 10**400, np.ma.masked], ids=repr
 )
 def test_what_is_no_score(score):
     est = small(MLPClassifier, early_stopping=True, scoring=lambda *_: score)

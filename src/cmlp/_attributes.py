@@ -41,8 +41,9 @@ def as_count(value):
 def as_real(value):
     """What scikit-learn's cross-validation takes for the number of a scorer, as a float."""
     number = value
-    with suppress(AttributeError, TypeError, ValueError):
-        number = value.item()
+    if not np.ma.isMA(value):  # what is masked is none
+        with suppress(AttributeError, TypeError, ValueError):
+            number = value.item()
     if isinstance(number, Number):
         with suppress(TypeError, ValueError, OverflowError):
             return float(number)
@@ -186,8 +187,9 @@ def converted(attributes):
     """
     attributes = dict(attributes)
     for name in KINDS.keys() & attributes.keys():
-        if not KINDS[name].holds(attributes[name]):
-            attributes[name] = KINDS[name].convert(attributes[name])
+        value = attributes[name]
+        if not KINDS[name].holds(value) and not np.ma.isMA(value):  # whose mask would be lost
+            attributes[name] = KINDS[name].convert(value)
     return attributes
 
 

@@ -737,7 +737,7 @@ class MLPClassifier(ClassifierMixin, InspectionMixin, SklearnNamesMixin, BaseMul
         self.classes_ = binarizer.classes_  # one array, and the one that predict reads
         n_outputs = 1 if binarizer.y_type_ == "binary" else sum(map(len, columns))
         if self.n_outputs_ != n_outputs:
-            raise ValueError(f"{n_outputs} outputs are needed, n_outputs_ is {self.n_outputs_}")
+            raise ValueError(f"n_outputs_ is {self.n_outputs_}, classes_ need {n_outputs}")
         if self.out_activation_ != self._choose_out_activation():
             raise ValueError(
                 f"out_activation_ must be {self._choose_out_activation()!r} for these labels, got"

@@ -46,11 +46,11 @@ def encode(value, name, tensors):
         value = np.float64(value)  # of scikit-learn's arithmetic; the engine has no longer ones
     if isinstance(value, np.generic) and value.dtype.kind in "fiub":
         return {"scalar": value.dtype.name, "value": encode(value.item(), name, tensors)}
-    if isinstance(value, np.ndarray) and is_number(value.dtype):
+    if isinstance(value, np.ndarray) and is_number(value.dtype) and not np.ma.isMA(value):
         # one byte order in the file, and no array twice as long as it need be
         tensors[name] = np.asarray(value, dtype=value.dtype.newbyteorder("="), order="C")
         return {"tensor": name}
-    if isinstance(value, np.ndarray) and value.dtype.kind in "UO":
+    if isinstance(value, np.ndarray) and value.dtype.kind in "UO" and not np.ma.isMA(value):
         items = [encode(item, name, tensors) for item in value.ravel().tolist()]
         return {"array": value.dtype.str[1:], "shape": list(value.shape), "items": items}
     if isinstance(value, list) and value and len({type(item) for item in value}) == 1:

@@ -263,7 +263,9 @@ def check_labels(binarizer, classes):
     if kind is LabelBinarizer:
         y_type = getattr(binarizer, "y_type_", None)
         if y_type not in LABEL_TYPES or len(classes) not in LABEL_TYPES[y_type]:
-            raise ValueError(f"{y_type!r} is no type of labels of {len(classes)} classes")
+            raise ValueError(
+                f"_label_binarizer.y_type_ is {y_type!r}, no type of {len(classes)} classes_"
+            )
         as_made = (binarizer.neg_label, binarizer.pos_label, binarizer.sparse_output)
         sparse = getattr(binarizer, "sparse_input_", None)
         if (
@@ -271,7 +273,7 @@ def check_labels(binarizer, classes):
             or type(sparse) is not bool
             or (sparse and not y_type.startswith("multilabel"))
         ):
-            raise ValueError("the labels are not those of a fit")
+            raise ValueError("_label_binarizer is not that of a fit")
     return columns
 
 
