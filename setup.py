@@ -4,11 +4,13 @@ The engine is compiled once per instruction set from the same source; which one 
 at import (``cmlp._core``). A compiler that rejects a variant's flags leaves that variant out.
 Environment: ``CMLP_DEBUG=1`` builds with every check of Cython on and without optimisation,
 ``CMLP_VARIANTS=baseline,avx2`` builds only the variants named,
-``CMLP_SANITIZE=address`` (or ``thread``) builds for a sanitizer of gcc or clang.
+``CMLP_SANITIZE=address`` (or ``thread``) builds for a sanitizer of gcc or clang,
+``CMLP_WERROR=1`` takes every warning of gcc or clang for an error; ``CC`` is the compiler.
 """
 
 import os
 import platform
+import re
 import shutil
 import tempfile
 from pathlib import Path
@@ -21,6 +23,7 @@ from setuptools.command.build_ext import build_ext
 CORE = Path("src/cmlp/_core")
 DEBUG = os.environ.get("CMLP_DEBUG", "0") not in ("", "0")
 SANITIZE = os.environ.get("CMLP_SANITIZE", "")
+WERROR = os.environ.get("CMLP_WERROR", "0") not in ("", "0")
 X86 = platform.machine().lower() in ("x86_64", "amd64")
 
 # Flags per compiler family: unix means gcc and clang. No -march=native, no -ffast-math: a build
@@ -51,6 +54,10 @@ SANITIZERS = {
 }
 if SANITIZE:  # at -O2 and above the compiler deletes some of the bugs looked for
     COMMON["unix"] = [f for f in COMMON["unix"] if f not in ("-O0", "-O3", "-g0")] + ["-O1", "-g"]
+# among them what newer compilers refuse: incompatible-pointer-types, int-conversion,
+# implicit-function-declaration, discarded-qualifiers, return-type
+if WERROR:
+    COMMON["unix"] += ["-Wall", "-Werror"]
 VARIANTS = {
     "baseline": {"unix": [], "msvc": []},
     "avx2": {"unix": ["-mavx2", "-mfma"], "msvc": ["/arch:AVX2"]},
@@ -87,7 +94,11 @@ def chosen_variants():
 
 # a folder for each configuration, so that no build picks up another's leftovers
 BUILD_BASE = "build/" + "-".join(
-    ["debug"] * DEBUG + [SANITIZE] * bool(SANITIZE) + chosen_variants()
+    re.findall(r"[\w.+]+", os.environ.get("CC", ""))
+    + ["debug"] * DEBUG
+    + ["werror"] * WERROR
+    + [SANITIZE] * bool(SANITIZE)
+    + chosen_variants()
 )
 
 

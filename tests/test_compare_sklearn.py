@@ -603,8 +603,8 @@ def test_constructor(name):
     assert shared == list(theirs)  # the same order, kinds and defaults
     added = [p for p in ours if p.name in ADDED[name]]
     assert all(p.kind is p.KEYWORD_ONLY for p in added)
-    documented = getattr(cmlp, name).__doc__
-    assert all(f"\n    {p.name} : " in documented for p in added)
+    documented = inspect.getdoc(getattr(cmlp, name))
+    assert all(f"\n{p.name} : " in documented for p in added)
 
     ours, theirs = getattr(cmlp, name)(), getattr(neural_network, name)()
     assert ours.get_params().items() >= theirs.get_params().items()

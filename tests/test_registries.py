@@ -1,5 +1,6 @@
 """Every row of the engine's tables is documented, allowed, checked and timed. No formula here."""
 
+import inspect
 import sys
 from pathlib import Path
 
@@ -27,9 +28,9 @@ def options(estimator, parameter):
 
 def paragraph(estimator, parameter):
     """What the docstring of an estimator says of a parameter."""
-    _, _, rest = estimator.__doc__.partition(f"\n    {parameter} : ")
+    _, _, rest = inspect.getdoc(estimator).partition(f"\n{parameter} : ")
     lines = rest.split("\n")
-    end = next(i for i, line in enumerate(lines[1:], 1) if line[:5].strip() and line[:4] == "    ")
+    end = next(i for i, line in enumerate(lines[1:], 1) if line[:1].strip())
     return "\n".join(lines[:end])
 
 

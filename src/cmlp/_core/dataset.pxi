@@ -105,7 +105,7 @@ cdef class Dataset:
 def check_compressed(n_rows, n_columns, data, indices, indptr):
     """Raise a ValueError if the arrays of a CSR matrix lead out of themselves or of its shape."""
     # compared, as differences may wrap around
-    if indptr.size != n_rows + 1 or indptr[0] < 0 or (indptr[1:] < indptr[:-1]).any() \
+    if indptr.size != n_rows + 1 or indptr[0] < 0 or (indptr[1:] < indptr[:n_rows]).any() \
             or indptr[indptr.size - 1] > min(data.size, indices.size):
         raise ValueError("The sparse matrix X has an invalid indptr.")
     check_bounds(indices, n_columns)

@@ -62,6 +62,7 @@ cdef inline DropoutPlan plan_dropout(
     cdef Py_ssize_t l, room, index_bytes = 8 if source.wide_indices else 4
     cdef bint saves = False
     plan.used = False            # until the caller gives a key
+    plan.key.key[0] = plan.key.key[1] = plan.key.epoch = 0
     plan.saved = plan.values = plan.indices = -1
     plan.end = at
     for l in range(net.n_layers - 1):

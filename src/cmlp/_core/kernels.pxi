@@ -76,7 +76,7 @@ def affine(
                  and (intercept is None or intercept.shape[0] == n))
     check_dtype(data, np.asarray(out).dtype)
     check_order(data, order)
-    cdef const Py_ssize_t* order_at = NULL if order is None else &order[0]
+    cdef const Py_ssize_t* order_at = address(order)
     cdef const floating[::1] flat_coef = np.asarray(coef).reshape(-1)
     cdef floating[::1] flat_out = np.asarray(out).reshape(-1)
     cdef Py_ssize_t bias0 = -1 if intercept is None else 0
@@ -114,7 +114,7 @@ def coef_gradient(
                  and grad.shape[1] == n > 0 and slab >= 0)
     check_dtype(data, np.asarray(grad).dtype)
     check_order(data, order)
-    cdef const Py_ssize_t* order_at = NULL if order is None else &order[0]
+    cdef const Py_ssize_t* order_at = address(order)
     cdef const floating[::1] flat_delta = np.asarray(delta).reshape(-1)
     cdef floating[::1] flat_grad = np.asarray(grad).reshape(-1)
     cdef Py_ssize_t pack = _linalg.gemm_pack_size(n, rows, sizeof(floating))
@@ -155,7 +155,7 @@ cdef Source source_of(Dataset data, const Py_ssize_t[::1] order, bint skip_zeros
     return source
 
 
-cdef Py_ssize_t[::1] ends_of(group_sizes, Py_ssize_t n_outputs):
+cdef const Py_ssize_t[::1] ends_of(group_sizes, Py_ssize_t n_outputs):
     """Where each softmax ends, for sizes that make n_outputs."""
     if group_sizes is None:
         return None
@@ -164,8 +164,10 @@ cdef Py_ssize_t[::1] ends_of(group_sizes, Py_ssize_t n_outputs):
     return np.cumsum(sizes, dtype=np.intp)
 
 
-cdef const Py_ssize_t* address(Py_ssize_t[::1] ends) noexcept:
-    return NULL if ends is None else &ends[0]
+cdef const Py_ssize_t* address(const Py_ssize_t[::1] indices) noexcept:
+    if indices is None:       # as one expression it would lose the const
+        return NULL
+    return &indices[0]
 
 
 def activate(
@@ -180,7 +182,7 @@ def activate(
                  and slope.shape[1] == z.shape[1])
     if not z.size:
         return
-    cdef Py_ssize_t[::1] ends = ends_of(group_sizes, z.shape[1])
+    cdef const Py_ssize_t[::1] ends = ends_of(group_sizes, z.shape[1])
     cdef const Py_ssize_t* group_ends = address(ends)
     cdef floating[::1] flat = np.asarray(z).reshape(-1)
     cdef floating[::1] flat_slope = flat if slope is None else np.asarray(slope).reshape(-1)
@@ -207,7 +209,7 @@ def activation_backward(
                  slope.shape[0] == a.shape[0] and slope.shape[1] == a.shape[1])
     if not a.size:
         return
-    cdef Py_ssize_t[::1] ends = ends_of(group_sizes, a.shape[1])
+    cdef const Py_ssize_t[::1] ends = ends_of(group_sizes, a.shape[1])
     cdef const Py_ssize_t* group_ends = address(ends)
     cdef const floating[::1] flat_a = np.asarray(a).reshape(-1)
     cdef const floating[::1] flat_slope = \
@@ -287,7 +289,7 @@ def output_delta(
                  and (weight is None or weight.shape[0] == y.shape[0]))
     check_shapes(not ACTIVATIONS[activation]["keeps_slope"] if slope is None else
                  slope.shape[0] == y.shape[0] and slope.shape[1] == y.shape[1])
-    cdef Py_ssize_t[::1] ends = ends_of(group_sizes, y.shape[1])
+    cdef const Py_ssize_t[::1] ends = ends_of(group_sizes, y.shape[1])
     cdef const Py_ssize_t* group_ends = address(ends)
     cdef const floating[::1] flat_y = np.asarray(y).reshape(-1)
     cdef const floating[::1] flat_p = np.asarray(p).reshape(-1)

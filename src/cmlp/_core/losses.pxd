@@ -132,7 +132,8 @@ cdef inline void softmax(
 
     group_ends: in ascending order, the last is n_outputs; NULL: the row is one group.
     """
-    cdef const Py_ssize_t* ends = &n_outputs if group_ends is NULL else group_ends
+    cdef const Py_ssize_t* ends = \
+        <const Py_ssize_t*>&n_outputs if group_ends is NULL else group_ends
     cdef Py_ssize_t i, j, g, first
     cdef floating largest, total
     cdef floating* row
@@ -167,7 +168,8 @@ cdef inline void softmax_backward(
     const floating[::1] p, Py_ssize_t p0, floating[::1] delta, Py_ssize_t d0,
 ) noexcept nogil:
     """From g = dL/dp to dL/dz, group by group: delta_k = p_k (g_k - sum_m g_m p_m)."""
-    cdef const Py_ssize_t* ends = &n_outputs if group_ends is NULL else group_ends
+    cdef const Py_ssize_t* ends = \
+        <const Py_ssize_t*>&n_outputs if group_ends is NULL else group_ends
     cdef Py_ssize_t i, k, g, first, at
     cdef floating mean
     for i in range(rows):
@@ -188,7 +190,8 @@ cdef inline void softmax_direct(
     const floating[::1] p, Py_ssize_t p0, floating[::1] delta, Py_ssize_t d0,
 ) noexcept nogil:
     """From h = p dL/dp, finite where p is 0, to dL/dz: delta_k = h_k - p_k sum_m h_m."""
-    cdef const Py_ssize_t* ends = &n_outputs if group_ends is NULL else group_ends
+    cdef const Py_ssize_t* ends = \
+        <const Py_ssize_t*>&n_outputs if group_ends is NULL else group_ends
     cdef Py_ssize_t i, k, at, g, first
     cdef floating total
     for i in range(rows):

@@ -2,8 +2,11 @@
 # with None, before anything was done. What a plain array is: plain.pxi. Included by engine.pxi.
 
 cdef extern from "numpy/arrayobject.h":
+    ctypedef struct PyArrayObject:
+        pass
     # with pointers: the last array may be NULL
-    object take "PyArray_TakeFrom"(PyObject*, PyObject*, int, PyObject*, cnp.NPY_CLIPMODE)
+    object take "PyArray_TakeFrom"(
+        PyArrayObject*, PyObject*, int, PyArrayObject*, cnp.NPY_CLIPMODE)
 
 cdef enum:
     PRODUCTS_HERE = 4_000_000         # more may be worth threads, which predict() starts
@@ -209,7 +212,7 @@ cdef class Predictor:
         else:
             choose(<double*>cnp.PyArray_DATA(out), n_samples, n_outputs,
                    <cnp.npy_intp*>cnp.PyArray_DATA(chosen))
-        return take(<PyObject*>classes, <PyObject*>chosen, 0, NULL, cnp.NPY_CLIP)
+        return take(<PyArrayObject*>classes, <PyObject*>chosen, 0, NULL, cnp.NPY_CLIP)
 
 
 cdef inline void add_complement(floating* p, Py_ssize_t n) noexcept nogil:
