@@ -6,13 +6,15 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 BENCH ?= bench
 TESTS ?=
+EXTRAS = test
 STRESS_SECONDS ?= 120
 
-.PHONY: quickstart test lint bench growth debug asan tsan clean
+.PHONY: quickstart test lint bench growth debug asan tsan compiler lowest prereleases clean
 
 quickstart: $(VENV)/.installed
 	$(BIN)/python examples/quickstart.py
 
+test: EXTRAS = test,clients
 test: $(VENV)/.tested
 	$(BIN)/python -m pytest
 
@@ -53,6 +55,24 @@ tsan:
 		tests/test_sanitizers.py tests/core/test_pool.py tests/test_concurrency.py tests/test_threads.py
 	.venv-tsan/bin/python tests/sanitized.py thread tests/stress.py $(STRESS_SECONDS)
 
+# the engine's tests on a build by another compiler that takes every warning for an error
+compiler:
+	$(MAKE) .venv-$(CC)/.tested VENV=.venv-$(CC) CC=$(CC) CMLP_WERROR=1
+	.venv-$(CC)/bin/python -m pytest -q tests/core tests/test_numbers.py
+
+# all tests on exactly the lowest versions that pyproject.toml admits, and on pre-releases
+lowest: .venv-lowest/bin/python
+	.venv-lowest/bin/pip install --quiet ".[test]" $$(.venv-lowest/bin/python tests/lowest.py)
+	.venv-lowest/bin/python -m pytest -q -n 2
+
+prereleases: .venv-prereleases/bin/python
+	.venv-prereleases/bin/pip install --quiet --pre ".[test]"
+	.venv-prereleases/bin/pip list
+	.venv-prereleases/bin/python -m pytest -q -n 2 --ignore=tests/core
+
+.venv-%/bin/python:
+	$(MAKE) $@ VENV=.venv-$*
+
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
@@ -65,7 +85,7 @@ $(VENV)/.installed: $(BIN)/python $(SOURCES)
 	touch $@
 
 $(VENV)/.tested: $(BIN)/python $(SOURCES)
-	CMLP_DEBUG=$(CMLP_DEBUG) $(BIN)/pip install --quiet ".[test,clients]"
+	CMLP_DEBUG=$(CMLP_DEBUG) $(BIN)/pip install --quiet ".[$(EXTRAS)]"
 	touch $@
 
 $(VENV)/.linted: $(BIN)/python
@@ -73,4 +93,4 @@ $(VENV)/.linted: $(BIN)/python
 	touch $@
 
 clean:
-	rm -rf build dist .venv .venv-debug .venv-asan .venv-tsan src/*.egg-info
+	rm -rf build dist .venv .venv-* src/*.egg-info

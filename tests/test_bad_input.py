@@ -298,7 +298,7 @@ def test_broken_sparse_matrix_to_be_converted(kind, dtype, call, data):
         est.fit(X, y)
     matrix = sp.csr_matrix(X.astype(dtype)).asformat(kind)
     if kind == "coo":
-        matrix.coords[0][0] = 10**8
+        matrix.row[0] = 10**8
     else:
         matrix.indptr[2] = 10**8
     with pytest.raises(ValueError, match="The sparse matrix X has"):
@@ -324,11 +324,11 @@ def test_broken_sparse_matrix(name, kind, wide, call, data):
 
 
 BREAKS_OF_COO = {
-    "row too large": lambda m: m.coords[0].__setitem__(0, 10**8),
-    "negative row": lambda m: m.coords[0].__setitem__(0, -(10**8)),
-    "column too large": lambda m: m.coords[1].__setitem__(0, 10**8),
-    "negative column": lambda m: m.coords[1].__setitem__(0, -(10**8)),
-    "short row": lambda m: setattr(m, "coords", (m.coords[0][:-3], m.coords[1])),
+    "row too large": lambda m: m.row.__setitem__(0, 10**8),
+    "negative row": lambda m: m.row.__setitem__(0, -(10**8)),
+    "column too large": lambda m: m.col.__setitem__(0, 10**8),
+    "negative column": lambda m: m.col.__setitem__(0, -(10**8)),
+    "short row": lambda m: setattr(m, "row", m.row[:-3]),
     "short data": lambda m: setattr(m, "data", m.data[:-3]),
 }
 

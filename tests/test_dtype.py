@@ -206,7 +206,7 @@ def test_inspection(form, dtype):
     est = make(dtype=dtype, dropout=0.2).fit(X, LABELS)
     expected = make(dropout=0.2).fit(converted, LABELS)
     for name, arguments in (
-        ("transform", ()),
+        ("hidden_layer", ()),
         ("input_gradient", ()),
         ("input_gradient", (LABELS,)),
         ("predict_samples", (2, 0)),

@@ -287,7 +287,8 @@ def assert_same_results(ours, theirs, rtol):
 
 
 #: What scikit-learn does not raise itself: subtraction of strings, division by zero weights.
-ACCIDENTS = (np._core._exceptions._UFuncNoLoopError, ZeroDivisionError)
+CORE = np._core if hasattr(np, "_core") else np.core
+ACCIDENTS = (CORE._exceptions._UFuncNoLoopError, ZeroDivisionError)
 
 
 def compare(ours, theirs, in_float32, solver, words=True, endless=False):

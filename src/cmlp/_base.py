@@ -36,6 +36,8 @@ from cmlp._validation import (
 )
 
 FLOAT64 = np.dtype(np.float64)
+#: When a np.float32 times an int was a np.float64.
+BEFORE_NUMPY_2 = np.lib.NumpyVersion(np.__version__) < "2.0.0"
 HIDDEN_ACTIVATIONS = {name for name, row in engine.ACTIVATIONS.items() if row["hidden"]}
 
 
@@ -414,7 +416,7 @@ class BaseMultilayerPerceptron(CallbackSupportMixin, BaseEstimator, ABC):
 
     def _loss_type(self, dtype, y, sample_weight):
         """What scikit-learn's arithmetic makes the loss of predictions of the given dtype."""
-        if self.solver in OPTIMIZERS and self.batch_size != "auto":
+        if self.solver in OPTIMIZERS and (self.batch_size != "auto" or BEFORE_NUMPY_2):
             return np.float64  # the loss of a batch times its rows, which are an np.int64
         weight_dtype = None if sample_weight is None else sample_weight.dtype
         if not isinstance(self, ClassifierMixin):
