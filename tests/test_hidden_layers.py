@@ -84,7 +84,7 @@ def test_a_frozen_network_stays_as_it_is(method):
 
 def test_partial_fit():
     transformer, expected = HiddenLayers(network()), network()
-    with pytest.raises(ValueError, match="got None"):
+    with pytest.raises(ValueError, match="the target y is None"):
         transformer.partial_fit(X, None, classes=[0, 1])
     for part in (slice(0, 150, 2), slice(1, 150, 2)):
         transformer.partial_fit(X[part], Y[part])  # of all classes, so that none need be named
