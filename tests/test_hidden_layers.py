@@ -97,7 +97,7 @@ def test_partial_fit():
     assert not hasattr(HiddenLayers(network(solver="lbfgs")), "partial_fit")
     with pytest.raises(AttributeError) as refused:
         HiddenLayers(network(solver="lbfgs")).partial_fit(X, Y)
-    assert "lbfgs is not stochastic" in str(refused.value.__cause__)
+    assert "lbfgs is not stochastic" in str(refused.value.__cause__.__cause__)
 
 
 def test_names_of_features():
