@@ -131,7 +131,10 @@ class TestSteps:
             _, arguments = make(engine, dtype, optimizer)
             loss = engine.train_epoch(**arguments, max_grad_norm=max_norm)
             results.append(np.append(arguments["params"], loss))
-        np.testing.assert_allclose(*results, rtol=1e-6 if dtype == "float32" else 1e-14)
+        # two paths, of which a compiler may fuse other products and sums: rounding errors, which
+        # for a weight near zero are those of what it was before
+        rtol = 1e-6 if dtype == "float32" else 1e-14
+        np.testing.assert_allclose(*results, rtol=rtol, atol=rtol)
 
     def test_biases_that_are_not_trained(self, engine, dtype, optimizer):
         problem, arguments = make(engine, dtype, optimizer, fit_intercept=False)
