@@ -58,9 +58,10 @@ tsan:
 # the engine's tests on a build by another compiler that takes every warning for an error
 compiler:
 	$(MAKE) .venv-$(CC)/.tested VENV=.venv-$(CC) CC=$(CC) CMLP_WERROR=1
-	.venv-$(CC)/bin/python -m pytest -q tests/core tests/test_numbers.py
+	.venv-$(CC)/bin/python -m pytest -q -n 2 tests/core tests/test_numbers.py
 
-# all tests on exactly the lowest versions that pyproject.toml admits, and on pre-releases
+# all tests on exactly the lowest versions that pyproject.toml admits; those beside
+# scikit-learn on pre-releases
 lowest: .venv-lowest/bin/python
 	.venv-lowest/bin/pip install --quiet ".[test]" $$(.venv-lowest/bin/python tests/lowest.py)
 	.venv-lowest/bin/python -m pytest -q -n 2
@@ -68,7 +69,8 @@ lowest: .venv-lowest/bin/python
 prereleases: .venv-prereleases/bin/python
 	.venv-prereleases/bin/pip install --quiet --pre ".[test]"
 	.venv-prereleases/bin/pip list
-	.venv-prereleases/bin/python -m pytest -q -n 2 --ignore=tests/core
+	.venv-prereleases/bin/python -m pytest -q -n 2 tests/test_compare_sklearn.py \
+		tests/test_sklearn_suite.py tests/test_estimator_checks.py tests/test_files.py
 
 .venv-%/bin/python:
 	$(MAKE) $@ VENV=.venv-$*
