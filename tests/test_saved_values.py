@@ -371,7 +371,7 @@ def test_a_checkpoint_converts(tmp_path):
     """What a user changed before a warm start."""
     path = tmp_path / "state"
     whole, est = (small(MLPClassifier, warm_start=True).fit(X, Y) for _ in range(2))
-    est.t_, est.loss_curve_ = np.uint64(est.t_), [np.array(loss) for loss in est.loss_curve_]
+    est.t_, est.loss_curve_ = np.uint32(est.t_), [np.array(loss) for loss in est.loss_curve_]
     whole.fit(X, Y)
     est.fit(X, Y, checkpoint=Checkpoint(path, every=2))
     again = small(MLPClassifier, warm_start=True).fit(X, Y, resume_from=path)
