@@ -131,6 +131,15 @@ def test_either_is_imported_first(imports):
     assert done.stdout == "True\n", done.stderr
 
 
+def test_skl2onnx_may_be_blocked():
+    """As those do who test without an optional package."""
+    code = "import sys; sys.modules['skl2onnx'] = None; import cmlp; print(cmlp.__version__)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=300
+    )
+    assert done.stdout == f"{cmlp.__version__}\n", done.stderr
+
+
 def test_a_package_that_is_not_there_fails_to_import_as_ever(monkeypatch, tmp_path):
     called = []
     finder = AfterImport("no_such_package", lambda: called.append(1))

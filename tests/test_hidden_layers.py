@@ -100,6 +100,23 @@ def test_partial_fit():
     assert "lbfgs is not stochastic" in str(refused.value.__cause__.__cause__)
 
 
+@pytest.mark.parametrize("shift", [0, 1])
+def test_partial_fit_of_several_columns(shift):
+    y = np.column_stack([Y, Y > 0]) + shift
+    H = HiddenLayers(network()).partial_fit(X, y).transform(X)
+    expected = network().partial_fit(X, y, classes=[np.unique(column) for column in y.T])
+    np.testing.assert_array_equal(H, expected.hidden_layer(X))
+
+
+def test_a_frozen_network_of_before_is_not_trained():
+    frozen = network().fit(X, Y)
+    transformer = HiddenLayers(FrozenEstimator(frozen)).fit(X)
+    t = frozen.t_
+    transformer.set_params(estimator=network()).partial_fit(X, Y)
+    assert frozen.t_ == t
+    assert transformer.estimator_.t_ == len(X)
+
+
 def test_names_of_features():
     transformer = HiddenLayers(network()).fit(pd.DataFrame(X, columns=list("abcd")), Y)
     assert transformer.feature_names_in_.tolist() == list("abcd")

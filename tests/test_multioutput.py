@@ -494,3 +494,15 @@ def one_label(y, label):
 def test_targets_that_are_no_classes(y):
     with pytest.raises(ValueError, match=r"label|column|NaN"):
         make().fit(X, y)
+
+
+def test_score_of_no_labels():
+    """As in scikit-learn an error, and no accuracy of 0."""
+    X = np.random.RandomState(0).randn(20, 3)
+    indicator = (X[:, :2] > 0).astype(int)
+    for y in (indicator, indicator + 1):
+        clf = MLPClassifier((3,), max_iter=2, random_state=0).fit(X, y)
+        with pytest.raises(ValueError, match="NaN"):
+            clf.score(X, np.where(indicator, np.nan, 1.0))
+        with pytest.raises(ValueError, match="Unknown label type: continuous"):
+            clf.score(X, indicator + 0.5)

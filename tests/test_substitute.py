@@ -127,7 +127,12 @@ def test_patch_as_a_context_manager():
         with patch_sklearn("MLPRegressor"):
             assert sklearn.neural_network.MLPRegressor is MLPRegressor
         assert vars(sklearn.neural_network).items() >= OURS.items()  # as it was before
-    assert vars(sklearn.neural_network).items() >= THEIRS.items()
+    patch = patch_sklearn()
+    for _ in range(2):
+        unpatch_sklearn()
+        with patch:
+            assert vars(sklearn.neural_network).items() >= OURS.items()
+        assert vars(sklearn.neural_network).items() >= THEIRS.items()
     with pytest.raises(ZeroDivisionError), patch_sklearn():
         1 / 0  # noqa: B018
     assert vars(sklearn.neural_network).items() >= THEIRS.items()
@@ -266,6 +271,13 @@ def same(one, other):
     return all(
         getattr(one, name) == getattr(other, name) for name in ("stdout", "stderr", "returncode")
     )
+
+
+def test_a_profiler_goes_on(folder):
+    done = python(folder, "-m", "cProfile", "-o", "out", "-m", "cmlp", "script.py", "whose")
+    assert done.returncode == 0, done.stderr
+    assert MLPClassifier.__module__ in done.stdout
+    assert (folder / "out").stat().st_size
 
 
 @pytest.mark.parametrize(
@@ -428,6 +440,51 @@ def test_an_override_that_is_not_called_is_refused(kind, name):
     Mine = type("Mine", (kind, Mixin), {})  # comes after ours, and is not called in either
     type("More", (Mine,), {"fit": lambda self, X, y: self})
     type("Theirs", (THEIRS[kind.__name__], kind), {})
+
+
+def test_an_override_after_the_class_was_made_is_refused_by_fit():
+    class Silent:
+        def __init_subclass__(cls, **kwargs):
+            """Without super()."""
+
+    class Registered(Silent, MLPClassifier):
+        def _init_coef(self, *args):
+            raise AssertionError("is not called")
+
+    class Later(MLPClassifier):
+        pass
+
+    Later._init_coef = Registered._init_coef
+    instance = MLPClassifier()
+    instance._init_coef = None
+    for est in (Registered(), Later(), instance):
+        for method in (est.fit, lambda X, Y, est=est: est.partial_fit(X, Y, classes=[0, 1, 2])):
+            with pytest.raises(TypeError, match="overrides _init_coef"):
+                method(X, Y)
+        assert not hasattr(est, "coefs_")
+
+
+def test_predict_may_call_the_private_one():
+    class Mine(MLPClassifier):
+        def predict(self, X):
+            return self._predict(X)
+
+    with pytest.warns(ConvergenceWarning):
+        est = Mine(max_iter=3, random_state=0).fit(X, Y)
+    for _ in range(2):
+        np.testing.assert_array_equal(est.predict(X), MLPClassifier.predict(est, X))
+
+
+def test_validated_y_may_have_one_dimension():
+    class Logarithm(MLPRegressor):
+        def _validate_input(self, X, y, incremental, reset):
+            X, y = super()._validate_input(X, y, incremental, reset)
+            return X, np.log1p(y).ravel()
+
+    params = {"max_iter": 3, "random_state": 0}
+    with pytest.warns(ConvergenceWarning):
+        one, other = Logarithm(**params).fit(X, Y), MLPRegressor(**params).fit(X, np.log1p(Y))
+    np.testing.assert_array_equal(one.predict(X), other.predict(X))
 
 
 def test_overrides_that_are_called():

@@ -192,6 +192,8 @@ class BaseMultilayerPerceptron(CallbackSupportMixin, BaseEstimator, ABC):
 
     def _fit_or_restore(self, X, y, sample_weight=None, incremental=False, **kwargs):
         """Fit, or leave the estimator as it was if that fails before it trains anything."""
+        if not (incremental and "coefs_" in vars(self)):
+            self._check_overrides()
         before = dict(vars(self))
         seed = self.random_state
         drawn = seed.get_state(legacy=False) if isinstance(seed, np.random.RandomState) else None
@@ -245,6 +247,7 @@ class BaseMultilayerPerceptron(CallbackSupportMixin, BaseEstimator, ABC):
         first_pass = first_pass or resumed is not None
         given = X, y, sample_weight
         X, y = self._validate_input(X, y, incremental, reset=first_pass)
+        y = y.reshape(-1, 1) if y.ndim == 1 else y  # as a subclass may return it
         if sample_weight is not None:
             sample_weight = _check_sample_weight(sample_weight, X)
         sample_weight = self._weigh_samples(y, sample_weight)

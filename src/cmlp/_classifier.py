@@ -29,6 +29,7 @@ from cmlp._labels import (
     as_indicator,
     check_labels,
     classes_of_columns,
+    columns_of,
     is_list_of_classes,
     is_multioutput,
     validatable,
@@ -755,6 +756,7 @@ def exact_accuracy(y, prediction, sample_weight=None):
     """The share of samples, or of their weight, whose labels are right in every column."""
     check_consistent_length(y, prediction, sample_weight)
     y, prediction = (a.toarray() if sp.issparse(a) else np.asarray(a) for a in (y, prediction))
+    columns_of(y)  # raises where there are no labels
     if y.shape != prediction.shape:
         raise ValueError(f"y has the shape {y.shape}, the predictions {prediction.shape}.")
     right = (y == prediction).all(axis=1)

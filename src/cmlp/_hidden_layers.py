@@ -3,6 +3,7 @@
 from numbers import Integral
 from typing import Any, Self
 
+import numpy as np
 from sklearn import get_config
 from sklearn.base import (
     BaseEstimator,
@@ -22,6 +23,7 @@ from sklearn.utils.multiclass import unique_labels
 from sklearn.utils.validation import check_is_fitted
 
 from cmlp._inspection import hidden_layer_index
+from cmlp._labels import as_array, columns_of, is_multioutput
 from cmlp._typing import ArrayLike, FloatArray, MatrixLike
 
 
@@ -29,6 +31,14 @@ def can_partial_fit(self):
     """Whether the estimator has ``partial_fit``, or its AttributeError."""
     getattr(self.estimator, "partial_fit")  # noqa: B009
     return True
+
+
+def classes_in(y):
+    """Labels of y, as a list of those of each column if there are several columns of classes."""
+    y = as_array(y)
+    return (
+        [np.unique(column) for column in columns_of(y)] if is_multioutput(y) else unique_labels(y)
+    )
 
 
 class HiddenLayers(
@@ -136,14 +146,16 @@ class HiddenLayers(
         return self._fit_clone("partial_fit", X, y, fit_params)
 
     def _fit_clone(self, method, X, y, params):
-        continues = method == "partial_fit" and hasattr(self, "estimator_")
-        estimator = self.estimator_ if continues else clone(self.estimator)
+        estimator = getattr(self, "estimator_", None)
+        # a frozen one, of before, would train what it wraps
+        continues = method == "partial_fit" and not isinstance(estimator, FrozenEstimator | None)
+        estimator = estimator if continues else clone(self.estimator)
         estimator._validate_params()
         hidden_layer_index(self.layer, len(estimator._hidden_layer_sizes()))
         if get_config()["enable_metadata_routing"]:
             params = process_routing(self, method, **params).estimator[method]
         if method == "partial_fit" and not continues and is_classifier(estimator):
-            params = {"classes": None if y is None else unique_labels(y), **params}
+            params = {"classes": None if y is None else classes_in(y), **params}
         getattr(estimator, method)(X, y, **params)
         self.estimator_ = estimator
         return self

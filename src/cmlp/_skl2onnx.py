@@ -50,7 +50,7 @@ class AfterImport(MetaPathFinder):
 
 def register_when_imported():
     """Register the converters now, or as soon as skl2onnx is imported."""
-    if "skl2onnx" in sys.modules:
+    if sys.modules.get("skl2onnx") is not None:
         register()
     else:
         sys.meta_path.insert(0, AfterImport("skl2onnx", register))

@@ -70,13 +70,11 @@ class SklearnNamesMixin:
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
-        added = takewhile(lambda base: not base.__module__.startswith(ESTIMATORS), cls.__mro__)
-        for name in sorted(NOT_CALLED.intersection(chain.from_iterable(map(vars, added)))):
-            raise TypeError(
-                f"{cls.__name__} overrides {name}, which scikit-learn's training calls and cmlp's"
-                f" does not. In its place cmlp has {IN_PLACE_OF.get(name, 'nothing')}. To keep it,"
-                " derive the class from scikit-learn's estimator."
-            )
+        refuse_overrides(cls)
+
+    def _check_overrides(self):
+        """Raise TypeError if what is not called was overridden after the class was made."""
+        refuse_overrides(type(self), vars(self))
 
     def _forward_pass(self, activations):
         """The list filled with the activations of each layer, given that of the input, X."""
@@ -94,8 +92,9 @@ class SklearnNamesMixin:
         return self._fit_or_restore(X, y, sample_weight, incremental)
 
     def _predict(self, X, check_input=True):
-        """``predict``; X is always checked."""
-        return self.predict(X)
+        """Labels or values for X, as ``predict``; X is always checked."""
+        self._check_is_fitted()
+        return self._from_outputs(self._forward(X))
 
     @ReadOnlyAlias
     def _random_state(self):
@@ -111,6 +110,17 @@ class SklearnNamesMixin:
     def _best_intercepts(self):
         """The biases that early stopping has kept."""
         return kept_by_early_stopping(self, "_best_intercepts", "intercepts_")
+
+
+def refuse_overrides(kind, of_instance=()):
+    """Raise TypeError if a subclass, or an instance, has a method that would not be called."""
+    added = takewhile(lambda base: not str(base.__module__).startswith(ESTIMATORS), kind.__mro__)
+    for name in sorted(NOT_CALLED.intersection(chain(of_instance, *map(vars, added)))):
+        raise TypeError(
+            f"{kind.__name__} overrides {name}, which scikit-learn's training calls and cmlp's"
+            f" does not. In its place cmlp has {IN_PLACE_OF.get(name, 'nothing')}. To keep it,"
+            " derive the class from scikit-learn's estimator."
+        )
 
 
 def fitted(est, alias, name):

@@ -1,5 +1,6 @@
 """What skops has to be told to trust before it loads an estimator. No file, no estimator here."""
 
+from cmlp._checkpoint import Checkpoint
 from cmlp._classifier import MLPClassifier
 from cmlp._hidden_layers import HiddenLayers
 from cmlp._labels import MultioutputBinarizer
@@ -10,6 +11,7 @@ from cmlp._regressor import MLPRegressor
 TRUSTED_TYPES = sorted(
     f"{kind.__module__}.{kind.__qualname__}"
     for kind in (
+        Checkpoint,
         HiddenLayers,
         MLPClassifier,
         MLPRegressor,

@@ -12,16 +12,17 @@ import signal
 import sys
 from contextlib import suppress
 from importlib.machinery import SourceFileLoader
-from types import TracebackType
+from types import ModuleType, TracebackType
 
 import sklearn.neural_network
+from sklearn.neural_network import _multilayer_perceptron
 
 from cmlp._classifier import MLPClassifier
 from cmlp._regressor import MLPRegressor
 
 OURS = {"MLPClassifier": MLPClassifier, "MLPRegressor": MLPRegressor}
-#: scikit-learn's own, whatever its names stand for later.
-THEIRS = {name: getattr(sklearn.neural_network, name) for name in OURS}
+#: scikit-learn's own, whatever its public names stand for.
+THEIRS = {name: getattr(_multilayer_perceptron, name) for name in OURS}
 
 for _name in OURS:  # isinstance, issubclass and singledispatch ask the classes
     THEIRS[_name].register(OURS[_name])
@@ -40,7 +41,7 @@ class Patch:
         self._before = before
 
     def __enter__(self) -> None:
-        pass
+        rename({name: OURS[name] for name in self._before})
 
     def __exit__(
         self,
@@ -165,6 +166,7 @@ def main(arguments):
         traceback = error.__traceback__
         while traceback is not None and is_runner(traceback.tb_frame):
             traceback = traceback.tb_next
+        sys.last_type, sys.last_value, sys.last_traceback = type(error), error, traceback
         sys.excepthook(type(error), error.with_traceback(traceback), traceback)
         if isinstance(error, KeyboardInterrupt):
             interrupted.append(error)
@@ -173,7 +175,7 @@ def main(arguments):
 
 def run_script(path, arguments):
     """Run a file in the namespace of ``__main__``."""
-    file_name = os.path.abspath(path)
+    file_name = os.path.join(os.getcwd(), path)
     try:
         with io.open_code(file_name) as file:
             source = file.read()
@@ -184,24 +186,29 @@ def run_script(path, arguments):
     sys.argv[:] = [path, *arguments]
     if not sys.flags.safe_path:
         sys.path[0] = os.path.dirname(os.path.realpath(path))
-    namespace = vars(sys.modules["__main__"])
-    namespace.clear()
+    namespace = new_main()
     namespace.update(
-        __name__="__main__",
         __file__=file_name,
-        __builtins__=builtins,
         __cached__=None,
-        __doc__=None,
         __loader__=SourceFileLoader("__main__", file_name),
-        __package__=None,
-        __spec__=None,  # by which multiprocessing tells a script from a module
     )
     exec(compile(source, file_name, "exec"), namespace)
+
+
+def new_main():
+    """The namespace of a new ``__main__``; the old one may be a profiler's, which goes on."""
+    module = sys.modules["__main__"] = ModuleType("__main__")
+    namespace = vars(module)
+    namespace["__builtins__"] = builtins
+    if sys.version_info < (3, 14):
+        namespace["__annotations__"] = {}
+    return namespace  # with __spec__ None, by which multiprocessing tells a script from a module
 
 
 def run_module(name, arguments):
     """Run a module in the namespace of ``__main__``."""
     sys.argv[:] = ["-m", *arguments]
+    new_main()
     runpy._run_module_as_main(name)
 
 
