@@ -67,8 +67,11 @@ def test_fit_here_then_in_a_worker_of_loky():
     try:
         for n_jobs in (2, 1, 2):
             assert_same(executor.submit(fit, n_jobs).result(TIMEOUT), expected[n_jobs])
-    finally:
-        executor.shutdown(kill_workers=True)
+    except BaseException:
+        executor.shutdown(kill_workers=True)  # one that hangs
+        raise
+    # not killed: where neither psutil nor pgrep is, loky fails to, and this process never ends
+    executor.shutdown()
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
