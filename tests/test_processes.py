@@ -63,11 +63,15 @@ def test_fit_here_then_in_a_child(method):
 
 def test_fit_here_then_in_a_worker_of_loky():
     expected = {n_jobs: fit(n_jobs) for n_jobs in (1, 2)}
-    # no kill_workers: where there is neither psutil nor pgrep, loky's manager thread dies of it,
-    # and the interpreter waits for the worker for ever
-    with ProcessPoolExecutor(1) as executor:
+    executor = ProcessPoolExecutor(1)
+    try:
         for n_jobs in (2, 1, 2):
             assert_same(executor.submit(fit, n_jobs).result(TIMEOUT), expected[n_jobs])
+    except BaseException:
+        executor.shutdown(kill_workers=True)  # one that hangs
+        raise
+    # not killed: where neither psutil nor pgrep is, loky fails to, and this process never ends
+    executor.shutdown()
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")

@@ -136,6 +136,24 @@ class TestGemm:
         for bias, accumulate in [(False, False), (True, True)]:
             check_gemm(engine, dtype, m, n, k, trans_b, bias, accumulate, source)
 
+    @pytest.mark.parametrize("k", [1, 2, 33, 700])
+    def test_rows_and_columns_alone_have_the_same_bits(self, engine, dtype, trans_b, k):
+        """Whatever tile an element is in: some compilers fuse multiply and add in some only."""
+        a, b, _, bias, _, _ = gemm_source(33, 33, k, dtype)
+
+        def product(rows, columns):
+            right = b[:, columns].T if trans_b else b[:, columns]
+            c = np.empty((len(a[rows]), len(bias[columns])), dtype)
+            engine.gemm(a[rows], np.ascontiguousarray(right), c, bias[columns], trans_b)
+            return c
+
+        whole = product(slice(None), slice(None))
+        for size in range(1, 33):
+            for part in (slice(size), slice(33 - size, None)):
+                np.testing.assert_array_equal(product(part, slice(None)), whole[part])
+                np.testing.assert_array_equal(product(slice(None), part), whole[:, part])
+                np.testing.assert_array_equal(product(part, part), whole[part, part])
+
     @pytest.mark.parametrize("layout", LAYOUTS)
     def test_layouts_of_a(self, engine, dtype, trans_b, layout):
         for m, n, k in [(1, 9, 5), (7, 17, 13), (50, 200, 30)]:

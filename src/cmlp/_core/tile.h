@@ -92,7 +92,7 @@ static const double cmlp_zeros_f64[2 * CMLP_VECTOR_BYTES / sizeof(double)] = {0}
             CMLP_UNROLL for (int i = 0; i < rows; i++) {                                          \
                 T x = a[i * a_row + p * a_col];                                                   \
                 if (vectors) sums[i] = cmlp_fma_##S(x, row, sums[i]);                             \
-                tails[i] = x * end + tails[i];                                                    \
+                tails[i] = cmlp_half_fma_##S(x, end, tails[i]);                                   \
             }                                                                                     \
         }                                                                                         \
         switch (finish) {                                                                         \

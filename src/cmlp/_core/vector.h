@@ -33,7 +33,6 @@
         __attribute__((vector_size(CMLP_VECTOR_BYTES), aligned(sizeof(T)), may_alias));           \
     CMLP_INLINE cmlp_vec_##S cmlp_load_##S(const T *p) { return *(const cmlp_uvec_##S *)p; }      \
     CMLP_INLINE void cmlp_store_##S(T *p, cmlp_vec_##S v) { *(cmlp_uvec_##S *)p = v; }            \
-    CMLP_INLINE cmlp_vec_##S cmlp_fma_##S(T a, cmlp_vec_##S b, cmlp_vec_##S c) { return a * b + c; } \
     CMLP_INLINE cmlp_vec_##S cmlp_mul_##S(cmlp_vec_##S a, cmlp_vec_##S b) { return a * b; }       \
     CMLP_INLINE cmlp_vec_##S cmlp_add_##S(cmlp_vec_##S a, cmlp_vec_##S b) { return a + b; }       \
     CMLP_INLINE cmlp_vec_##S cmlp_div_##S(cmlp_vec_##S a, cmlp_vec_##S b) { return a / b; }       \
@@ -52,11 +51,14 @@
 #else
 #define CMLP_MADD(type, S) cmlp_plain_madd_##S
 #endif
-#define CMLP_DEFINE_MADD(type, S)                                                                 \
+#define CMLP_DEFINE_MADD(T, type, S)                                                               \
     CMLP_INLINE cmlp_vec_##S cmlp_plain_madd_##S(                                                 \
         cmlp_vec_##S a, cmlp_vec_##S b, cmlp_vec_##S c) { return a * b + c; }                     \
     CMLP_INLINE cmlp_vec_##S cmlp_madd_##S(cmlp_vec_##S a, cmlp_vec_##S b, cmlp_vec_##S c) {      \
         return CMLP_MADD(type, S)(a, b, c);                                                       \
+    }                                                                                             \
+    CMLP_INLINE cmlp_vec_##S cmlp_fma_##S(T a, cmlp_vec_##S b, cmlp_vec_##S c) {                  \
+        return cmlp_madd_##S(cmlp_spread_##S(a), b, c);                                           \
     }
 #else
 /* compilers without vector extensions (MSVC): fixed-length loops that they may vectorise */
@@ -99,8 +101,8 @@
 CMLP_DEFINE_VECTOR(float, f32)
 CMLP_DEFINE_VECTOR(double, f64)
 #ifdef CMLP_VECTOR_EXTENSIONS
-CMLP_DEFINE_MADD(ps, f32)
-CMLP_DEFINE_MADD(pd, f64)
+CMLP_DEFINE_MADD(float, ps, f32)
+CMLP_DEFINE_MADD(double, pd, f64)
 #endif
 
 /* The first n lanes of a vector, 1 <= n <= lanes; the others are read as 0 and not written. */
@@ -135,6 +137,12 @@ CMLP_INLINE void cmlp_store_half_f32(float *p, cmlp_half_f32 v, int n) {
 }
 CMLP_INLINE void cmlp_store_half_f64(double *p, cmlp_half_f64 v, int n) {
     _mm256_mask_storeu_pd(p, (__mmask8)((1u << n) - 1), (__m256d)v);
+}
+CMLP_INLINE cmlp_half_f32 cmlp_half_fma_f32(float a, cmlp_half_f32 b, cmlp_half_f32 c) {
+    return (cmlp_half_f32)_mm256_fmadd_ps((__m256)(a - (cmlp_half_f32){0}), (__m256)b, (__m256)c);
+}
+CMLP_INLINE cmlp_half_f64 cmlp_half_fma_f64(double a, cmlp_half_f64 b, cmlp_half_f64 c) {
+    return (cmlp_half_f64)_mm256_fmadd_pd((__m256d)(a - (cmlp_half_f64){0}), (__m256d)b, (__m256d)c);
 }
 /* as the lower half of a vector whose upper half is anything, and back: no instruction */
 CMLP_INLINE cmlp_vec_f32 cmlp_whole_f32(cmlp_half_f32 v) {
