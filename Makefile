@@ -16,7 +16,7 @@ quickstart: $(VENV)/.installed
 
 test: EXTRAS = test,clients
 test: $(VENV)/.tested
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2
 
 lint: $(VENV)/.linted
 	$(BIN)/ruff check .
