@@ -708,3 +708,19 @@ def test_the_output_activation_of_a_fit_that_goes_on(data):
     clf.out_activation_ = "softmax"
     with pytest.raises(ValueError, match=r"To change it, fit without warm_start\.$"):
         clf.partial_fit(X, y)
+
+
+@pytest.mark.parametrize("bad", [None, 3, "abc", [0, 1]])
+def test_score_of_what_is_no_y(bad):
+    """The error of scikit-learn, of the same type and in its words."""
+    pair = [
+        package.MLPClassifier(max_iter=2, random_state=0) for package in (cmlp, neural_network)
+    ]
+    errors = []
+    rows = np.arange(20.0).reshape(10, 2)
+    for est in pair:
+        est.fit(rows, np.arange(10) % 2)
+        with pytest.raises((ValueError, TypeError)) as error:
+            est.score(rows, bad)
+        errors.append((type(error.value), str(error.value)))
+    assert errors[0] == errors[1]

@@ -18,7 +18,7 @@ from sklearn.preprocessing import StandardScaler
 
 import cmlp
 from cmlp import HiddenLayers, MLPClassifier, MLPRegressor
-from cmlp._skl2onnx import AfterImport
+from cmlp._skl2onnx import AfterImport, register, register_when_imported
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -138,6 +138,15 @@ def test_skl2onnx_may_be_blocked():
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=300
     )
     assert done.stdout == f"{cmlp.__version__}\n", done.stderr
+
+
+def test_skl2onnx_of_another_version(monkeypatch):
+    """Without what is looked for in it: it is imported all the same."""
+    pytest.importorskip("skl2onnx")
+    monkeypatch.setitem(sys.modules, "skl2onnx.operator_converters.multilayer_perceptron", None)
+    with pytest.raises(ImportError):
+        register()
+    register_when_imported()
 
 
 def test_a_package_that_is_not_there_fails_to_import_as_ever(monkeypatch, tmp_path):

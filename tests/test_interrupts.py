@@ -102,9 +102,26 @@ def check_sound(est, n_samples, held_out=False):
 
 
 def interrupted(est, *data, **kwargs):
+    before = np.geterr()
     with pytest.warns(UserWarning, match=INTERRUPTED):
         assert est.fit(*data, **kwargs) is est
+    assert np.geterr() == before
     return est
+
+
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_ctrl_c_within_an_errstate(monkeypatch, solver):
+    """Which then does not set NumPy's warnings back, as if it was entered and not left."""
+    module = sys.modules["cmlp._lbfgs" if solver == "lbfgs" else "cmlp._stochastic"]
+    reported_loss = module.reported_loss
+
+    def interrupt(*arguments):
+        monkeypatch.setattr(module, "reported_loss", reported_loss)
+        np.seterr(all="ignore")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "reported_loss", interrupt)
+    interrupted(make(solver), X[:300], y[:300])
 
 
 @pytest.mark.parametrize(("solver", "early_stopping"), FITS)

@@ -412,6 +412,7 @@ def test_aliases_may_be_set_and_are_missing_before_a_fit():
     with pytest.warns(ConvergenceWarning):
         est.fit(X, Y)
     assert est._random_state is generator
+    assert not hasattr(est.set_params(random_state="seed"), "_random_state")
     assert "_random_state" not in vars(est)
 
 

@@ -565,10 +565,11 @@ class MLPClassifier(ClassifierMixin, InspectionMixin, SklearnNamesMixin, BaseMul
         accuracy : float
             Where y has several columns, the share of samples that are right in all of them.
         """
-        y = as_array(y)
-        if type(vars(self).get("classes_")) is list or is_multioutput(y):
-            return exact_accuracy(y, self.predict(X), sample_weight)
-        return super().score(X, y, sample_weight)
+        labels = as_array(y)
+        if type(vars(self).get("classes_")) is list or is_multioutput(labels):
+            return exact_accuracy(labels, self.predict(X), sample_weight)
+        # whatever is no matrix is scikit-learn's to read, or to refuse
+        return super().score(X, labels if labels.ndim == 2 else y, sample_weight)
 
     def _from_outputs(self, out):
         return self._label_binarizer.inverse_transform(

@@ -52,6 +52,7 @@ def fit_lbfgs(est, parameters, layout, dataset, flops, loss_type, task=None):
     work = layout.workspace(len(dataset), np.float64, n_threads, data=dataset)
     last_loss, best_loss = np.nan, np.inf
     n_iter = 0
+    numpy_errors = np.geterr()
 
     def loss_and_gradient(vector):
         nonlocal last_loss, best_loss
@@ -105,6 +106,7 @@ def fit_lbfgs(est, parameters, layout, dataset, flops, loss_type, task=None):
         est.loss_ = reported_loss(best_loss if best_loss < np.inf else np.nan, loss_type)
         if isinstance(interrupt.__context__, KeyboardInterrupt):
             raise  # the second
+        np.seterr(**numpy_errors)  # which stay those of an errstate that was interrupted
         warn("Training interrupted by user.")
         return
     if not np.isfinite(result.fun):

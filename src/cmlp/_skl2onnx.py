@@ -5,6 +5,7 @@ The conversion is skl2onnx's own, of scikit-learn's MLP; what that cannot expres
 
 import importlib.util
 import sys
+from contextlib import suppress
 from functools import wraps
 from importlib.abc import MetaPathFinder
 
@@ -49,11 +50,20 @@ class AfterImport(MetaPathFinder):
 
 
 def register_when_imported():
-    """Register the converters now, or as soon as skl2onnx is imported."""
+    """Register the converters now, or as soon as skl2onnx is imported.
+
+    Versions of it without the converters of scikit-learn's MLP are left as they are: they say
+    themselves that they cannot convert an estimator.
+    """
     if sys.modules.get("skl2onnx") is not None:
-        register()
+        register_if_possible()
     else:
-        sys.meta_path.insert(0, AfterImport("skl2onnx", register))
+        sys.meta_path.insert(0, AfterImport("skl2onnx", register_if_possible))
+
+
+def register_if_possible():
+    with suppress(ImportError):
+        register()
 
 
 def register():

@@ -99,7 +99,11 @@ class SklearnNamesMixin:
     @ReadOnlyAlias
     def _random_state(self):
         """The RandomState that a fit starts with, for an int a new one at each access."""
-        return check_random_state(fitted(self, "_random_state", "random_state"))
+        seed = fitted(self, "_random_state", "random_state")
+        try:
+            return check_random_state(seed)
+        except ValueError as error:  # which hasattr does not expect
+            raise AttributeError(str(error)) from error
 
     @ReadOnlyAlias
     def _best_coefs(self):

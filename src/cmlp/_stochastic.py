@@ -131,6 +131,7 @@ def fit_stochastic(
     """
     vector = parameters.vector
     alpha = float(est.alpha)
+    numpy_errors = np.geterr()
     keeps_curve = est.partial_fit_loss_curve or not incremental
 
     order, indices, validation = None, None, None
@@ -244,6 +245,7 @@ def fit_stochastic(
     except KeyboardInterrupt as interrupt:
         if isinstance(interrupt.__context__, KeyboardInterrupt):
             raise  # the second
+        np.seterr(**numpy_errors)  # which stay those of an errstate that was interrupted
         warn("Training interrupted by user.")
     finally:  # also when a callback or a scorer raises
         if not incremental:
