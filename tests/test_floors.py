@@ -43,7 +43,7 @@ FLOORS = {
     "cmlp._parameters": 2,
     "cmlp._validation": 2,
     "cmlp._threads": 2,
-    "cmlp._typing": 2,
+    "cmlp._typing": 1,
     "cmlp._schedules": 1,
     "cmlp._wrappers": 1,
     "cmlp._core": 1,
