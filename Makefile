@@ -23,15 +23,14 @@ lint: $(VENV)/.linted
 	$(BIN)/ruff format --check .
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/cython-lint src
 
-# the installed package: every public type known, a user's program, the stubs of the engine. The
-# checkers look for it by the python on PATH; variants that this machine cannot run are left out
+# what is installed: every public type known, a program of a user, the stubs of the engine. The
+# checkers look for it by the python on PATH; an engine is compared if it can run here
 types: $(VENV)/.typed
 	cd tests/type_checks && export PATH="$(CURDIR)/$(BIN):$$PATH" && \
 	pyright --verifytypes cmlp --ignoreexternal && \
 	pyright user_program.py && \
 	mypy --strict user_program.py && \
-	stubtest --allowlist stubtest_allowlist.txt $$(python -c \
-	'from cmlp._core import _cpu; print("cmlp._core._cpu", *map("cmlp._core._engine_{}".format, _cpu.supported()))')
+	stubtest --allowlist stubtest_allowlist.txt $$(python compiled_modules.py)
 
 # `make bench BENCH=bench,rivals` measures PyTorch, JAX and ONNX Runtime too
 bench: $(VENV)/.installed
