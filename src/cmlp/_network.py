@@ -58,7 +58,7 @@ class Network:
         Those of the regressor: "squared_error", "absolute_error", "huber", "log_cosh", "quantile",
         "poisson", "gamma", "tweedie". Those of the classifier: "log_loss", "focal", "brier" for
         softmax, "binary_log_loss", "binary_focal", "binary_brier" for single labels; "log_loss"
-        and "focal" of a logistic output are binary. Formulas: MLPRegressor, MLPClassifier.
+        and "focal" of a logistic output are binary. Formulas and derivations: docs/losses.md.
     loss_parameter : float or array-like of shape (n_outputs,), default=None
         huber_delta, quantile, tweedie_power or focal_gamma, for all outputs or for each (the
         tweedie_power for all); None for the estimators' default.
