@@ -9,7 +9,7 @@ TESTS ?=
 EXTRAS = test
 STRESS_SECONDS ?= 120
 
-.PHONY: quickstart test lint bench growth debug asan tsan compiler lowest prereleases clean
+.PHONY: quickstart test lint types bench growth debug asan tsan compiler lowest prereleases clean
 
 quickstart: $(VENV)/.installed
 	$(BIN)/python examples/quickstart.py
@@ -22,6 +22,15 @@ lint: $(VENV)/.linted
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/cython-lint src
+
+# what is installed: every public type known, a program of a user, the stubs of the engine. The
+# checkers look for it by the python on PATH; an engine is compared if it can run here
+types: $(VENV)/.typed
+	cd tests/type_checks && export PATH="$(CURDIR)/$(BIN):$$PATH" && \
+	pyright --verifytypes cmlp --ignoreexternal && \
+	pyright user_program.py && \
+	mypy --strict user_program.py && \
+	stubtest --allowlist stubtest_allowlist.txt $$(python compiled_modules.py)
 
 # `make bench BENCH=bench,rivals` measures PyTorch, JAX and ONNX Runtime too
 bench: $(VENV)/.installed
@@ -89,6 +98,10 @@ $(VENV)/.installed: $(BIN)/python $(SOURCES)
 
 $(VENV)/.tested: $(BIN)/python $(SOURCES)
 	CMLP_DEBUG=$(CMLP_DEBUG) $(BIN)/pip install --quiet ".[$(EXTRAS)]"
+	touch $@
+
+$(VENV)/.typed: $(BIN)/python $(SOURCES)
+	CMLP_DEBUG=$(CMLP_DEBUG) $(BIN)/pip install --quiet ".[types]"
 	touch $@
 
 $(VENV)/.linted: $(BIN)/python
