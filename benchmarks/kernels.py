@@ -1,15 +1,11 @@
-"""Times the kernels of the loaded engine against NumPy's: ``python benchmarks/kernels.py``.
+"""Times the kernels of the loaded engine against NumPy's: ``python -m benchmarks.kernels``.
 
 Each result is checked before it is timed. ``CMLP_SIMD`` chooses the engine.
 """
 
-import sys
 import time
 from functools import partial
 from itertools import product
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 from scipy.special import erfc
