@@ -63,11 +63,11 @@ compiler:
 # all tests on exactly the lowest versions that pyproject.toml admits; those beside
 # scikit-learn on pre-releases
 lowest: .venv-lowest/bin/python
-	.venv-lowest/bin/pip install --quiet ".[test]" $$(.venv-lowest/bin/python tests/lowest.py)
+	CMLP_TESTING=1 .venv-lowest/bin/pip install --quiet ".[test]" $$(.venv-lowest/bin/python tests/lowest.py)
 	.venv-lowest/bin/python -m pytest -q -n 2
 
 prereleases: .venv-prereleases/bin/python
-	.venv-prereleases/bin/pip install --quiet --pre ".[test]"
+	CMLP_TESTING=1 .venv-prereleases/bin/pip install --quiet --pre ".[test]"
 	.venv-prereleases/bin/pip list
 	.venv-prereleases/bin/python -m pytest -q -n 2 tests/test_compare_sklearn.py \
 		tests/test_sklearn_suite.py tests/test_estimator_checks.py tests/test_files.py
@@ -86,8 +86,9 @@ $(VENV)/.installed: $(BIN)/python $(SOURCES)
 	CMLP_DEBUG=$(CMLP_DEBUG) $(BIN)/pip install --quiet .
 	touch $@
 
+# with the kernels that only tests call, which no release has
 $(VENV)/.tested: $(BIN)/python $(SOURCES)
-	CMLP_DEBUG=$(CMLP_DEBUG) $(BIN)/pip install --quiet ".[$(EXTRAS)]"
+	CMLP_TESTING=1 CMLP_DEBUG=$(CMLP_DEBUG) $(BIN)/pip install --quiet ".[$(EXTRAS)]"
 	touch $@
 
 $(VENV)/.linted: $(BIN)/python
