@@ -8,8 +8,10 @@ BENCH ?= bench
 TESTS ?=
 EXTRAS = test
 STRESS_SECONDS ?= 120
+# all that is built here has what only the tests call beside the engines; no release has it
+export CMLP_TESTING ?= 1
 
-.PHONY: quickstart test lint bench growth debug asan tsan compiler lowest prereleases clean
+.PHONY: quickstart test lint types bench growth debug asan tsan compiler lowest prereleases clean
 
 quickstart: $(VENV)/.installed
 	$(BIN)/python examples/quickstart.py
@@ -22,6 +24,15 @@ lint: $(VENV)/.linted
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/cython-lint src
+
+# what is installed: every public type known, a program of a user, the stubs of the engine. The
+# checkers look for it by the python on PATH; an engine is compared if it can run here
+types: $(VENV)/.typed
+	cd tests/type_checks && export PATH="$(CURDIR)/$(BIN):$$PATH" && \
+	pyright --verifytypes cmlp --ignoreexternal && \
+	pyright user_program.py && \
+	mypy --strict user_program.py && \
+	stubtest --allowlist stubtest_allowlist.txt $$(python compiled_modules.py)
 
 # `make bench BENCH=bench,rivals` measures PyTorch, JAX and ONNX Runtime too
 bench: $(VENV)/.installed
@@ -63,11 +74,11 @@ compiler:
 # all tests on exactly the lowest versions that pyproject.toml admits; those beside
 # scikit-learn on pre-releases
 lowest: .venv-lowest/bin/python
-	CMLP_TESTING=1 .venv-lowest/bin/pip install --quiet ".[test]" $$(.venv-lowest/bin/python tests/lowest.py)
+	.venv-lowest/bin/pip install --quiet ".[test]" $$(.venv-lowest/bin/python tests/lowest.py)
 	.venv-lowest/bin/python -m pytest -q -n 2
 
 prereleases: .venv-prereleases/bin/python
-	CMLP_TESTING=1 .venv-prereleases/bin/pip install --quiet --pre ".[test]"
+	.venv-prereleases/bin/pip install --quiet --pre ".[test]"
 	.venv-prereleases/bin/pip list
 	.venv-prereleases/bin/python -m pytest -q -n 2 tests/test_compare_sklearn.py \
 		tests/test_sklearn_suite.py tests/test_estimator_checks.py tests/test_files.py
@@ -86,9 +97,12 @@ $(VENV)/.installed: $(BIN)/python $(SOURCES)
 	CMLP_DEBUG=$(CMLP_DEBUG) $(BIN)/pip install --quiet .
 	touch $@
 
-# with the kernels that only tests call, which no release has
 $(VENV)/.tested: $(BIN)/python $(SOURCES)
-	CMLP_TESTING=1 CMLP_DEBUG=$(CMLP_DEBUG) $(BIN)/pip install --quiet ".[$(EXTRAS)]"
+	CMLP_DEBUG=$(CMLP_DEBUG) $(BIN)/pip install --quiet ".[$(EXTRAS)]"
+	touch $@
+
+$(VENV)/.typed: $(BIN)/python $(SOURCES)
+	CMLP_DEBUG=$(CMLP_DEBUG) $(BIN)/pip install --quiet ".[types]"
 	touch $@
 
 $(VENV)/.linted: $(BIN)/python

@@ -24,5 +24,5 @@ def kernels_beside(engine):
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
             "This build of cmlp has no kernels for tests. `make test` builds them, and so does an "
-            "editable install, or CMLP_TESTING=1 in the environment of any other."
+            "editable install, or any other with CMLP_TESTING=1 in its environment."
         ) from error
