@@ -8,7 +8,7 @@ from pathlib import Path
 import cmlp
 from cmlp._core import engine
 
-SOURCE = Path(__file__).parents[1] / "src" / "cmlp"
+SOURCE = Path(__file__).parents[2] / "src" / "cmlp"
 FLOORS = {
     "cmlp": 7,
     "cmlp.__main__": 7,
