@@ -8,6 +8,8 @@ BENCH ?= bench
 TESTS ?=
 EXTRAS = test
 STRESS_SECONDS ?= 120
+# all that is built here has what only the tests call beside the engines; no release has it
+export CMLP_TESTING ?= 1
 
 .PHONY: quickstart test lint types bench growth debug asan tsan compiler lowest prereleases clean
 

@@ -2,7 +2,7 @@
 # `make types` compares it with the compiled modules; names that only the engine uses are in
 # tests/type_checks/stubtest_allowlist.txt. No documentation, which is in the .pxi files.
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final, Literal, Self, TypeAlias, TypedDict, final
 
 import numpy as np
@@ -153,9 +153,8 @@ def is_plain_and_finite(array: Any, as_float32: bool = False) -> bool: ...
 def indicator(labels: NDArray[Any], classes: NDArray[Any]) -> NDArray[np.bool_] | None: ...
 def views(vector: _Floats, places: list[tuple[int, ...]]) -> list[_Floats]: ...
 
-# Kernels, for Network and the tests
+# Kernels, for Network
 
-def dot(x: _Floats, y: _Floats) -> float: ...
 def gemm(
     a: _Floats,
     b: _Floats,
@@ -164,7 +163,6 @@ def gemm(
     trans_b: bool = False,
     accumulate: bool = False,
 ) -> None: ...
-def gemv(x: _Floats, b: _Floats, z: _Floats, bias: _Floats | None = None) -> None: ...
 def column_sums(a: _Floats, out: _Floats, accumulate: bool = False) -> None: ...
 def affine(
     data: Dataset,
@@ -197,10 +195,6 @@ def activation_backward(
     slope: _Floats | None = None,
     group_sizes: Sequence[int] | None = None,
 ) -> None: ...
-def dropout_draws(
-    seed: int, epoch: int, layer: int, elements: NDArray[np.uint64]
-) -> NDArray[np.uint16]: ...
-def log(values: _Floats) -> None: ...
 def loss_sum(
     loss: str, y: _Floats, p: _Floats, weight: _Floats | None = None, parameter: Any = None
 ) -> float: ...
@@ -215,14 +209,3 @@ def output_delta(
     group_sizes: Sequence[int] | None = None,
     parameter: Any = None,
 ) -> None: ...
-def step(
-    optimizer: str, hyper: _Doubles, params: _Floats, grads: _Floats, state: _Floats
-) -> None: ...
-def pool_sum(
-    values: _Doubles,
-    n_blocks: int,
-    n_threads: int,
-    n_phases: int = 2,
-    on_piece: Callable[[], object] | None = None,
-    on_idle: Callable[[], object] | None = None,
-) -> tuple[_Doubles, NDArray[np.int32], int]: ...
