@@ -1,9 +1,10 @@
-"""The Makefile's targets as nox sessions, `nox -s lint test-quick`: each runs `make` of its name."""
+"""The Makefile's targets as sessions of nox: `nox -s lint test-quick`."""
 
 import nox
 
-TARGETS = """lint types test test-quick coverage compare lowest prereleases compiler debug asan tsan
-bench growth""".split()
+CHECKS = ["lint", "types", "test", "test-quick", "coverage", "compiler", "lowest", "prereleases"]
+SANITIZED = ["debug", "asan", "tsan"]
+TIMED = ["bench", "growth", "compare"]
 
 nox.options.sessions = ["lint", "test-quick"]
 
@@ -16,5 +17,5 @@ def add(target):
     run.__doc__ = f"make {target}"
 
 
-for name in TARGETS:
+for name in CHECKS + SANITIZED + TIMED:
     add(name)

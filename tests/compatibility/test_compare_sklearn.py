@@ -197,6 +197,7 @@ def check_fit(task, X, y, rtol=None, sample_weight=None, **params):
 # The grid
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize("solver", SOLVERS)
@@ -212,6 +213,7 @@ def test_solver_activation_task(solver, activation, task):
     check_fit(task, X, y, solver=solver, activation=activation, **params)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", ["multiclass", "regression-3"])
 @pytest.mark.parametrize("batch_size", [1, 7, "auto", 1000])
 @pytest.mark.parametrize("solver", SOLVERS)
@@ -238,6 +240,7 @@ def test_layout_of_X(solver, dtype, layout):
     check_fit("multiclass", X, y, solver=solver, max_iter=30, batch_size=16)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("weights", ["float", "with zeros", "integer", "scalar", "negative"])
 @pytest.mark.parametrize("solver", SOLVERS)
@@ -263,6 +266,7 @@ def test_hidden_layer_sizes(solver, hidden_layer_sizes):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("solver", ["sgd", "adam"])
@@ -348,6 +352,7 @@ def test_verbose(task, verbose):
     assert "Iteration 1, loss =" in printed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("labels", ["string", "object", "bool", "float", "negative", "list"])
 @pytest.mark.parametrize("task", ["binary", "multiclass", "one-class"])
 @pytest.mark.parametrize("early_stopping", [False, True])
@@ -388,6 +393,7 @@ def test_column_vector_y(task):
 # Several calls in a row
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_warm_start(solver, task):
@@ -433,6 +439,7 @@ def test_warm_start_keeps_the_dtype_of_the_weights(dtype):
     assert_same_model(pair, X, RTOL_FLOAT32)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("solver", ["sgd", "adam"])
@@ -551,6 +558,7 @@ def test_float32_after_one_epoch(solver, task, batch_size, weighted):
     assert ours.coefs_[0].dtype == np.float32
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("solver", ["sgd", "adam"])
@@ -838,6 +846,7 @@ GRID = {
 CALLS = [["fit"], ["fit", "fit"], ["partial_fit"] * 3, ["fit", "partial_fit", "fit"]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(100))
 def test_sampled(seed):
     rng = np.random.RandomState(seed)

@@ -196,6 +196,7 @@ STORAGES = ["dense", "fortran", "negative", "csr", "csr64"]
 
 
 class TestLossAndGradient:
+    @pytest.mark.slow
     @pytest.mark.parametrize("storage", STORAGES)
     @pytest.mark.parametrize("weighted", [False, True])
     @pytest.mark.parametrize("fit_intercept", [False, True])
@@ -311,6 +312,7 @@ class TestLossAndGradient:
             problem.check_gradient()
             problem.check_predict()
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("groups", [(3, 4), (1, 2, 1, 3), (7,), (2, 33), (1, 1)])
     @pytest.mark.parametrize("loss", ["log_loss", "squared_error"])
     def test_groups_of_softmaxes(self, engine, dtype, loss, groups):
@@ -383,6 +385,7 @@ class TestLossAndGradient:
 
 
 class TestTrainEpoch:
+    @pytest.mark.slow
     @pytest.mark.parametrize("optimizer", loaded.OPTIMIZERS)
     @pytest.mark.parametrize("storage", STORAGES)
     @pytest.mark.parametrize("batch_size", [1, 7, 13, 40, 100])
@@ -420,6 +423,7 @@ class TestTrainEpoch:
         for batch_size in (CHUNK_ROWS + 1, 2 * CHUNK_ROWS, n):
             problem.check_epochs("sgd", batch_size, orders)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("n_threads", [2, 3, 7])
     @pytest.mark.parametrize("storage", ["dense", "csr", "mostly zeros"])
     @pytest.mark.parametrize(
@@ -587,6 +591,7 @@ class TestLayout:
 class TestConversion:
     """X of the other dtype than that of the computation: the bits of a converted X."""
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("storage", [*STORAGES, "mostly zeros"])
     @pytest.mark.parametrize("batch_size", [1, 16, 1500])
     def test_bits_of_converted_rows(self, engine, dtype, storage, batch_size):

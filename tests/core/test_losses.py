@@ -66,6 +66,7 @@ def test_every_loss_is_tested():
 
 @pytest.mark.parametrize("loss", loaded.LOSSES)
 class TestValue:
+    @pytest.mark.slow
     def test_numpy(self, engine, dtype, loss):
         rng = np.random.default_rng(0)
         for rows in range(1, 34):
@@ -188,6 +189,7 @@ class TestDelta:
         got = self.delta(engine, loss, activation, y, z, p, weight)
         np.testing.assert_allclose(got, numeric * weight[:, None], rtol=1e-7, atol=1e-8)
 
+    @pytest.mark.slow
     def test_twin(self, engine, dtype, loss, activation):
         for n in range(1, 34):
             y, z, p, weight = self.case(engine, loss, activation, (3, n), seed=n)

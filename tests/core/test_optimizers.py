@@ -68,6 +68,7 @@ def test_every_optimizer_is_tested():
 
 @pytest.mark.parametrize(("name", "hyper"), CASES.values(), ids=CASES)
 class TestStep:
+    @pytest.mark.slow
     def test_twin(self, kernels, dtype, name, hyper):
         for n in range(1, 34):
             params, state, vector = start(name, hyper, n, dtype)

@@ -84,6 +84,7 @@ class TestProducts:
         longest = np.count_nonzero(dense, axis=1).argmax()
         check_products(engine, stored(dense, storage), dense, 12, dtype, np.full(60, longest))
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("storage", STORAGES)
     @pytest.mark.parametrize("n", [100, 300])
     def test_several_pieces(self, engine, dtype, n, storage):
@@ -91,6 +92,7 @@ class TestProducts:
         dense = mostly_zero(5, (400, 500), dtype, 0.25)
         check_products(engine, stored(dense, storage), dense, n, dtype)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("storage", STORAGES)
     def test_slabs(self, engine, dtype, storage):
         """Any part of the gradient has the same bits, found by however many threads."""
@@ -172,6 +174,7 @@ class TestNetworks:
             problem.check_epochs("adam", 64, orders)
             problem.check_epochs("sgd", 150)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("order", [None, 100])
     def test_dense_and_csr_in_slabs(self, engine, dtype, order):
         """Enough weights for several slabs of the first layer."""

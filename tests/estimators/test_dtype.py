@@ -68,6 +68,7 @@ def assert_same(one, other, dtype):
     assert type(one.loss_) is type(other.loss_)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("setting", SETTINGS)
 @pytest.mark.parametrize("form", FORMS)
@@ -155,6 +156,7 @@ MANY_ENTRIES = sp.csr_matrix(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("setting", ["minibatches", "online sgd", "lbfgs"])
 @pytest.mark.parametrize("form", ["C", "Fortran", "CSR"])

@@ -48,6 +48,7 @@ def linear(**parameters):
 class TestSolutions:
     """Networks without hidden layers against scikit-learn's linear models."""
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("power", [0, 1, 1.5, 1.9, 2, 3])
     def test_tweedie(self, diabetes, power):
         X, y = diabetes
@@ -104,6 +105,7 @@ class TestSolutions:
         assert losses[0] < 1.03 * losses[1]
         assert abs(np.mean(y < ours.predict(X)) - quantile) < 0.05
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("loss", REGRESSOR_LOSSES)
     def test_lbfgs_improves(self, diabetes, loss):
         X, y = diabetes

@@ -197,6 +197,7 @@ def test_calls(name, dtype):
     assert short == 0 < long
 
 
+@pytest.mark.slow
 def test_grid_search_in_threads():
     _, seconds = cases.make("grid-search", "float32", {"cmlp": ADAPTERS["cmlp"]}).actions["cmlp"]()
     assert seconds > 0
@@ -221,6 +222,7 @@ def test_an_interrupted_worker_ends():
     assert worker.process.returncode not in (0, None)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="no death signal")
 def test_workers_do_not_outlive_their_parent():
     code = (
@@ -362,6 +364,7 @@ def test_report_fills_what_is_marked(tmp_path):
     assert page.read_text().startswith(expected + "<!-- benchmark:growth -->\n64-width")
 
 
+@pytest.mark.slow
 def test_plots(tmp_path):
     pytest.importorskip("matplotlib")
     paths = plots.of_results(RECORD, tmp_path)

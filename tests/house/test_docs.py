@@ -145,6 +145,7 @@ def test_no_entry_is_written_twice():
             assert of_classifier[name] != of_regressor[name], name
 
 
+@pytest.mark.slow
 def test_without_docstrings():
     program = """
 from cmlp import MLPClassifier, MLPRegressor

@@ -462,12 +462,14 @@ assert (est.predict_proba(X[:1]) == before).all()
 """
 
 
+@pytest.mark.slow
 @needs_limits
 @pytest.mark.parametrize(("solver", "warm"), [("schedule_free_adamw", True), ("lbfgs", False)])
 def test_no_memory_is_an_error_before_training(solver, warm):
     assert output_of(NO_MEMORY, solver, warm).splitlines() == ["MemoryError 0"]
 
 
+@pytest.mark.slow
 @needs_limits
 def test_no_memory_to_predict():
     """The estimator is as it was, and predicts what there is memory for."""
