@@ -71,7 +71,7 @@ class Optimizer:
         self.configure(est)
 
     def __setstate__(self, state):
-        """Older pickles have less: what they trained with is what is added."""
+        """Fill in what pickles of older versions lack with values that reproduce their behaviour."""
         vars(self).update(averaging=None, trained=None, epochs=0)
         if "rate" not in state:
             rate = state.pop("learning_rate", state["learning_rate_init"])
@@ -207,7 +207,7 @@ class Optimizer:
     # Weights that predict and weights that are trained
 
     @property
-    def predictor(self):
+    def averaged_weights(self):
         """The weights that predict, a row of the state; None: those that are trained."""
         if self.averaging is not None:
             return self.state[-1]
@@ -239,7 +239,7 @@ class Optimizer:
         """
         if self.state.dtype != vector.dtype or not self.state.flags.c_contiguous:
             self.state = np.ascontiguousarray(self.state, dtype=vector.dtype)
-        if self.predictor is None:
+        if self.averaged_weights is None:
             self.trained = None
             return vector
         for optimizer in (self, previous):
@@ -256,8 +256,8 @@ class Optimizer:
         return (
             self.trained is not None
             and self.trained.dtype == vector.dtype
-            and self.predictor is not None
-            and np.array_equal(self.predictor, vector)
+            and self.averaged_weights is not None
+            and np.array_equal(self.averaged_weights, vector)
         )
 
     def _restart_average(self):
@@ -402,10 +402,19 @@ def check_solver(est):
         )
 
 
-def ready_optimizer(est, vector, incremental):
+def ready_optimizer(est, vector, previous, incremental):
     """The optimizer to train with, and the weights to be trained.
 
     partial_fit goes on with that of the call before, unless solver or size are others.
+
+    Parameters
+    ----------
+    vector : ndarray of shape (n_params,)
+        The weights that predict.
+    previous : Optimizer or None
+        That of the fit before.
+    incremental : bool
+        Whether this is a partial_fit.
 
     Returns
     -------
@@ -413,7 +422,6 @@ def ready_optimizer(est, vector, incremental):
     trained : ndarray of shape (n_params,)
         The given vector itself, unless other weights predict than are trained.
     """
-    previous = getattr(est, "_optimizer", None)
     if previous is not None and previous.state.shape[1] != len(vector):
         previous = None
     optimizer = previous
