@@ -31,6 +31,7 @@ FLOORS = {
     "cmlp._callbacks": 2,
     "cmlp._class_weight": 2,
     "cmlp._divergence": 2,
+    "cmlp._docs": 1,
     "cmlp._early_stopping": 2,
     "cmlp._labels": 1,
     "cmlp._version": 1,

@@ -84,15 +84,6 @@ class BaseMultilayerPerceptron(CallbackSupportMixin, BaseEstimator, ABC):
         "dtype": [Names({"float32", "float64"}), None],
     }
 
-    def _keep(self, parameters):
-        """Set each parameter of __init__, which passes its ``locals()``, under its own name.
-
-        By assignment, as a subclass may have made one a property, or have a ``__setattr__``.
-        """
-        for name, value in parameters.items():
-            if name != "self":
-                setattr(self, name, value)
-
     def _validate_params(self):
         validate_parameters(self, super()._validate_params)
 
