@@ -143,7 +143,7 @@ class CheckpointWriter(Listener):
 
         def write(path):
             about = {"data": self.data.described, "dtype": run.problem.dtype.name}
-            self.write(path, {**about, **state.unshown()})
+            self.write(path, training={**about, **state.unshown()})
 
         for checkpoint in self.checkpoints:
             checkpoint.epoch_ends(state.n_iter, write)

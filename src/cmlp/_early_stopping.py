@@ -115,12 +115,12 @@ def check_score(score, scoring):
     return number
 
 
-def split(est, n_outputs, y, random_state):
+def split(est, y, random_state):
     """Indices of the samples to train on and to hold out, by scikit-learn's own draws.
 
     Only binary targets are stratified, as in scikit-learn.
     """
-    stratify = y if isinstance(est, ClassifierMixin) and n_outputs == 1 else None
+    stratify = y if isinstance(est, ClassifierMixin) and y.shape[1] == 1 else None
     parts = None
     if stratify is not None:
         parts = split_two_classes(y.ravel(), est.validation_fraction, random_state)

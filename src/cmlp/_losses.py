@@ -42,7 +42,7 @@ class Loss(NamedTuple):
 
 
 def loss_of(est, architecture):
-    """The Loss that an estimator asks for by its parameters, given the Architecture of its network.
+    """The Loss that the parameters of an estimator ask for, given an Architecture.
 
     Raises
     ------
@@ -62,7 +62,7 @@ def loss_of(est, architecture):
 
 
 def loss_row(est, out_activation):
-    """Name of the loss in the engine's table, and its parameter, of cmlp's or scikit-learn's MLP."""
+    """Name of an MLP's loss in the engine's table, and its parameter; cmlp's or scikit-learn's."""
     parameter = parameter_of(est)
     if isinstance(est, ClassifierMixin):
         return CLASSIFIER_ROWS[est.loss, out_activation], parameter

@@ -71,7 +71,7 @@ class Optimizer:
         self.configure(est)
 
     def __setstate__(self, state):
-        """Fill in what pickles of older versions lack with values that reproduce their behaviour."""
+        """Fill in fields that older pickles lack with values that reproduce their behaviour."""
         vars(self).update(averaging=None, trained=None, epochs=0)
         if "rate" not in state:
             rate = state.pop("learning_rate", state["learning_rate_init"])

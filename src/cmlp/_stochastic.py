@@ -105,10 +105,8 @@ def separate(run):
     """Split the samples for early stopping; the indices of those that are held out."""
     state = run.state
     if run.resumed is None:
-        n_outputs = run.problem.architecture.units[-1]
-        state.order, state.held_out = split(
-            run.est, n_outputs, run.problem.original[1], state.random_state
-        )
+        y = run.problem.original[1]
+        state.order, state.held_out = split(run.est, y, state.random_state)
     else:
         state.order, state.held_out = run.resumed.rows()
     run.n_samples = len(state.order)

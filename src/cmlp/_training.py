@@ -287,9 +287,7 @@ OF_STOCHASTIC = {**ALWAYS, **OF_EPOCHS}
 OPTIONAL = attributes_where(lambda about: "optional" in about)
 always, of_stochastic = attrgetter(*ALWAYS), attrgetter(*OF_STOCHASTIC)
 #: What a fit that is resumed takes over as it is.
-RESUMED = {
-    name: SHOWN[name] for name in ("n_iter", "t", "loss", *OF_EPOCHS)
-}
+RESUMED = {name: SHOWN[name] for name in ("n_iter", "t", "loss", *OF_EPOCHS)}
 #: What each may be in a model file, by the name of the attribute.
 KINDS = {
     row.metadata["attribute"]: row.metadata["kind"]
@@ -298,3 +296,10 @@ KINDS = {
 }
 #: Attributes that older versions, and scikit-learn, do not have.
 NEWER = set(attributes_where(lambda about: "newer" in about).values())
+
+
+def weights_shown(parameters):
+    """The attributes that show the weights of a network, as a dict."""
+    state = TrainingState()
+    state.use(parameters)
+    return {SHOWN[name]: getattr(state, name) for name in ("parameters", "coefs", "intercepts")}
