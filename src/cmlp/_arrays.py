@@ -8,6 +8,9 @@ from scipy.special import xlogy
 
 from cmlp._core import engine
 
+#: Below what no float type has to round a number to infinity.
+LARGE = float(np.finfo(np.float16).max)
+
 
 def as_engine_input(X, dtype):
     """X as the engine reads it: the given dtype, native and aligned, dense or CSR."""
@@ -76,5 +79,7 @@ def loss_type(dtype, weight_dtype, other):
 
 def reported_loss(loss, kind):
     """The loss in that type, in which it may be infinite."""
+    if kind is np.float64 or abs(loss) < LARGE:
+        return kind(loss)
     with np.errstate(over="ignore"):
         return kind(loss)

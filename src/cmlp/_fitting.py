@@ -40,7 +40,7 @@ class FitArguments(NamedTuple):
 
     coefs_init: Any = None
     intercepts_init: Any = None
-    validation_data: tuple = (None, None, None)
+    validation_data: tuple | None = None
     checkpoint: Checkpoint | None = None
     resume_from: Any = None
     classes: Any = None
@@ -149,9 +149,10 @@ class FittingMixin:
         if sample_weight is not None:
             sample_weight = _check_sample_weight(sample_weight, X)
         request.samples = Samples(X, y, self._weigh_samples(y, sample_weight))
-        request.held_out = self._validate_validation_data(
-            *request.arguments.validation_data, n_outputs=y.shape[1]
-        )
+        if request.arguments.validation_data is not None:
+            request.held_out = self._validate_validation_data(
+                *request.arguments.validation_data, n_outputs=y.shape[1]
+            )
 
     def _validate_validation_data(self, X_val, y_val, sample_weight_val, n_outputs):
         """The validation data of a fit as HeldOut, or None if there are none."""
@@ -268,6 +269,9 @@ class FittingMixin:
         architecture = self._architecture(request.units)
         loss = loss_of(self, architecture)
         arrays = self._training_arrays(request.samples, working_dtype)
+        held_out = request.held_out
+        if held_out is not None:
+            held_out = self._held_out_arrays(held_out, working_dtype)
         problem = Problem(
             architecture,
             loss,
@@ -279,7 +283,7 @@ class FittingMixin:
             ),
             arrays,
             (request.given.X, y),
-            self._held_out_arrays(request.held_out, working_dtype),
+            held_out,
             dtype,
             self._loss_type(input_dtype, y, sample_weight),
             flops_per_sample(arrays.X, request.units, training=True),
@@ -287,10 +291,10 @@ class FittingMixin:
         state = self._initial_state(request)
         state.stochastic = stochastic
         state.use(parameters.astype(working_dtype))
-        hooks = Hooks(vars(self).update, self._from_targets, self._score_outputs)
-        return TrainingRun(
-            self, problem, state, hooks, first_pass=request.first_pass, resumed=request.resumed
-        )
+        hooks = Hooks(self._from_targets, self._score_outputs)
+        run = TrainingRun(self, problem, state, vars(self).update, hooks)
+        run.first_pass, run.resumed = request.first_pass, request.resumed
+        return run
 
     def _architecture(self, units):
         """The Architecture that parameters and labels ask for."""
@@ -316,8 +320,6 @@ class FittingMixin:
 
     def _held_out_arrays(self, held_out, dtype):
         """The validation data as the engine reads them."""
-        if held_out is None:
-            return None
         arrays = as_training_input(*held_out[:3], dtype)
         return HeldOut(*arrays, held_out.original, held_out.y)
 
@@ -354,7 +356,10 @@ class FittingMixin:
         self._note_targets()
         if request.resumed is not None:
             request.resumed.show(state, problem.architecture)
-        listen(run, self._own_listeners(run, request))
+        own_listeners = []
+        if request.arguments.checkpoint is not None or "_skl_callbacks" in vars(self):
+            own_listeners = self._own_listeners(run, request)
+        listen(run, own_listeners)
         try:
             if state.stochastic:
                 sgd_epochs(run)
@@ -375,8 +380,6 @@ class FittingMixin:
     def _own_listeners(self, run, request):
         """The listeners of what the caller asks for: checkpoints and scikit-learn's callbacks."""
         callbacks = vars(self).get("_skl_callbacks")
-        if request.arguments.checkpoint is None and callbacks is None:
-            return []
         run.publish()  # the files hold it, and the callbacks see it
         listeners = []
         candidates = [request.arguments.checkpoint, *(callbacks or ())]

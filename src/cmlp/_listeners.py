@@ -122,8 +122,9 @@ def listen(run, own_listeners):
         Those that have something of their own.
     """
     of_every = OF_EPOCHS if run.state.stochastic else OF_ITERATIONS
+    if not own_listeners:
+        run.listeners = of_every
+        return
     run.own_listeners = own_listeners
-    run.listeners = of_every
-    if own_listeners:
-        everyone = [*of_every, *own_listeners]
-        run.listeners = sorted(everyone, key=lambda listener: ORDER.index(type(listener)))
+    everyone = [*of_every, *own_listeners]
+    run.listeners = sorted(everyone, key=lambda listener: ORDER.index(type(listener)))

@@ -59,6 +59,9 @@ class Optimizer:
     #: the parameters as they were read last
     parameters: tuple | None = None
 
+    def __init_subclass__(cls):
+        cls.hyper_values = attrgetter("rate", *engine.OPTIMIZERS[cls.name][2][1:])
+
     def __init__(self, est, n_params, dtype):
         n_slots = engine.OPTIMIZERS[self.name][1]
         self.learning_rate_init = est.learning_rate_init
@@ -113,8 +116,7 @@ class Optimizer:
     @property
     def hyper(self):
         """The vector of hyper-parameters that the compiled update rule reads."""
-        names = engine.OPTIMIZERS[self.name][2]
-        return np.array([self.rate, *(float(getattr(self, name)) for name in names[1:])])
+        return np.array(list(map(float, self.hyper_values(self))))
 
     def rates(self, n_batches):
         """The learning rates of the next epoch's minibatches; None: the current one for all.

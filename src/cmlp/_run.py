@@ -11,15 +11,12 @@ class Hooks(NamedTuple):
 
     Attributes
     ----------
-    publish : callable(attributes)
-        ``dict.update`` of its attributes: one call of C, so that Ctrl-C finds all or none.
     from_targets : callable(targets)
         Labels or values for y in the form that the loss needs.
     score_outputs : callable(out, y, sample_weight)
         The score that early stopping watches; NaN if predictions are not finite.
     """
 
-    publish: Callable[[dict], None]
     from_targets: Callable
     score_outputs: Callable
 
@@ -51,14 +48,17 @@ class TrainingRun:
         Its public parameters are the options of the run. Nothing is written to it.
     problem : Problem
     state : TrainingState
+    update : callable(attributes)
+        ``dict.update`` of the estimator's attributes: one call of C, so that Ctrl-C finds all of
+        what is published or none.
     hooks : Hooks
-    first_pass : bool, default=True
-        Whether the weights have not been trained before.
-    resumed : Resumed or None
-        The checkpoint that the run goes on with.
 
     Attributes
     ----------
+    first_pass : bool
+        Whether the weights have not been trained before.
+    resumed : Resumed or None
+        The checkpoint that the run goes on with.
     listeners : sequence of Listener
         In the order in which they are called.
     own_listeners : sequence of Listener
@@ -80,14 +80,13 @@ class TrainingRun:
         est: Any,
         problem: Problem,
         state: TrainingState,
+        update: Callable[[dict], None],
         hooks: Hooks,
-        *,
-        first_pass: bool = True,
-        resumed: Any = None,
     ) -> None:
-        self.est, self.problem, self.state, self.hooks = est, problem, state, hooks
+        self.est, self.problem, self.state = est, problem, state
+        self.update, self.hooks = update, hooks
+        self.first_pass, self.resumed = True, None
         self.listeners = self.own_listeners = ()
-        self.first_pass, self.resumed = first_pass, resumed
         self.n_samples = len(problem.dataset)
         self.learning_rates = None
         self.begun = self.over = False
@@ -95,11 +94,11 @@ class TrainingRun:
 
     def publish(self):
         """Show the state on the estimator."""
-        self.state.publish(self.hooks.publish)
+        self.state.publish(self.update)
 
     def begin_step(self):
-        """Say that a step begins."""
-        for listener in self.listeners:
+        """Say that a step begins; those that have nothing of their own need not know."""
+        for listener in self.own_listeners:
             listener.step_begins(self)
 
     def end_step(self):
@@ -110,5 +109,5 @@ class TrainingRun:
 
     def end(self):
         """Say that the run has come to its end."""
-        for listener in self.listeners:
+        for listener in self.own_listeners:
             listener.run_ends(self)

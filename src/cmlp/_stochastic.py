@@ -40,9 +40,9 @@ def sgd_epochs(run):
     try:
         if run.resumed is None:
             state.n_iter = 0
+        if run.first_pass or not state.incremental:  # else there is a model to show
             run.publish()
-        else:
-            run.publish()
+        if run.resumed is not None:
             run.over = bool(EpochLimit().step_ends(run))  # the checkpoint was written just before
         while not run.over:
             run.begin_step()
@@ -110,7 +110,7 @@ def separate(run):
     else:
         state.order, state.held_out = run.resumed.rows()
     run.n_samples = len(state.order)
-    for listener in run.listeners:
+    for listener in run.own_listeners:
         listener.keep_rows(state.order.copy())
     return state.held_out
 

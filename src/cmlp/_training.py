@@ -6,7 +6,7 @@ only list of the fitted attributes that training changes.
 
 from copy import copy, deepcopy
 from dataclasses import dataclass, field, fields
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -37,9 +37,10 @@ class HeldOut(NamedTuple):
     y: Any  # labels or values
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(NamedTuple):
     """What a fit is to solve: nothing of it changes during the fit.
+
+    A tuple and no frozen dataclass, which takes three times as long to make.
 
     Attributes
     ----------
@@ -161,11 +162,15 @@ class TrainingState:
 
         Without a loss curve, as after a fit by 'lbfgs', the history of epochs begins.
         """
-        state = cls()
-        names = SHOWN if "loss_curve_" in attributes else {**ALWAYS, **OPTIONAL}
-        for name, attribute in names.items():
-            if attribute in attributes:
-                setattr(state, name, attributes[attribute])
+        try:
+            state = cls(*of_stochastic_attributes(attributes))
+        except KeyError:  # after another solver, or what a user has made
+            state = cls()
+            for name, attribute in (SHOWN if "loss_curve_" in attributes else ALWAYS).items():
+                if attribute in attributes:
+                    setattr(state, name, attributes[attribute])
+        state.dropout = attributes.get("_dropout_state")
+        state.optimizer = attributes.get("_optimizer")
         return state
 
     def use(self, parameters):
@@ -204,10 +209,11 @@ class TrainingState:
         """
         if not self.stochastic:
             return dict(zip(ALWAYS.values(), always(self), strict=True))
-        attributes = dict(zip(OF_STOCHASTIC.values(), of_stochastic(self), strict=True))
-        for name, attribute in OPTIONAL.items():
-            if (value := getattr(self, name)) is not None:
-                attributes[attribute] = value
+        attributes = dict(zip(NAMES_OF_STOCHASTIC, of_stochastic(self), strict=True))
+        if self.optimizer is not None:
+            attributes["_optimizer"] = self.optimizer
+        if self.dropout is not None:
+            attributes["_dropout_state"] = self.dropout
         return attributes
 
     def publish(self, update):
@@ -280,12 +286,13 @@ def attributes_where(condition):
 
 
 SHOWN = attributes_where(lambda about: True)
-#: Of every fit, of one by a stochastic solver, and of some of those.
+#: Of every fit, and of one by a stochastic solver.
 ALWAYS = attributes_where(lambda about: not about.keys() & {"of_epochs", "optional"})
 OF_EPOCHS = attributes_where(lambda about: "of_epochs" in about)
 OF_STOCHASTIC = {**ALWAYS, **OF_EPOCHS}
-OPTIONAL = attributes_where(lambda about: "optional" in about)
 always, of_stochastic = attrgetter(*ALWAYS), attrgetter(*OF_STOCHASTIC)
+NAMES_OF_STOCHASTIC = tuple(OF_STOCHASTIC.values())
+of_stochastic_attributes = itemgetter(*NAMES_OF_STOCHASTIC)
 #: What a fit that is resumed takes over as it is.
 RESUMED = {name: SHOWN[name] for name in ("n_iter", "t", "loss", *OF_EPOCHS)}
 #: What each may be in a model file, by the name of the attribute.
