@@ -5,8 +5,10 @@ Fitting is in `_fitting`, predicting in `_predicting`, files and pickles in `_pe
 
 from abc import ABC, abstractmethod
 from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.metrics import get_scorer_names
 from sklearn.utils._param_validation import Interval, Options, StrOptions
@@ -18,6 +20,7 @@ from cmlp._fitting import FittingMixin
 from cmlp._optimizers import LEARNING_RATES, OPTIMIZERS
 from cmlp._persistence import PersistenceMixin, read
 from cmlp._predicting import PredictingMixin
+from cmlp._typing import FloatArray
 from cmlp._validation import Names, SequenceOf, validate_parameters
 
 HIDDEN_ACTIVATIONS = {name for name, row in engine.ACTIVATIONS.items() if row["hidden"]}
@@ -28,7 +31,24 @@ class BaseMultilayerPerceptron(
 ):
     """Base class of MLPClassifier and MLPRegressor."""
 
-    _parameter_constraints: dict = {
+    coefs_: list[FloatArray]
+    intercepts_: list[FloatArray]
+    loss_: float
+    best_loss_: float | None
+    loss_curve_: list[float]
+    validation_scores_: list[float] | None
+    validation_loss_curve_: list[float] | None
+    best_validation_score_: float | None
+    best_iter_: int | None
+    n_iter_: int
+    t_: int
+    n_layers_: int
+    n_outputs_: int
+    out_activation_: str
+    n_features_in_: int
+    feature_names_in_: NDArray[Any]
+
+    _parameter_constraints: dict[str, list[Any]] = {
         "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
         "activation": [Names(HIDDEN_ACTIVATIONS), SequenceOf(HIDDEN_ACTIVATIONS)],
         "solver": [Names({"lbfgs", *OPTIMIZERS})],
@@ -132,7 +152,7 @@ class BaseMultilayerPerceptron(
         loaded, parts = read(path, {kind.__name__: kind for kind in kinds})
         return Resumed(self, loaded, parts.get("training"), path)
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags

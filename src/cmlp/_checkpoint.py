@@ -5,8 +5,10 @@ No file here (the estimator writes it), no training.
 
 import os
 import zlib
+from collections.abc import Callable
 from functools import cached_property
 from numbers import Integral
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -17,6 +19,7 @@ from cmlp._parameters import Parameters
 from cmlp._run import Listener
 from cmlp._schedules import SCHEDULES
 from cmlp._training import RESUMED
+from cmlp._typing import Path
 
 #: Parameters that may be others when a fit is resumed: they change no number.
 FREE = {"max_iter", "verbose", "n_jobs", "warm_start", "max_fun"}
@@ -69,16 +72,19 @@ class Checkpoint:
     True
     """
 
-    def __init__(self, path, every=1):
+    path: str
+    every: int
+
+    def __init__(self, path: Path, every: int = 1) -> None:
         if isinstance(every, bool) or not isinstance(every, Integral) or every < 1:
             raise ValueError(f"every must be an int of at least 1, got {every!r}.")
         self.path = os.fsdecode(path)
         self.every = int(every)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"Checkpoint({self.path!r}, every={self.every})"
 
-    def epoch_ends(self, n_iter, write):
+    def epoch_ends(self, n_iter: int, write: Callable[[str], None]) -> None:
         """Write, if it is time to.
 
         Parameters
@@ -93,7 +99,7 @@ class Checkpoint:
 
     # scikit-learn's callback protocol
 
-    def setup(self, estimator, context):
+    def setup(self, estimator: Any, context: Any) -> None:
         if not hasattr(estimator, "hidden_layer"):
             raise TypeError(
                 "Checkpoint is a callback of MLPClassifier and MLPRegressor: set it on them, not"
@@ -102,13 +108,13 @@ class Checkpoint:
         if context.task_name == "partial_fit":
             raise ValueError("Checkpoint is for fit, not for partial_fit: pickle the estimator.")
 
-    def on_fit_task_begin(self, estimator, context):
+    def on_fit_task_begin(self, estimator: Any, context: Any) -> None:
         pass
 
-    def on_fit_task_end(self, estimator, context):
+    def on_fit_task_end(self, estimator: Any, context: Any) -> None:
         """Nothing: CheckpointWriter, which knows the state of the fit, comes after callbacks."""
 
-    def teardown(self, estimator, context):
+    def teardown(self, estimator: Any, context: Any) -> None:
         pass
 
 

@@ -2,8 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from numbers import Real
-from os import PathLike
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import scipy.sparse as sp
@@ -12,7 +11,6 @@ from sklearn.metrics import accuracy_score
 from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils import check_consistent_length
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import (
     _check_partial_fit_first_call,
     unique_labels,
@@ -37,7 +35,16 @@ from cmlp._labels import (
 )
 from cmlp._losses import loss_names
 from cmlp._sklearn_names import SklearnNamesMixin
-from cmlp._typing import ArrayLike, FloatArray, Layers, MatrixLike
+from cmlp._typing import (
+    ArrayLike,
+    Classes,
+    Labels,
+    Layers,
+    MatrixLike,
+    Path,
+    Probabilities,
+    available_if,
+)
 from cmlp._validation import (
     Names,
     are_classes,
@@ -124,7 +131,9 @@ class MLPClassifier(ClassifierMixin, InspectionMixin, SklearnNamesMixin, BaseMul
     0.88
     """
 
-    _parameter_constraints: dict = {
+    classes_: Classes
+
+    _parameter_constraints: dict[str, list[Any]] = {
         **BaseMultilayerPerceptron._parameter_constraints,
         "loss": [Names(loss_names("classifier"))],
         "label_smoothing": [Interval(Real, 0, 1, closed="left")],
@@ -160,7 +169,7 @@ class MLPClassifier(ClassifierMixin, InspectionMixin, SklearnNamesMixin, BaseMul
         nesterovs_momentum: bool = True,
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
-        scoring: str | Callable | None = None,
+        scoring: str | Callable[..., float] | None = None,
         beta_1: float = 0.9,
         beta_2: float = 0.999,
         epsilon: float = 1e-8,
@@ -170,7 +179,7 @@ class MLPClassifier(ClassifierMixin, InspectionMixin, SklearnNamesMixin, BaseMul
         n_iter_no_change: float = 10,
         max_fun: int = 15000,
         fit_intercept: bool = True,
-        class_weight: dict | list | str | None = None,
+        class_weight: dict[Any, Any] | list[dict[Any, Any]] | str | None = None,
         n_jobs: int | None = None,
         dtype: str | None = None,
     ) -> None:
@@ -227,7 +236,7 @@ class MLPClassifier(ClassifierMixin, InspectionMixin, SklearnNamesMixin, BaseMul
         coefs_init: Layers | None = None,
         intercepts_init: Layers | None = None,
         checkpoint: Checkpoint | None = None,
-        resume_from: str | PathLike | None = None,
+        resume_from: Path | None = None,
     ) -> Self:
         """Fit the network to X and y.
 
@@ -304,7 +313,7 @@ class MLPClassifier(ClassifierMixin, InspectionMixin, SklearnNamesMixin, BaseMul
                 self._label_binarizer.fit(classes)
                 self.classes_ = self._label_binarizer.classes_
 
-    def predict(self, X: MatrixLike) -> np.ndarray | sp.csr_matrix:
+    def predict(self, X: MatrixLike) -> Labels:
         """Predict class labels.
 
         Parameters
@@ -326,7 +335,7 @@ class MLPClassifier(ClassifierMixin, InspectionMixin, SklearnNamesMixin, BaseMul
         self._check_is_fitted()
         return self._from_outputs(self._forward(X))
 
-    def predict_proba(self, X: MatrixLike) -> FloatArray:
+    def predict_proba(self, X: MatrixLike) -> Probabilities:
         """Predict the probability of each class.
 
         Parameters
@@ -356,7 +365,7 @@ class MLPClassifier(ClassifierMixin, InspectionMixin, SklearnNamesMixin, BaseMul
             return both
         return p
 
-    def predict_log_proba(self, X: MatrixLike) -> FloatArray:
+    def predict_log_proba(self, X: MatrixLike) -> Probabilities:
         """Predict the logarithm of the probability of each class.
 
         Parameters
@@ -553,7 +562,7 @@ class MLPClassifier(ClassifierMixin, InspectionMixin, SklearnNamesMixin, BaseMul
                 f" {self.out_activation_!r}"
             )
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_label = True
         tags.target_tags.multi_output = True

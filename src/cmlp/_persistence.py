@@ -6,6 +6,7 @@ labels look like is the classifier's, see ``_check_loaded``.
 
 from contextlib import suppress
 from inspect import signature
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from cmlp._files import check_folder, decoded, encoded, read_file, refusing, wri
 from cmlp._parameters import Parameters, network_units
 from cmlp._training import ALWAYS, NEWER, OF_EPOCHS, weights_shown
 from cmlp._training import KINDS as STATE_KINDS
+from cmlp._typing import Path
 
 NO_NETWORK = "coefs_ and intercepts_ do not make a network"
 #: Attributes of every fit that has begun, and of one by a stochastic solver.
@@ -202,7 +204,7 @@ def check_network(est):
 class PersistenceMixin:
     """Methods of an estimator that save, pickle and copy it."""
 
-    def save(self, path):
+    def save(self, path: Path) -> None:
         """Write this estimator to a model file, which :func:`cmlp.load` reads.
 
         A safetensors file with JSON metadata: no pickle, readable in any language
@@ -227,7 +229,7 @@ class PersistenceMixin:
             raise TypeError(f"{type(self).__name__} is not cmlp's: use pickle, or save its parts.")
         write(path, self)
 
-    def __getstate__(self):
+    def __getstate__(self) -> dict[str, Any]:
         """Without the cached vector, and without the optimizer unless training will need it.
 
         That is in partial_fit, and where it holds the weights that are trained.
@@ -240,7 +242,7 @@ class PersistenceMixin:
             del state["_optimizer"]
         return state
 
-    def __setstate__(self, state):
+    def __setstate__(self, state: dict[str, Any]) -> None:
         """With the weights in one vector again, unless they are mapped from a file or mixed.
 
         Parameters that are newer than the pickle have their defaults.

@@ -2,8 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from numbers import Real
-from os import PathLike
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import scipy.sparse as sp
@@ -11,7 +10,6 @@ from sklearn.base import RegressorMixin
 from sklearn.metrics import r2_score
 from sklearn.utils import check_array
 from sklearn.utils._param_validation import Interval, Options
-from sklearn.utils.metaestimators import available_if
 
 from cmlp._base import BaseMultilayerPerceptron
 from cmlp._checkpoint import Checkpoint
@@ -28,7 +26,14 @@ from cmlp._losses import (
     regressor_loss,
 )
 from cmlp._sklearn_names import SklearnNamesMixin
-from cmlp._typing import ArrayLike, FloatArray, Layers, MatrixLike
+from cmlp._typing import (
+    ArrayLike,
+    FloatArray,
+    Layers,
+    MatrixLike,
+    Path,
+    available_if,
+)
 from cmlp._validation import Names, fit_context, ravel_column, validate_training_data
 
 #: Output activations that a regressor may have.
@@ -123,7 +128,9 @@ class MLPRegressor(RegressorMixin, InspectionMixin, SklearnNamesMixin, BaseMulti
     0.98
     """
 
-    _parameter_constraints: dict = {
+    quantiles_: FloatArray
+
+    _parameter_constraints: dict[str, list[Any]] = {
         **BaseMultilayerPerceptron._parameter_constraints,
         "loss": [Names(loss_names("regressor"))],
         "huber_delta": [Interval(Real, 0, None, closed="neither")],
@@ -161,7 +168,7 @@ class MLPRegressor(RegressorMixin, InspectionMixin, SklearnNamesMixin, BaseMulti
         nesterovs_momentum: bool = True,
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
-        scoring: str | Callable | None = None,
+        scoring: str | Callable[..., float] | None = None,
         beta_1: float = 0.9,
         beta_2: float = 0.999,
         epsilon: float = 1e-8,
@@ -229,7 +236,7 @@ class MLPRegressor(RegressorMixin, InspectionMixin, SklearnNamesMixin, BaseMulti
         coefs_init: Layers | None = None,
         intercepts_init: Layers | None = None,
         checkpoint: Checkpoint | None = None,
-        resume_from: str | PathLike | None = None,
+        resume_from: Path | None = None,
     ) -> Self:
         """Fit the network to X and y.
 
