@@ -67,7 +67,7 @@ class ValidationWatch(Listener):
         loss = engine.mean_loss(layout, self.dataset, self.out)
         y, sample_weight, scoring = self.held_out.y, self.held_out.sample_weight, run.est.scoring
         if scoring is None:
-            return loss, run.hooks.score_outputs(self.out, y, sample_weight)
+            return loss, run.score_outputs(self.out, y, sample_weight)
         if scoring == "loss":
             return loss, -loss
         if not np.isfinite(loss):
@@ -192,5 +192,5 @@ def hold_out(run, indices):
         )
     if run.est.scoring not in (None, "loss"):
         original = _safe_indexing(original, indices)
-    y = run.hooks.from_targets(y.take(indices, axis=0))
+    y = run.from_targets(y.take(indices, axis=0))
     return HeldOut(X, targets, sample_weight, original, y)

@@ -5,7 +5,7 @@ Labels are the estimators', epochs `_stochastic`'s and `_lbfgs`'s.
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from sklearn.base import ClassifierMixin
@@ -24,7 +24,7 @@ from cmlp._optimizers import OPTIMIZERS, check_solver
 from cmlp._parameters import Parameters
 from cmlp._persistence import check_writable, write
 from cmlp._rollback import Rollback
-from cmlp._run import Hooks, TrainingRun
+from cmlp._run import TrainingRun
 from cmlp._stochastic import sgd_epochs
 from cmlp._threads import flops_per_sample
 from cmlp._training import HeldOut, Problem, Samples, TrainingState
@@ -35,28 +35,18 @@ FLOAT64 = np.dtype(np.float64)
 BEFORE_NUMPY_2 = np.lib.NumpyVersion(np.__version__) < "2.0.0"
 
 
-class FitArguments(NamedTuple):
-    """Arguments of fit and partial_fit besides the samples."""
-
-    coefs_init: Any = None
-    intercepts_init: Any = None
-    validation_data: tuple | None = None
-    checkpoint: Checkpoint | None = None
-    resume_from: Any = None
-    classes: Any = None
-
-
 @dataclass(slots=True)
 class FitRequest:
-    """A call of fit or partial_fit, as far as it has been looked at.
+    """A call of fit or partial_fit: its arguments, and what was found when they were looked at.
 
     Attributes
     ----------
     given : Samples
         As the caller gave them.
-    arguments : FitArguments
     incremental : bool
         Whether this is a partial_fit.
+    coefs_init, intercepts_init, validation_data, checkpoint, resume_from, classes
+        The arguments of the same name; of the validation data all three.
     first_pass : bool
         Whether the weights have not been trained before.
     resumed : Resumed or None
@@ -64,20 +54,26 @@ class FitRequest:
         The given ones, validated; y as a matrix in the form that the loss needs.
     held_out : HeldOut or None
         Validation data.
-    units : tuple of int
+    architecture : Architecture
+        The one that samples and parameters ask for.
     data : FitData or None
         For checkpoints.
     random_state : RandomState or None
     """
 
     given: Samples
-    arguments: FitArguments
     incremental: bool
+    coefs_init: Any = None
+    intercepts_init: Any = None
+    validation_data: tuple | None = None
+    checkpoint: Checkpoint | None = None
+    resume_from: Any = None
+    classes: Any = None
     first_pass: bool = True
     resumed: Resumed | None = None
     samples: Samples | None = None
     held_out: HeldOut | None = None
-    units: tuple[int, ...] = ()
+    architecture: Architecture | None = None
     data: FitData | None = None
     random_state: np.random.RandomState | None = None
 
@@ -89,8 +85,7 @@ class FittingMixin:
         """Fit, or leave the estimator as it was if that fails before it trains anything."""
         if not (incremental and "coefs_" in vars(self)):
             self._check_overrides()
-        given = Samples(X, y, sample_weight)
-        request = FitRequest(given, FitArguments(**arguments), incremental)
+        request = FitRequest(Samples(X, y, sample_weight), incremental, **arguments)
         with Rollback(self) as rollback:
             self._fit_here(request, rollback)
         return self
@@ -110,37 +105,44 @@ class FittingMixin:
 
     def _validate(self, request):
         """Look at all that the caller gave, and at the parameters that have to fit it."""
-        arguments, incremental = request.arguments, request.incremental
-        if incremental:
-            self._learn_classes(request.given.y, arguments.classes)
-        sizes = self._check_options(arguments)
-        if arguments.resume_from is not None:
-            request.resumed = self._read_checkpoint(arguments.resume_from)
-        continues = hasattr(self, "coefs_") and (self.warm_start or incremental)
+        if request.incremental:
+            self._learn_classes(request.given.y, request.classes)
+        sizes, activations, rates = self._check_options(request)
+        if request.resume_from is not None:
+            request.resumed = self._read_checkpoint(request.resume_from)
+        continues = hasattr(self, "coefs_") and (self.warm_start or request.incremental)
         request.first_pass = not continues or request.resumed is not None
         self._validate_samples(request)
-        if incremental and self.early_stopping:
+        if request.incremental and self.early_stopping:
             raise ValueError("partial_fit does not support early_stopping=True")
         samples = request.samples
-        request.units = (samples.X.shape[1], *sizes, samples.y.shape[1])
-        if arguments.checkpoint or request.resumed or "_skl_callbacks" in vars(self):
+        request.architecture = Architecture(
+            (samples.X.shape[1], *sizes, samples.y.shape[1]),
+            (*activations, self._choose_out_activation()),
+            self._output_groups(),
+            self.fit_intercept,
+            rates,
+        )
+        if request.checkpoint or request.resumed or "_skl_callbacks" in vars(self):
             request.data = FitData(samples, request.held_out)
         if request.resumed is not None:
-            request.resumed.check_data(self, request.data, request.units)
+            request.resumed.check_data(self, request.data, request.architecture.units)
 
-    def _check_options(self, arguments):
-        """The sizes of the hidden layers, if parameters and arguments go together."""
+    def _check_options(self, request):
+        """Sizes, activations and dropout of the layers, if parameters and arguments fit."""
         check_solver(self)
         sizes = layer_sizes(self.hidden_layer_sizes)
-        hidden_activations(self.activation, len(sizes))
-        if dropout_rates(self.dropout, len(sizes)) and self.solver == "lbfgs":
+        activations = hidden_activations(self.activation, len(sizes))
+        rates = dropout_rates(self.dropout, len(sizes))
+        if rates and self.solver == "lbfgs":
             raise ValueError(
                 "solver='lbfgs' minimises a loss without randomness: dropout must be 0, or the"
                 " solver a stochastic one."
             )
-        if not isinstance(arguments.checkpoint, Checkpoint | None):
-            raise TypeError(f"checkpoint must be a cmlp.Checkpoint, got {arguments.checkpoint!r}.")
-        return sizes
+        checkpoint = request.checkpoint
+        if checkpoint is not None and not isinstance(checkpoint, Checkpoint):
+            raise TypeError(f"checkpoint must be a cmlp.Checkpoint, got {checkpoint!r}.")
+        return sizes, activations, rates
 
     def _validate_samples(self, request):
         X, y, sample_weight = request.given
@@ -149,9 +151,9 @@ class FittingMixin:
         if sample_weight is not None:
             sample_weight = _check_sample_weight(sample_weight, X)
         request.samples = Samples(X, y, self._weigh_samples(y, sample_weight))
-        if request.arguments.validation_data is not None:
+        if request.validation_data is not None:
             request.held_out = self._validate_validation_data(
-                *request.arguments.validation_data, n_outputs=y.shape[1]
+                *request.validation_data, n_outputs=y.shape[1]
             )
 
     def _validate_validation_data(self, X_val, y_val, sample_weight_val, n_outputs):
@@ -196,51 +198,50 @@ class FittingMixin:
     def _initial_parameters(self, request):
         """The weights to begin with, in the dtype that the fit is to end with."""
         if request.resumed is not None:
-            return Parameters(request.units, request.resumed.dtype)
+            return Parameters(request.architecture.units, request.resumed.dtype)
         if request.first_pass:
             parameters = self._draw_parameters(request)
         else:
-            parameters = self._continue_from(request.units)
+            parameters = self._continue_from(request.architecture)
             if self.dtype is not None:
                 parameters = parameters.astype(self.dtype)
-        coefs_init, intercepts_init = request.arguments[:2]
-        if coefs_init is not None:
-            parameters.set("coefs", coefs_init)
-        if intercepts_init is not None:
-            parameters.set("intercepts", intercepts_init)
+        if request.coefs_init is not None:
+            parameters.set("coefs", request.coefs_init)
+        if request.intercepts_init is not None:
+            parameters.set("intercepts", request.intercepts_init)
             if not self.fit_intercept and any(b.any() for b in parameters.intercepts):
                 raise ValueError("fit_intercept=False allows no intercepts_init but zeros.")
         return parameters
 
     def _draw_parameters(self, request):
         """Random parameters; the output layer's are drawn like those of the last hidden one."""
-        activations = hidden_activations(self.activation, len(request.units) - 2)
+        units, (*hidden, _) = request.architecture[:2]
         if isinstance(self.activation, str):
             output = self.activation
         else:
-            output = activations[-1] if activations else "identity"
+            output = hidden[-1] if hidden else "identity"
         return Parameters.initialize(
-            request.units,
+            units,
             self.dtype or request.samples.X.dtype,
-            [*activations, output],
+            [*hidden, output],
             request.random_state,
             self.fit_intercept,
         )
 
-    def _continue_from(self, units):
+    def _continue_from(self, architecture):
         """A copy of the weights of the previous fit, whoever made them."""
         parameters = getattr(self, "_parameters", None)
         if parameters is not None and parameters.holds(self.coefs_, self.intercepts_):
             parameters = parameters.copy()
         else:
             parameters = Parameters.from_lists(self.coefs_, self.intercepts_)
-        if parameters.units != units:
+        if parameters.units != architecture.units:
             raise ValueError(
                 "Training can only be continued with the same layer sizes as before. The weights"
                 f" are those of a network with the layers {list(parameters.units)}, X, y and"
-                f" hidden_layer_sizes ask for {list(units)}."
+                f" hidden_layer_sizes ask for {list(architecture.units)}."
             )
-        out_activation = self._choose_out_activation()
+        out_activation = architecture.activations[-1]
         if getattr(self, "out_activation_", out_activation) != out_activation:
             keep = ""
             if hasattr(self, "out_activation"):  # the parameter
@@ -266,7 +267,7 @@ class FittingMixin:
             input_dtype = np.result_type(X.dtype, dtype)
         # L-BFGS-B runs in float64: see lbfgs
         working_dtype = input_dtype if stochastic else FLOAT64
-        architecture = self._architecture(request.units)
+        architecture = request.architecture
         loss = loss_of(self, architecture)
         arrays = self._training_arrays(request.samples, working_dtype)
         held_out = request.held_out
@@ -285,27 +286,17 @@ class FittingMixin:
             (request.given.X, y),
             held_out,
             dtype,
-            self._loss_type(input_dtype, y, sample_weight),
-            flops_per_sample(arrays.X, request.units, training=True),
+            self._loss_type(input_dtype, y, sample_weight, architecture.activations[-1]),
+            flops_per_sample(arrays.X, architecture.units, training=True),
         )
         state = self._initial_state(request)
         state.stochastic = stochastic
         state.use(parameters.astype(working_dtype))
-        hooks = Hooks(self._from_targets, self._score_outputs)
-        run = TrainingRun(self, problem, state, vars(self).update, hooks)
+        run = TrainingRun(
+            self, problem, state, vars(self).update, self._from_targets, self._score_outputs
+        )
         run.first_pass, run.resumed = request.first_pass, request.resumed
         return run
-
-    def _architecture(self, units):
-        """The Architecture that parameters and labels ask for."""
-        n_hidden = len(units) - 2
-        return Architecture(
-            units,
-            (*hidden_activations(self.activation, n_hidden), self._choose_out_activation()),
-            self._output_groups(),
-            self.fit_intercept,
-            dropout_rates(self.dropout, n_hidden),
-        )
 
     def _training_arrays(self, samples, dtype):
         """The samples as the engine reads them."""
@@ -323,14 +314,14 @@ class FittingMixin:
         arrays = as_training_input(*held_out[:3], dtype)
         return HeldOut(*arrays, held_out.original, held_out.y)
 
-    def _loss_type(self, dtype, y, sample_weight):
+    def _loss_type(self, dtype, y, sample_weight, out_activation):
         """What scikit-learn's arithmetic makes the loss of predictions of the given dtype."""
         if self.solver in OPTIMIZERS and (self.batch_size != "auto" or BEFORE_NUMPY_2):
             return np.float64  # the loss of a batch times its rows, which are an np.int64
         weight_dtype = None if sample_weight is None else sample_weight.dtype
         if not isinstance(self, ClassifierMixin):
             return loss_type(dtype, weight_dtype, y.dtype)
-        if self._choose_out_activation() == "softmax":
+        if out_activation == "softmax":
             return loss_type(dtype, weight_dtype, "of xlogy")
         return loss_type(dtype, weight_dtype, np.float64)  # of 1 - y, an integer
 
@@ -357,7 +348,7 @@ class FittingMixin:
         if request.resumed is not None:
             request.resumed.show(state, problem.architecture)
         own_listeners = []
-        if request.arguments.checkpoint is not None or "_skl_callbacks" in vars(self):
+        if request.checkpoint is not None or "_skl_callbacks" in vars(self):
             own_listeners = self._own_listeners(run, request)
         listen(run, own_listeners)
         try:
@@ -382,7 +373,7 @@ class FittingMixin:
         callbacks = vars(self).get("_skl_callbacks")
         run.publish()  # the files hold it, and the callbacks see it
         listeners = []
-        candidates = [request.arguments.checkpoint, *(callbacks or ())]
+        candidates = [request.checkpoint, *(callbacks or ())]
         checkpoints = [one for one in candidates if isinstance(one, Checkpoint)]
         for checkpoint in checkpoints:
             check_resumable(self)

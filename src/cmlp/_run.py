@@ -1,24 +1,9 @@
 """A fit as an object: its parts, and who is told of each step. No solver, no formula."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 from cmlp._training import Problem, TrainingState
-
-
-class Hooks(NamedTuple):
-    """What a run asks of the estimator that it trains, as functions.
-
-    Attributes
-    ----------
-    from_targets : callable(targets)
-        Labels or values for y in the form that the loss needs.
-    score_outputs : callable(out, y, sample_weight)
-        The score that early stopping watches; NaN if predictions are not finite.
-    """
-
-    from_targets: Callable
-    score_outputs: Callable
 
 
 class Listener:
@@ -51,7 +36,10 @@ class TrainingRun:
     update : callable(attributes)
         ``dict.update`` of the estimator's attributes: one call of C, so that Ctrl-C finds all of
         what is published or none.
-    hooks : Hooks
+    from_targets : callable(targets)
+        Labels or values for y in the form that the loss needs.
+    score_outputs : callable(out, y, sample_weight)
+        The score that early stopping watches; NaN if predictions are not finite.
 
     Attributes
     ----------
@@ -81,10 +69,11 @@ class TrainingRun:
         problem: Problem,
         state: TrainingState,
         update: Callable[[dict], None],
-        hooks: Hooks,
+        from_targets: Callable,
+        score_outputs: Callable,
     ) -> None:
         self.est, self.problem, self.state = est, problem, state
-        self.update, self.hooks = update, hooks
+        self.update, self.from_targets, self.score_outputs = update, from_targets, score_outputs
         self.first_pass, self.resumed = True, None
         self.listeners = self.own_listeners = ()
         self.n_samples = len(problem.dataset)

@@ -151,9 +151,9 @@ class TrainingState:
     held_out: np.ndarray | None = None
     best_vector: np.ndarray | None = None
 
-    new_losses: list = field(default_factory=list)
-    new_scores: list = field(default_factory=list)
-    new_validation_losses: list = field(default_factory=list)
+    new_losses: list | tuple = ()
+    new_scores: list | tuple = ()
+    new_validation_losses: list | tuple = ()
     new_best_vector: np.ndarray | None = None
 
     @classmethod
@@ -226,12 +226,12 @@ class TrainingState:
         """
         attributes = self.attributes()
         # Ctrl-C is noticed at calls, of which there is none before the last, and that is C
-        losses, self.new_losses = self.new_losses, []
+        losses, self.new_losses = self.new_losses, ()
         self.loss_curve += losses
         if self.new_scores:
             self.validation_scores += self.new_scores
             self.validation_loss_curve += self.new_validation_losses
-            self.new_scores = self.new_validation_losses = []
+            self.new_scores = self.new_validation_losses = ()
         if self.new_best_vector is not None:
             self.best_vector[...] = self.new_best_vector
             self.new_best_vector = None
