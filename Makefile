@@ -28,7 +28,7 @@ lint: $(VENV)/.linted
 # what is installed: every public type known, a program of a user, the stubs of the engine. The
 # checkers look for it by the python on PATH; an engine is compared if it can run here
 types: $(VENV)/.typed
-	cd tests/type_checks && export PATH="$(CURDIR)/$(BIN):$$PATH" && \
+	cd tests/house/type_checks && export PATH="$(CURDIR)/$(BIN):$$PATH" && \
 	pyright --verifytypes cmlp --ignoreexternal && \
 	pyright user_program.py && \
 	mypy --strict user_program.py && \
