@@ -60,7 +60,9 @@ class Optimizer:
     parameters: tuple | None = None
 
     def __init_subclass__(cls):
-        cls.hyper_values = attrgetter("rate", *engine.OPTIMIZERS[cls.name][2][1:])
+        names = ("rate", *engine.OPTIMIZERS[cls.name][2][1:])
+        cls.hyper_values = attrgetter(*names)
+        cls.counter_places = [(name, names.index(name)) for name in cls.counters]
 
     def __init__(self, est, n_params, dtype):
         n_slots = engine.OPTIMIZERS[self.name][1]
@@ -139,10 +141,8 @@ class Optimizer:
 
     def after_epoch(self, hyper):
         """Take over what the engine has advanced."""
-        if self.counters:
-            names = engine.OPTIMIZERS[self.name][2]
-            for name in self.counters:
-                setattr(self, name, float(hyper[names.index(name)]))
+        for name, place in self.counter_places:
+            setattr(self, name, float(hyper[place]))
 
     def iteration_ends(self, t, n_bad, patience, verbose=False):
         """Adapt the learning rate after an epoch.

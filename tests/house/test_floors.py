@@ -11,6 +11,7 @@ import cmlp
 from cmlp._core import engine
 
 SOURCE = Path(__file__).parents[2] / "src" / "cmlp"
+DESIGN = Path(__file__).parents[2] / "docs" / "design.md"
 FLOORS = {
     "cmlp": 14,
     "cmlp.__main__": 14,
@@ -99,6 +100,18 @@ def imported_modules(path):
 def test_every_python_module_has_a_floor():
     compiled = {"cmlp._core._cpu", "cmlp._core._engine_baseline"}
     assert {module_name(path) for path in SOURCE.rglob("*.py")} == set(FLOORS) - compiled
+
+
+def test_the_table_of_the_design_has_these_floors():
+    rows = re.findall(r"^\| (\d+) \| (`_?\w+\.py`.*?) \|", DESIGN.read_text(), re.M)
+    documented = {
+        name: int(floor) for floor, rooms in rows for name in re.findall(r"`(\w+)\.py`", rooms)
+    }
+    floors = {"__init__": FLOORS["cmlp"]}
+    floors |= {name.removeprefix("cmlp."): floor for name, floor in FLOORS.items()}
+    assert documented == {
+        name: floor for name, floor in floors.items() if not name.startswith(("cmlp", "_core"))
+    }
 
 
 def test_python_imports_go_downwards():
