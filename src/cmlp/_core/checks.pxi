@@ -1,5 +1,5 @@
-# Checks of arguments that entry points share. Included by kernels.pxi and testing.pxi; what the
-# engine's own entry points check is in engine.pxi.
+# Arguments of the kernels' entry points: their checks, and the address of one that may be None.
+# Included by kernels.pxi and testing.pxi; what the engine's own entry points check is in engine.pxi.
 
 import numpy as np
 
@@ -15,3 +15,9 @@ cdef int check_strides(array) except -1:
         if stride % array.itemsize:
             raise ValueError("Strides must be multiples of the itemsize.")
     return 0
+
+
+cdef const floating* row_or_null(const floating[::1] row) noexcept:
+    if row is None:           # as one expression it would lose the const
+        return NULL
+    return &row[0]

@@ -8,6 +8,7 @@ from cmlp._core cimport losses as _losses
 from cmlp._core cimport network as _network
 from cmlp._core cimport sparse as _sparse
 from cmlp._core cimport sparse_plan as _sparse_plan
+from cmlp._core.matrix cimport Matrix, matrix, strided, transposed
 from cmlp._core.types cimport Compressed, SparsePlan
 
 include "checks.pxi"
@@ -26,21 +27,25 @@ def gemm(
     dtype = np.asarray(c).dtype
     cdef floating[::1] pack = np.empty(
         _linalg.gemm_pack_size(n, k, sizeof(floating)), dtype=dtype)
-    cdef const floating[::1] flat_b = np.asarray(b).reshape(-1)
-    cdef floating[::1] flat_c = np.asarray(c).reshape(-1)
-    cdef Py_ssize_t bias0 = -1 if bias is None else 0
+    cdef Matrix left = strided(
+        &a[0, 0], m, k, a.strides[0] // <Py_ssize_t>sizeof(floating),
+        a.strides[1] // <Py_ssize_t>sizeof(floating))
+    cdef Matrix right = matrix(&b[0, 0], b.shape[0], b.shape[1])
+    cdef const floating* bias_at = row_or_null(bias)
     with nogil:
-        _linalg.gemm(m, n, k, &a[0, 0], a.strides[0] // <Py_ssize_t>sizeof(floating),
-                     a.strides[1] // <Py_ssize_t>sizeof(floating), flat_b, 0,
-                     k if trans_b else n, trans_b, flat_c, 0, accumulate, bias, bias0, pack, 0)
+        _linalg.gemm(left, transposed(right) if trans_b else right, matrix(&c[0, 0], m, n),
+                     accumulate, bias_at, &pack[0], _linalg.plain())
 
 
 def column_sums(const floating[:, ::1] a, floating[::1] out, bint accumulate=False):
     """out = a.sum(axis=0) [+ out]"""
     check_shapes(out.shape[0] == a.shape[1])
-    cdef const floating[::1] flat_a = np.asarray(a).reshape(-1)
+    if a.shape[0] == 0:
+        if not accumulate:
+            out[:] = 0
+        return
     with nogil:
-        _linalg.column_sums(a.shape[0], a.shape[1], flat_a, 0, out, 0, accumulate)
+        _linalg.column_sums(matrix(&a[0, 0], a.shape[0], a.shape[1]), &out[0], accumulate)
 
 
 def affine(
@@ -59,6 +64,7 @@ def affine(
     cdef const floating[::1] flat_coef = np.asarray(coef).reshape(-1)
     cdef floating[::1] flat_out = np.asarray(out).reshape(-1)
     cdef Py_ssize_t bias0 = -1 if intercept is None else 0
+    cdef const floating* bias_at = row_or_null(intercept)
     cdef Py_ssize_t pack = _linalg.gemm_pack_size(n, k, sizeof(floating))
     cdef Source source = source_of(data, order, skip_zeros)
     cdef SparsePlan plan = _sparse_plan.plan_sparse(&source, rows, n, sizeof(floating), 0)
@@ -73,8 +79,9 @@ def affine(
                                   flat_out, 0, work, plan.end)
         else:
             _batch.gather_x(&source, order_at, 0, rows, work, pack)
-            _linalg.gemm(rows, n, k, &work[pack], k, 1, flat_coef, 0, n, False, flat_out, 0,
-                         False, intercept, bias0, work, 0)
+            _linalg.gemm(
+                matrix(&work[pack], rows, k), matrix(&coef[0, 0], k, n), matrix(&out[0, 0], rows, n),
+                False, bias_at, &work[0], _linalg.plain())
 
 
 def coef_gradient(
@@ -120,8 +127,10 @@ def coef_gradient(
                 first += slab
         else:
             _batch.gather_x(&source, order_at, 0, rows, work, pack)
-            _linalg.gemm(k, n, rows, &work[pack], 1, k, flat_delta, 0, n, False, flat_grad, 0,
-                         accumulate, flat_grad, -1, work, 0)
+            _linalg.gemm(
+                transposed(matrix(&work[pack], rows, k)), matrix(&delta[0, 0], rows, n),
+                matrix(&grad[0, 0], k, n), accumulate, <const floating*>NULL, &work[0],
+                _linalg.plain())
 
 
 cdef Source source_of(Dataset data, const Py_ssize_t[::1] order, bint skip_zeros):

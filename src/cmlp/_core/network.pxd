@@ -15,10 +15,10 @@ from cmlp._core.dropout cimport (
     drop_deltas, drop_outputs, drops_input, input_rows, plan_dropout, saved_offset, saves_outputs,
     take_input)
 from cmlp._core.linalg cimport (
-    PACK_WIDTH, PLAIN, ROWS, affine_narrow, aligned, column_sums, dot, gemm, gemm_finished,
-    gemm_pack_size, gemm_packed, gemm_tn_narrow, gemv, pack_matrix, packed_size, panel_depth,
-    panel_width)
+    PACK_WIDTH, PLAIN, affine_narrow, aligned, column_sums, dot, finished, gemm, gemm_narrow,
+    gemm_pack_size, gemm_packed, gemv, pack_matrix, packed_size, panel_width, plain)
 from cmlp._core.losses cimport SOFTMAX, output_delta, row_losses, softmax
+from cmlp._core.matrix cimport Matrix, matrix, part, strided, transposed
 from cmlp._core.optimizers cimport Step, optimizer_step
 from cmlp._core.sparse cimport (
     compress, pack_delta, sparse_affine, sparse_coef_gradient, transpose)
@@ -33,7 +33,7 @@ cdef enum:
     BLOCK_BYTES = 98304          # of activations and deltas that stay in cache between layers
 
 cdef inline bint is_narrow(const Layer* layer, size_t itemsize) noexcept nogil:
-    """Whether the gradient of the layer is better computed transposed: see gemm_tn_narrow."""
+    """Whether the gradient of the layer is better computed transposed: see gemm_narrow."""
     cdef Py_ssize_t width = panel_width(itemsize)
     return layer.fan_out < width and layer.fan_in >= width
 
@@ -176,22 +176,46 @@ cdef inline bint gathers_x(
     return order is not NULL or source.conversion != AS_IS or drops_input(net, plan)
 
 
-cdef inline const floating* layer_input(
-    const Net* net, const Plan* plan, const Source* source, const Py_ssize_t* order,
-    Py_ssize_t start, Py_ssize_t row, Py_ssize_t l, floating[::1] work,
-    Py_ssize_t* a_row, Py_ssize_t* a_col,
+cdef inline Matrix outputs(
+    const Net* net, const Plan* plan, Py_ssize_t l, Py_ssize_t row, Py_ssize_t rows,
+    floating[::1] work,
 ) noexcept nogil:
-    """The dense input of layer l from a row on, and its strides. Rows of X are read where they
-    were gathered, or in place."""
-    a_row[0] = net.layers[l].fan_in
-    a_col[0] = 1
+    """The activations of layer l for rows row.. of the batch."""
+    return matrix(&work[output_offset(net, plan, l, row)], rows, net.layers[l].fan_out)
+
+
+cdef inline Matrix deltas(
+    const Net* net, const Plan* plan, Py_ssize_t l, Py_ssize_t row, Py_ssize_t rows,
+    floating[::1] work,
+) noexcept nogil:
+    """dL/dz of layer l for rows row.. of the batch."""
+    return matrix(&work[delta_offset(net, plan, l, row)], rows, net.layers[l].fan_out)
+
+
+cdef inline Matrix weights(const Layer* layer, const floating[::1] params) noexcept nogil:
+    return matrix(&params[layer.coef], layer.fan_in, layer.fan_out)
+
+
+cdef inline const floating* biases(
+    const Net* net, const Layer* layer, const floating[::1] params,
+) noexcept nogil:
+    if not net.fit_intercept:  # as one expression it would lose the const
+        return NULL
+    return &params[layer.intercept]
+
+
+cdef inline Matrix layer_input(
+    const Net* net, const Plan* plan, const Source* source, const Py_ssize_t* order,
+    Py_ssize_t start, Py_ssize_t row, Py_ssize_t rows, Py_ssize_t l, floating[::1] work,
+) noexcept nogil:
+    """The dense input of layer l for rows row.. of the batch. Rows of X are read where they were
+    gathered, or in place."""
     if l > 0:
-        return &work[output_offset(net, plan, l - 1, row)]
+        return outputs(net, plan, l - 1, row, rows, work)
     if gathers_x(net, plan, source, order):
-        return &work[plan.x + row * net.n_features]
-    a_row[0] = source.x_row
-    a_col[0] = source.x_col
-    return <const floating*>source.x + (start + row) * source.x_row
+        return matrix(&work[plan.x + row * net.n_features], rows, net.n_features)
+    return strided(<const floating*>source.x + (start + row) * source.x_row, rows,
+                   net.n_features, source.x_row, source.x_col)
 
 
 cdef inline void forward(
@@ -200,14 +224,13 @@ cdef inline void forward(
     floating[::1] work, Py_ssize_t own,
 ) noexcept nogil:
     """Activations of every layer for rows row..row+rows of the samples that begin at start."""
-    cdef Py_ssize_t l, bias, z, slope, a_row, a_col
+    cdef Py_ssize_t l, z, slope
     cdef int finish
     cdef const Layer* layer
-    cdef const floating* a
+    cdef Matrix a
     cdef Compressed x
     for l in range(net.n_layers):
         layer = &net.layers[l]
-        bias = layer.intercept if net.fit_intercept else -1
         z = output_offset(net, plan, l, row)
         finish = PLAIN
         if l == 0 and plan.sparse.used:
@@ -215,21 +238,22 @@ cdef inline void forward(
                 compress(&plan.sparse, source, order, start, row, row + rows, work, plan.x)
             x = input_rows(plan, source, work)
             sparse_affine(&plan.sparse, &x, row, rows, layer.fan_in, layer.fan_out,
-                          params, layer.coef, params, bias, work, z, work, own + plan.compressed)
+                          params, layer.coef, params,
+                          layer.intercept if net.fit_intercept else -1,
+                          work, z, work, own + plan.compressed)
         elif layer.fan_out <= NARROW and l > 0:
-            affine_narrow(rows, layer.fan_out, layer.fan_in,
-                          work, output_offset(net, plan, l - 1, row), params, layer.coef,
-                          params, bias, work, z, work, own + plan.pack)
+            affine_narrow(outputs(net, plan, l - 1, row, rows, work), weights(layer, params),
+                          outputs(net, plan, l, row, rows, work), biases(net, layer, params),
+                          &work[own + plan.pack])
         else:
-            a = layer_input(net, plan, source, order, start, row, l, work, &a_row, &a_col)
+            a = layer_input(net, plan, source, order, start, row, rows, l, work)
             if rows == 1:
-                gemv(layer.fan_out, layer.fan_in, a, a_col, params, layer.coef,
-                     params, bias, work, z)
+                gemv(<const floating*>a.data, a.col_stride, weights(layer, params),
+                     biases(net, layer, params), &work[z])
             else:
                 finish = layer.activation if is_in_tiles(layer.activation) else PLAIN
-                gemm_finished(rows, layer.fan_out, layer.fan_in, a, a_row, a_col,
-                              params, layer.coef, layer.fan_out, False, work, z, False,
-                              params, bias, work, own + plan.pack, finish, work, -1)
+                gemm(a, weights(layer, params), outputs(net, plan, l, row, rows, work), False,
+                     biases(net, layer, params), &work[own + plan.pack], finished(finish, NULL))
         slope = slope_offset(net, plan, l, row)
         if slope >= 0:
             activate_with_slope(layer.activation, work, z, work, slope, rows * layer.fan_out)
@@ -248,21 +272,20 @@ cdef inline void pack_transposed(
     cdef const Layer* layer
     for l in range(1, net.n_layers):
         layer = &net.layers[l]
-        pack_matrix(layer.fan_in, layer.fan_out, params, layer.coef, layer.fan_out, True, work, at)
+        pack_matrix(transposed(weights(layer, params)), &work[at])
         at += aligned(packed_size(layer.fan_in, layer.fan_out, sizeof(floating)))
 
 
-cdef inline void deltas(
+cdef inline void backward(
     const Net* net, const Plan* plan, Py_ssize_t start, Py_ssize_t row, Py_ssize_t rows,
     const floating[::1] params, floating[::1] work, Py_ssize_t own,
 ) noexcept nogil:
     """From the output delta down to that of the first layer: D_(l-1) = (D_l W_l.T) * f'."""
-    cdef Py_ssize_t l, d, previous, a, slope, transposed = own + plan.slab
+    cdef Py_ssize_t l, previous, a, slope, packed = own + plan.slab
     cdef int activation, finish
     cdef const Layer* layer
     for l in range(net.n_layers - 1, 0, -1):
         layer = &net.layers[l]
-        d = delta_offset(net, plan, l, row)
         previous = delta_offset(net, plan, l - 1, row)
         a = output_offset(net, plan, l - 1, row)
         if plan.dropout.used and saves_outputs(&net.layers[l - 1]):
@@ -273,15 +296,14 @@ cdef inline void deltas(
         if not is_in_tiles(finish):
             finish = PLAIN
         if plan.transposed >= 0:
-            transposed -= aligned(packed_size(layer.fan_in, layer.fan_out, sizeof(floating)))
-            gemm_packed(rows, layer.fan_in, layer.fan_out, &work[d], layer.fan_out, 1,
-                        work, transposed, work, previous, False, finish,
-                        work, a if slope < 0 else slope)
+            packed -= aligned(packed_size(layer.fan_in, layer.fan_out, sizeof(floating)))
+            gemm_packed(deltas(net, plan, l, row, rows, work), &work[packed],
+                        deltas(net, plan, l - 1, row, rows, work), False,
+                        finished(finish, &work[a if slope < 0 else slope]))
         else:
-            gemm_finished(rows, layer.fan_in, layer.fan_out, &work[d], layer.fan_out, 1,
-                          params, layer.coef, layer.fan_out, True, work, previous, False,
-                          params, -1, work, own + plan.pack, finish,
-                          work, a if slope < 0 else slope)
+            gemm(deltas(net, plan, l, row, rows, work), transposed(weights(layer, params)),
+                 deltas(net, plan, l - 1, row, rows, work), False, <const floating*>NULL,
+                 &work[own + plan.pack], finished(finish, &work[a if slope < 0 else slope]))
         if finish == PLAIN:
             activation_backward(activation, work, a, work, slope, work, previous,
                                 rows * layer.fan_in)
@@ -318,7 +340,7 @@ cdef inline void rows_phase(
                      net.group_ends, work, y, work, p, work, slope_offset(net, plan, top, row),
                      work, weight,
                      work, delta_offset(net, plan, top, row))
-        deltas(net, plan, start, row, rows, params, work, own)
+        backward(net, plan, start, row, rows, params, work, own)
         row += rows
 
 
@@ -331,25 +353,20 @@ cdef inline void slab_gradient(
     """grads (count, fan_out) = [grads +] rows first..first+count of A.T D, A the input of the
     layer. Layers of PACK_WIDTH and more find D packed, compressed X its columns."""
     cdef const Layer* layer = &net.layers[l]
-    cdef Py_ssize_t n = layer.fan_out, d = delta_offset(net, plan, l, 0), a_row, a_col
-    cdef const floating* a
+    cdef Py_ssize_t n = layer.fan_out
+    cdef Matrix a, d = deltas(net, plan, l, 0, rows, work), gradient = matrix(&grads[at], count, n)
     if l == 0 and plan.sparse.used:
         sparse_coef_gradient(&plan.sparse, columns, first - columns_first, count, rows, n,
                              grads, at, accumulate, work, own + plan.compressed)
         return
+    a = transposed(part(layer_input(net, plan, source, order, start, 0, rows, l, work),
+                        0, first, rows, count, sizeof(floating)))
     if is_narrow(layer, sizeof(floating)) and (l > 0 or gathers_x(net, plan, source, order)):
-        gemm_tn_narrow(
-            count, n, rows, work,
-            (output_offset(net, plan, l - 1, 0) if l > 0 else plan.x) + first, layer.fan_in,
-            work, d, grads, at, accumulate, work, own + plan.pack)
-        return
-    a = layer_input(net, plan, source, order, start, 0, l, work, &a_row, &a_col)
-    if n >= PACK_WIDTH:
-        gemm_packed(count, n, rows, a + first * a_col, a_col, a_row, work, own + plan.pack,
-                    grads, at, accumulate, PLAIN, grads, -1)
+        gemm_narrow(a, d, gradient, accumulate, &work[own + plan.pack])
+    elif n >= PACK_WIDTH:
+        gemm_packed(a, &work[own + plan.pack], gradient, accumulate, plain())
     else:
-        gemm(count, n, rows, a + first * a_col, a_col, a_row, work, d, n, False,
-             grads, at, accumulate, grads, -1, work, own + plan.pack)
+        gemm(a, d, gradient, accumulate, <const floating*>NULL, &work[own + plan.pack], plain())
 
 
 cdef inline void slabs_phase(
@@ -395,7 +412,7 @@ cdef inline void slabs_phase(
                             work, own + plan.compressed)
                         pack_delta(&plan.sparse, rows, n, work, d, work, own + plan.compressed)
                     else:
-                        pack_matrix(n, rows, work, d, n, False, work, own + plan.pack)
+                        pack_matrix(deltas(net, plan, l, 0, rows, work), &work[own + plan.pack])
                     packed = True
                 at = layer.coef + first * n
                 if to_grads:
@@ -413,11 +430,12 @@ cdef inline void slabs_phase(
                 if first == 0 and net.fit_intercept:
                     at = layer.intercept
                     if to_grads:
-                        column_sums(rows, n, work, d, grads, at, accumulate)
+                        column_sums(deltas(net, plan, l, 0, rows, work), &grads[at], accumulate)
                         if step is not NULL:
                             optimizer_step(step, n, 0, scale, params, at, grads, at, state)
                     else:
-                        column_sums(rows, n, work, d, work, own + plan.slab, False)
+                        column_sums(deltas(net, plan, l, 0, rows, work), &work[own + plan.slab],
+                                    False)
                         optimizer_step(step, n, 0, scale, params, at, work, own + plan.slab, state)
             passed += count * n
             slab += 1

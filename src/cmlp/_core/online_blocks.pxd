@@ -12,7 +12,8 @@
 from cython cimport floating
 from libc.string cimport memcpy, memset
 from cmlp._core.batch cimport dense_row, sample
-from cmlp._core.linalg cimport dot, gemm
+from cmlp._core.linalg cimport dot, gemm, plain
+from cmlp._core.matrix cimport Matrix, matrix, strided
 from cmlp._core.online cimport (
     PRODUCT_OLD, cmlp_mix_f32, cmlp_mix_f64, next_weighted, squared_weights, step_above_first,
     update_bias, weight_of)
@@ -115,13 +116,12 @@ cdef inline void first_products(
     Py_ssize_t rows, floating[::1] params, floating[::1] velocities, floating[::1] s,
 ) noexcept nogil:
     """Add to xw and xv what rows i0.. of the weights and velocities contribute."""
-    cdef Py_ssize_t at = net.layers[0].coef + i0 * blocks.n
-    gemm(count, blocks.n, rows, &s[x + i0], blocks.ldx, 1, params, at, blocks.n,
-         False,
-         s, blocks.xw, True, s, -1, s, blocks.pack)
-    gemm(count, blocks.n, rows, &s[x + i0], blocks.ldx, 1, velocities, at, blocks.n,
-         False,
-         s, blocks.xv, True, s, -1, s, blocks.pack)
+    cdef Py_ssize_t n = blocks.n, at = net.layers[0].coef + i0 * n
+    cdef Matrix samples = strided(&s[x + i0], count, rows, blocks.ldx, 1)
+    gemm(samples, matrix(&params[at], rows, n), matrix(&s[blocks.xw], count, n), True,
+         <const floating*>NULL, &s[blocks.pack], plain())
+    gemm(samples, matrix(&velocities[at], rows, n), matrix(&s[blocks.xv], count, n), True,
+         <const floating*>NULL, &s[blocks.pack], plain())
 
 
 cdef inline void combine_deltas(

@@ -11,6 +11,7 @@ from cmlp._core import engine
 from cmlp._core cimport dropout as _dropout
 from cmlp._core cimport linalg as _linalg
 from cmlp._core.fpenv cimport fp_restore, fp_state, keep_denormals
+from cmlp._core.matrix cimport matrix
 from cmlp._core.optimizers cimport Step, begin_step, end_step, optimizer_step
 from cmlp._core.pool cimport pool_run
 from cmlp._core.stop cimport raise_flag, raised, stop_flag
@@ -35,14 +36,13 @@ def gemv(
 ):
     """z = x @ b [+ bias]; x may have any stride."""
     cdef Py_ssize_t k = b.shape[0], n = b.shape[1]
+    cdef const floating* bias_at = row_or_null(bias)
     check_shapes(k > 0 and n > 0 and x.shape[0] == k and z.shape[0] == n
                  and (bias is None or bias.shape[0] == n))
     check_strides(np.asarray(x))
-    cdef const floating[::1] flat_b = np.asarray(b).reshape(-1)
-    cdef Py_ssize_t bias0 = -1 if bias is None else 0
     with nogil:
-        _linalg.gemv(n, k, &x[0], x.strides[0] // <Py_ssize_t>sizeof(floating), flat_b, 0,
-                     bias, bias0, z, 0)
+        _linalg.gemv(&x[0], x.strides[0] // <Py_ssize_t>sizeof(floating),
+                     matrix(&b[0, 0], k, n), bias_at, &z[0])
 
 
 def dropout_draws(seed, epoch, uint32_t layer, elements):
