@@ -32,8 +32,8 @@ from cmlp._core.network cimport (
     count_slabs, finish_gradient, forward, gathers_x, output_offset, plan_workspace, rows_phase,
     shift, slabs_phase)
 from cmlp._core.optimizers cimport (
-    ADAGRAD, ADAM, ADAM_EPSILON, ADAMW, LEARNING_RATE, NADAM, RMSPROP, SCHEDULE_FREE_ADAMW, SGD,
-    Step, begin_step, clip_scale, end_step, finish_block, optimizer_step)
+    LEARNING_RATE, N_OPTIMIZERS, ONLINE, ONLINE_LINEAR, Step, begin_step, clip_scale, count_names,
+    end_step, finish_block, optimizer_step, optimizer_table)
 from cmlp._core cimport online as _online
 from cmlp._core cimport online_blocks as _blocks
 from cmlp._core cimport online_plan as _online_plan
@@ -163,7 +163,7 @@ def train_epoch(
         seed, epoch = dropout
         set_key(&run.plan.dropout, seed, epoch)
     elif rates is None and averaging is None and max_grad_norm <= 0 and trains_online(
-            &layout.net, &data.source, batch_size, run.optimizer, &hyper[0], sizeof(floating)):
+            &data.source, batch_size, run.optimizer, optimizer, &hyper[0]):
         # a division by outputs is scikit-learn's squared error, its gradient a plain sum
         if loss_table[layout.net.loss.id].mean_over_outputs:
             loss_scale = 1.0 / layout.net.n_outputs
@@ -173,7 +173,6 @@ def train_epoch(
     run.batch_size = batch_size
     run.alpha = alpha
     run.hyper = &hyper[0]
-    run.n_slots = OPTIMIZERS[optimizer][1]
     if rates is not None:
         run.rates = &rates[0]
     if averaging is not None:

@@ -90,7 +90,6 @@ cdef class Training:
     cdef double alpha
     cdef int optimizer
     cdef double* hyper           # NULL: the gradient alone
-    cdef Py_ssize_t n_slots      # of the optimizer
     cdef const double* rates     # the learning rate of each minibatch, or NULL
     cdef double* averaging       # EMA_DECAY and EMA_T, or NULL
     cdef double max_norm         # of a gradient; 0: not clipped
@@ -211,7 +210,7 @@ cdef class Training:
                     if self.rates is not NULL:
                         self.hyper[LEARNING_RATE] = self.rates[self.start // self.batch_size]
                     self.step = begin_step(self.optimizer, self.hyper, self.layout.net.n_coefs,
-                                           self.averaging, self.n_slots)
+                                           self.averaging)
                 return True
         return False
 
