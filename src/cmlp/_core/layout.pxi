@@ -45,9 +45,8 @@ LOSSES = {
 #: hyper-parameter vector, of which the first is the learning rate, as a schedule may change it.
 OPTIMIZERS = {
     optimizer_table[i].name.decode(): (
-        i, count_names(optimizer_table[i].state), tuple(
-            optimizer_table[i].hyper[k].decode()
-            for k in range(count_names(optimizer_table[i].hyper))))
+        i, optimizer_table[i].n_states, tuple(
+            optimizer_table[i].hyper[k].decode() for k in range(optimizer_table[i].n_hyper)))
     for i in range(N_OPTIMIZERS)
 }
 

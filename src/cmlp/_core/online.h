@@ -25,6 +25,12 @@ enum { CMLP_SCALE, CMLP_DECAY, CMLP_FIRST_CONSTANT,
 /* One vector of one row of weights, `old`, by the update of each row of the table of optimizers;
  * returns the updated weights. The input carries the scale. */
 #ifdef CMLP_VECTOR_EXTENSIONS
+/* a * b, rounded: were it fused with the sum it goes into, that would cost one instruction more */
+#ifdef __FMA__
+#define CMLP_PRODUCT(S, a, b) cmlp_madd_##S(a, b, cmlp_spread_##S(-0.0f))
+#else
+#define CMLP_PRODUCT(S, a, b) cmlp_mul_##S(a, b)
+#endif
 #define CMLP_TAKE_CONSTANT(S, i, name) const cmlp_lanes_##S name = c[CMLP_FIRST_CONSTANT + i];
 #define CMLP_DEFINE_VECTOR_UPDATE(T, S, id, flag, states, constants, update)                      \
     CMLP_INLINE cmlp_vec_##S cmlp_online_##id##_##S(                                              \
@@ -33,8 +39,10 @@ enum { CMLP_SCALE, CMLP_DECAY, CMLP_FIRST_CONSTANT,
         const cmlp_vec_##S *c) {                                                                  \
         CMLP_EACH(CMLP_TAKE_CONSTANT, S, constants)                                               \
         CMLP_EACH(CMLP_LOAD_STATE, S, states)                                                     \
-        cmlp_vec_##S w = old, g = cmlp_mul_##S(input, delta);                                     \
-        if (penalised) g = cmlp_madd_##S(c[CMLP_DECAY], old, g);                                  \
+        cmlp_vec_##S w = old;                                                                     \
+        cmlp_vec_##S g = penalised                                                                \
+            ? cmlp_madd_##S(c[CMLP_DECAY], old, cmlp_mul_##S(input, delta))                       \
+            : CMLP_PRODUCT(S, input, delta);                                                      \
         CMLP_UNWRAP update;                                                                       \
         CMLP_EACH(CMLP_STORE_STATE, S, states)                                                    \
         return w;                                                                                 \

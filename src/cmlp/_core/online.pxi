@@ -80,15 +80,6 @@ cdef double online_epoch(
     return total
 
 
-cdef int check_signals() except -1:
-    """Handlers of signals run with the denormals of the caller."""
-    cdef fp_state before = keep_denormals()
-    try:
-        return PyErr_CheckSignals()
-    finally:
-        fp_restore(before)
-
-
 def aligned_empty(size, dtype):
     """An uninitialised vector that starts on a cache line."""
     raw = np.empty(size * dtype.itemsize + 64, dtype=np.uint8)

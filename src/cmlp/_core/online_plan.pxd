@@ -7,7 +7,7 @@ from libc.string cimport memcmp, memcpy, memset
 from cmlp._core.linalg cimport VECTOR_BYTES
 from cmlp._core.network cimport apply_activation
 from cmlp._core.optimizers cimport (
-    MAX_CONSTANTS, Rule, cmlp_begin_step, count_names, optimizer_table)
+    MAX_CONSTANTS, Rule, cmlp_begin_step, optimizer_table)
 from cmlp._core.types cimport Layer, Net
 
 # where the constants of a step stand
@@ -160,7 +160,7 @@ cdef inline void set_up(
     memset(&s[0], 0, online.size * sizeof(floating))
     s[online.one] = 1
     memset(&online.rule, 0, sizeof(Rule))
-    online.n_hyper = count_names(optimizer_table[optimizer].hyper)
+    online.n_hyper = optimizer_table[optimizer].n_hyper
     cmlp_begin_step[optimizer](hyper, &online.rule)
     online.changes = memcmp(hyper, online.rule.hyper, online.n_hyper * sizeof(double)) != 0
     set_constants(online, s)

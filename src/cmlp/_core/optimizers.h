@@ -145,7 +145,7 @@
 #define CMLP_WHEN_ONLINE(...) __VA_ARGS__
 #define CMLP_WHEN_ONLINE_LINEAR(...) __VA_ARGS__
 
-enum { CMLP_MAX_HYPER = 8, CMLP_MAX_CONSTANTS = 8 };
+enum { CMLP_MAX_HYPER = 8, CMLP_MAX_STATES = 8, CMLP_MAX_CONSTANTS = 8 };
 enum { CMLP_BATCHES, CMLP_ONLINE, CMLP_ONLINE_LINEAR };
 
 /* CMLP_EACH(M, S, (a, b, c)) is M(S, 0, a) M(S, 1, b) M(S, 2, c), of up to 8 */
@@ -187,14 +187,16 @@ enum cmlp_optimizer {
 };
 
 typedef struct {
-    const char *name, *hyper[CMLP_MAX_HYPER + 1], *state[CMLP_MAX_HYPER + 1]; /* NULL: the end */
-    int loops;
+    const char *name, *hyper[CMLP_MAX_HYPER], *state[CMLP_MAX_STATES];
+    int n_hyper, n_states, loops;
 } cmlp_optimizer_row;
 
 #define CMLP_STRING(S, i, name) #name,
+#define CMLP_PLUS_ONE(S, i, name) + 1
 static const cmlp_optimizer_row cmlp_optimizer_table[] = {
-#define CMLP_ROW(name, loops, flagged, hyper, state, ...)                                         \
-    {#name, {CMLP_EACH(CMLP_STRING, , hyper)}, {CMLP_EACH(CMLP_STRING, , state)}, CMLP_##loops},
+#define CMLP_ROW(id, loops, flagged, hyper, state, ...)                                           \
+    {#id, {CMLP_EACH(CMLP_STRING, , hyper)}, {CMLP_EACH(CMLP_STRING, , state)},                   \
+     CMLP_EACH(CMLP_PLUS_ONE, , hyper), CMLP_EACH(CMLP_PLUS_ONE, , state), CMLP_##loops},
     CMLP_OPTIMIZERS(CMLP_ROW)
 #undef CMLP_ROW
 };

@@ -11,8 +11,10 @@ from cmlp._core.linalg cimport dot
 cdef extern from "optimizers.h" nogil:
     ctypedef struct optimizer_row "cmlp_optimizer_row":
         const char* name
-        const char** hyper     # names; NULL: the end
+        const char** hyper     # names
         const char** state
+        int n_hyper
+        int n_states
         int loops
     ctypedef struct Rule "cmlp_rule":
         int optimizer
@@ -44,18 +46,10 @@ cdef enum:
 # What one update needs, worked out once for all parameters.
 cdef struct Step:
     Rule rule
-    Py_ssize_t n_hyper
     Py_ssize_t n_coefs         # parameters before it are weights
     bint averages              # a row of the state averages the weights
     Py_ssize_t average_row
     double average_rate        # share of the new weights in it
-
-
-cdef inline Py_ssize_t count_names(const char* const* names) noexcept nogil:
-    cdef Py_ssize_t n = 0
-    while names[n] is not NULL:
-        n += 1
-    return n
 
 
 cdef inline Step begin_step(
@@ -68,10 +62,9 @@ cdef inline Step begin_step(
     """
     cdef Step step
     cmlp_begin_step[optimizer](hyper, &step.rule)
-    step.n_hyper = count_names(optimizer_table[optimizer].hyper)
     step.n_coefs = n_coefs
     step.averages = averaging is not NULL
-    step.average_row = count_names(optimizer_table[optimizer].state)
+    step.average_row = optimizer_table[optimizer].n_states
     step.average_rate = 0
     if step.averages:
         # (1 - d) / (1 - d^t): the average of t vectors, not of these and the zeros before
@@ -82,7 +75,8 @@ cdef inline Step begin_step(
 
 cdef inline void end_step(const Step* step, double* hyper, double* averaging) noexcept nogil:
     """Note in the hyper-parameters that the step was made."""
-    memcpy(hyper, step.rule.hyper, step.n_hyper * sizeof(double))
+    memcpy(hyper, step.rule.hyper,
+           optimizer_table[step.rule.optimizer].n_hyper * sizeof(double))
     if step.averages:
         averaging[EMA_T] += 1
 
@@ -120,27 +114,30 @@ cdef inline void optimizer_step(
         average_step(step, n, params, at, state)
 
 
-cdef inline void finish_block(
-    Py_ssize_t n, double decay, double scale, const floating[::1] params, Py_ssize_t at,
-    floating[::1] grads, double* squares, double* penalty,
+cdef inline double sum_of_squares(
+    Py_ssize_t n, const floating[::1] values, Py_ssize_t at,
 ) noexcept nogil:
-    """grads = scale (grads + decay params), n of them from `at` on, and the sum of its squares.
+    return dot(&values[at], &values[at], n)
 
-    penalty: that of the parameters, unless it is NULL.
-    """
+
+cdef inline double finish_block(
+    Py_ssize_t n, double decay, double scale, const floating[::1] params, Py_ssize_t at,
+    floating[::1] grads,
+) noexcept nogil:
+    """grads = scale (grads + decay params), n of them from `at` on; the sum of its squares."""
     cdef floating a = <floating>decay, s = <floating>scale
     cdef Py_ssize_t i
     cdef floating* grad = &grads[at]
     cdef const floating* w = &params[at]
+    cdef double squares
     for i in range(n):
         grad[i] = (grad[i] + a * w[i]) * s
-    squares[0] = dot(grad, grad, n)
-    if not isfinite(squares[0]):          # it may be in double
-        squares[0] = 0
+    squares = dot(grad, grad, n)
+    if not isfinite(squares):             # it may be in double
+        squares = 0
         for i in range(n):
-            squares[0] += <double>grad[i] * grad[i]
-    if penalty is not NULL:
-        penalty[0] = dot(w, w, n)
+            squares += <double>grad[i] * grad[i]
+    return squares
 
 
 cdef inline double clip_scale(double squares, double max_norm) noexcept nogil:
