@@ -8,8 +8,10 @@ BENCH ?= bench
 TESTS ?=
 EXTRAS = test
 STRESS_SECONDS ?= 120
+# all that is built here has what only the tests call beside the engines; no release has it
+export CMLP_TESTING ?= 1
 
-.PHONY: quickstart test lint bench growth debug asan tsan compiler lowest prereleases clean
+.PHONY: quickstart test lint types bench growth debug asan tsan compiler lowest prereleases clean
 
 quickstart: $(VENV)/.installed
 	$(BIN)/python examples/quickstart.py
@@ -22,6 +24,15 @@ lint: $(VENV)/.linted
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/cython-lint src
+
+# what is installed: every public type known, a program of a user, the stubs of the engine. The
+# checkers look for it by the python on PATH; an engine is compared if it can run here
+types: $(VENV)/.typed
+	cd tests/type_checks && export PATH="$(CURDIR)/$(BIN):$$PATH" && \
+	pyright --verifytypes cmlp --ignoreexternal && \
+	pyright user_program.py && \
+	mypy --strict user_program.py && \
+	stubtest --allowlist stubtest_allowlist.txt $$(python compiled_modules.py)
 
 # `make bench BENCH=bench,rivals` measures PyTorch, JAX and ONNX Runtime too
 bench: $(VENV)/.installed
@@ -52,13 +63,13 @@ asan:
 tsan:
 	$(MAKE) .venv-tsan/.tested VENV=.venv-tsan CMLP_SANITIZE=thread CMLP_VARIANTS=baseline
 	.venv-tsan/bin/python tests/sanitized.py thread -m pytest \
-		tests/test_sanitizers.py tests/core/test_pool.py tests/test_concurrency.py tests/test_threads.py
+		tests/core/test_pool.py $(addprefix tests/robustness/test_,sanitizers.py concurrency.py threads.py)
 	.venv-tsan/bin/python tests/sanitized.py thread tests/stress.py $(STRESS_SECONDS)
 
 # the engine's tests on a build by another compiler that takes every warning for an error
 compiler:
 	$(MAKE) .venv-$(CC)/.tested VENV=.venv-$(CC) CC=$(CC) CMLP_WERROR=1
-	.venv-$(CC)/bin/python -m pytest -q -n 2 tests/core tests/test_numbers.py
+	.venv-$(CC)/bin/python -m pytest -q -n 2 tests/core tests/robustness/test_numbers.py
 
 # all tests on exactly the lowest versions that pyproject.toml admits; those beside
 # scikit-learn on pre-releases
@@ -69,8 +80,9 @@ lowest: .venv-lowest/bin/python
 prereleases: .venv-prereleases/bin/python
 	.venv-prereleases/bin/pip install --quiet --pre ".[test]"
 	.venv-prereleases/bin/pip list
-	.venv-prereleases/bin/python -m pytest -q -n 2 tests/test_compare_sklearn.py \
-		tests/test_sklearn_suite.py tests/test_estimator_checks.py tests/test_files.py
+	.venv-prereleases/bin/python -m pytest -q -n 2 \
+		$(addprefix tests/compatibility/test_,compare_sklearn.py sklearn_suite.py estimator_checks.py) \
+		tests/files/test_files.py
 
 .venv-%/bin/python:
 	$(MAKE) $@ VENV=.venv-$*
@@ -88,6 +100,10 @@ $(VENV)/.installed: $(BIN)/python $(SOURCES)
 
 $(VENV)/.tested: $(BIN)/python $(SOURCES)
 	CMLP_DEBUG=$(CMLP_DEBUG) $(BIN)/pip install --quiet ".[$(EXTRAS)]"
+	touch $@
+
+$(VENV)/.typed: $(BIN)/python $(SOURCES)
+	CMLP_DEBUG=$(CMLP_DEBUG) $(BIN)/pip install --quiet ".[types]"
 	touch $@
 
 $(VENV)/.linted: $(BIN)/python

@@ -5,13 +5,16 @@ at import (``cmlp._core``). A compiler that rejects a variant's flags leaves tha
 Environment: ``CMLP_DEBUG=1`` builds with every check of Cython on and without optimisation,
 ``CMLP_VARIANTS=baseline,avx2`` builds only the variants named,
 ``CMLP_SANITIZE=address`` (or ``thread``) builds for a sanitizer of gcc or clang,
-``CMLP_WERROR=1`` takes every warning of gcc or clang for an error; ``CC`` is the compiler.
+``CMLP_WERROR=1`` takes every warning of gcc or clang for an error; ``CC`` is the compiler,
+``CMLP_TESTING=1`` builds beside each engine what only the tests call (an editable install does
+so anyway, unless it is 0); no release has it.
 """
 
 import os
 import platform
 import re
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 
@@ -24,6 +27,8 @@ CORE = Path("src/cmlp/_core")
 DEBUG = os.environ.get("CMLP_DEBUG", "0") not in ("", "0")
 SANITIZE = os.environ.get("CMLP_SANITIZE", "")
 WERROR = os.environ.get("CMLP_WERROR", "0") not in ("", "0")
+EDITABLE = {"editable_wheel", "develop"} & set(sys.argv)
+TESTING = os.environ.get("CMLP_TESTING", "1" if EDITABLE else "0") not in ("", "0")
 X86 = platform.machine().lower() in ("x86_64", "amd64")
 
 # Flags per compiler family: unix means gcc and clang. No -march=native, no -ffast-math: a build
@@ -98,13 +103,15 @@ BUILD_BASE = "build/" + "-".join(
     + ["debug"] * DEBUG
     + ["werror"] * WERROR
     + [SANITIZE] * bool(SANITIZE)
+    + ["testing"] * TESTING
     + chosen_variants()
 )
 
 
 def extensions():
     headers = sorted(str(p) for p in CORE.iterdir() if p.suffix in (".h", ".pxd", ".pxi"))
-    names = ["_cpu"] + [f"_engine_{variant}" for variant in chosen_variants()]
+    kinds = ("engine", "testing") if TESTING else ("engine",)
+    names = ["_cpu"] + [f"_{kind}_{variant}" for variant in chosen_variants() for kind in kinds]
     return [
         Extension(
             f"cmlp._core.{name}",
@@ -124,10 +131,10 @@ class BuildExt(build_ext):
         family = "msvc" if self.compiler.compiler_type == "msvc" else "unix"
         kept = []
         for ext in self.extensions:
-            variant = ext.name.rpartition("_engine_")[2]
+            variant = ext.name.rpartition("_")[2]
             flags = VARIANTS.get(variant, VARIANTS["baseline"])[family]
             if flags and not self.accepts(flags):
-                print(f"cmlp: the compiler rejects {' '.join(flags)}; no {variant} engine")
+                print(f"cmlp: the compiler rejects {' '.join(flags)}; no {ext.name}")
                 continue
             sanitizer = SANITIZERS[SANITIZE]
             ext.extra_compile_args = COMMON[family] + flags + sanitizer

@@ -1,11 +1,13 @@
 """Times the kernels of the loaded engine against NumPy's: ``python benchmarks/kernels.py``.
 
-Each result is checked before it is timed. ``CMLP_SIMD`` chooses the engine.
+Each result is checked before it is timed. ``CMLP_SIMD`` chooses the engine. A single step of an
+optimizer takes a build with the kernels that only tests call: ``CMLP_TESTING=1``.
 """
 
 import sys
 import time
 from functools import partial
+from importlib import import_module
 from itertools import product
 from pathlib import Path
 
@@ -126,7 +128,8 @@ def optimizer_row(name, dtype, rng):
     hyper = np.array([1e-3 if "rate" in name else usual.get(name, 0.0) for name in names])
     params, grads = rng.standard_normal((2, 20_000)).astype(dtype)
     state = np.zeros((n_slots, params.size), dtype)
-    step = partial(engine.step, name, hyper, params, grads, state)
+    kernels = import_module(engine.__name__.replace("._engine_", "._testing_"))
+    step = partial(kernels.step, name, hyper, params, grads, state)
     seconds = least_seconds(step)
     assert np.isfinite(params).all()
     return [name, np.dtype(dtype).name, f"{1e9 * seconds / params.size:.2f}"]

@@ -4,7 +4,6 @@ import os
 import subprocess
 import sys
 import textwrap
-from pathlib import Path
 
 TIMEOUT = 300  # seconds; against a hang, on any slow machine
 
@@ -15,7 +14,7 @@ def run(code, *arguments, timeout=TIMEOUT, **environment):
     Parameters
     ----------
     code : str
-        It may import what lies in this folder.
+        It may import what the caller may, test modules included.
     *arguments
         Its ``sys.argv[1:]``, as strings.
     timeout : float or None
@@ -35,8 +34,7 @@ def run(code, *arguments, timeout=TIMEOUT, **environment):
     """
     return subprocess.run(
         [sys.executable, "-c", textwrap.dedent(code), *map(str, arguments)],
-        cwd=Path(__file__).parent,
-        env={**os.environ, **environment},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), **environment},
         capture_output=True,
         text=True,
         timeout=timeout,

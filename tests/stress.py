@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import scipy.sparse as sp
+from engines import kernels_beside
 from sklearn.exceptions import ConvergenceWarning
 
 from cmlp import MLPClassifier, MLPRegressor, _threads
@@ -82,7 +83,7 @@ def predictions():
 def sums():
     """Functions that run a job of the pool itself, with as many threads as they are told."""
     for n_phases in (2, 40):
-        yield lambda n_jobs, n=n_phases: engine.pool_sum(VALUES, 64, n_jobs, n)[0]
+        yield lambda n_jobs, n=n_phases: kernels_beside(engine).pool_sum(VALUES, 64, n_jobs, n)[0]
 
 
 def main(seconds):

@@ -10,6 +10,7 @@ from cmlp._regressor import MLPRegressor
 from cmlp._skl2onnx import register_when_imported
 from cmlp._skops import TRUSTED_TYPES
 from cmlp._substitute import patch_sklearn, unpatch_sklearn
+from cmlp._typing import Path
 from cmlp._version import __version__
 
 __all__ = [
@@ -29,7 +30,7 @@ __all__ = [
 register_when_imported()
 
 
-def load(path):
+def load(path: Path) -> MLPClassifier | MLPRegressor:
     """Read an estimator from a model file that its ``save`` wrote.
 
     Safe for files from anywhere: nothing in the file is executed, and what does not fit is

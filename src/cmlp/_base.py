@@ -7,8 +7,10 @@ from abc import ABC, abstractmethod
 from contextlib import suppress
 from inspect import signature
 from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.metrics import get_scorer_names
 from sklearn.utils._param_validation import Interval, Options, StrOptions
@@ -26,6 +28,7 @@ from cmlp._optimizers import LEARNING_RATES, OPTIMIZERS, check_solver
 from cmlp._parameters import Parameters, float_type
 from cmlp._stochastic import fit_stochastic
 from cmlp._threads import effective_n_threads, flops_per_sample
+from cmlp._typing import FloatArray, Path
 from cmlp._validation import (
     Names,
     SequenceOf,
@@ -44,7 +47,24 @@ HIDDEN_ACTIVATIONS = {name for name, row in engine.ACTIVATIONS.items() if row["h
 class BaseMultilayerPerceptron(CallbackSupportMixin, BaseEstimator, ABC):
     """Base class of MLPClassifier and MLPRegressor."""
 
-    _parameter_constraints: dict = {
+    coefs_: list[FloatArray]
+    intercepts_: list[FloatArray]
+    loss_: float
+    best_loss_: float | None
+    loss_curve_: list[float]
+    validation_scores_: list[float] | None
+    validation_loss_curve_: list[float] | None
+    best_validation_score_: float | None
+    best_iter_: int | None
+    n_iter_: int
+    t_: int
+    n_layers_: int
+    n_outputs_: int
+    out_activation_: str
+    n_features_in_: int
+    feature_names_in_: NDArray[Any]
+
+    _parameter_constraints: dict[str, list[Any]] = {
         "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
         "activation": [Names(HIDDEN_ACTIVATIONS), SequenceOf(HIDDEN_ACTIVATIONS)],
         "solver": [Names({"lbfgs", *OPTIMIZERS})],
@@ -83,15 +103,6 @@ class BaseMultilayerPerceptron(CallbackSupportMixin, BaseEstimator, ABC):
         "n_jobs": [Integral, None],
         "dtype": [Names({"float32", "float64"}), None],
     }
-
-    def _keep(self, parameters):
-        """Set each parameter of __init__, which passes its ``locals()``, under its own name.
-
-        By assignment, as a subclass may have made one a property, or have a ``__setattr__``.
-        """
-        for name, value in parameters.items():
-            if name != "self":
-                setattr(self, name, value)
 
     def _validate_params(self):
         validate_parameters(self, super()._validate_params)
@@ -614,7 +625,7 @@ class BaseMultilayerPerceptron(CallbackSupportMixin, BaseEstimator, ABC):
 
     # Files
 
-    def save(self, path):
+    def save(self, path: Path) -> None:
         """Write this estimator to a model file, which :func:`cmlp.load` reads.
 
         A safetensors file with JSON metadata: no pickle, readable in any language
@@ -660,7 +671,7 @@ class BaseMultilayerPerceptron(CallbackSupportMixin, BaseEstimator, ABC):
 
     # Conventions
 
-    def __getstate__(self):
+    def __getstate__(self) -> dict[str, Any]:
         """Without the cached vector, and without the optimizer unless training will need it.
 
         That is in partial_fit, and where it holds the weights that are trained.
@@ -679,7 +690,7 @@ class BaseMultilayerPerceptron(CallbackSupportMixin, BaseEstimator, ABC):
             del state["_optimizer"]
         return state
 
-    def __setstate__(self, state):
+    def __setstate__(self, state: dict[str, Any]) -> None:
         """With the weights in one vector again, unless they are mapped from a file or mixed.
 
         Parameters that are newer than the pickle have their defaults.
@@ -697,7 +708,7 @@ class BaseMultilayerPerceptron(CallbackSupportMixin, BaseEstimator, ABC):
                 with suppress(ValueError):
                     self._publish(Parameters.from_lists(self.coefs_, self.intercepts_))
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags

@@ -3,15 +3,21 @@ adam or an iteration of lbfgs is a subtask of it. No training, no layer.
 """
 
 from copy import deepcopy
+from typing import TYPE_CHECKING, Any, Self
 
 from sklearn.utils import _safe_indexing
 
-try:
-    from sklearn.callback import CallbackSupportMixin
-except ImportError:
+if TYPE_CHECKING:
 
     class CallbackSupportMixin:
-        """scikit-learn before 1.9 has no callbacks, and its estimators no ``set_callbacks``."""
+        def set_callbacks(self, *callbacks: Any) -> Self: ...
+else:
+    try:
+        from sklearn.callback import CallbackSupportMixin
+    except ImportError:
+
+        class CallbackSupportMixin:
+            """scikit-learn before 1.9 has no callbacks: no ``set_callbacks``."""
 
 
 #: Attributes that go on growing, of which a callback is given a copy.

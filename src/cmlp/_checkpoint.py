@@ -7,6 +7,7 @@ import os
 import zlib
 from functools import cached_property
 from numbers import Integral
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -15,6 +16,7 @@ from cmlp._attributes import OF_EPOCHS
 from cmlp._core import engine
 from cmlp._optimizers import OPTIMIZERS
 from cmlp._schedules import SCHEDULES
+from cmlp._typing import Path
 
 #: Parameters that may be others when a fit is resumed: they change no number.
 FREE = {"max_iter", "verbose", "n_jobs", "warm_start", "max_fun"}
@@ -69,16 +71,19 @@ class Checkpoint:
     True
     """
 
-    def __init__(self, path, every=1):
+    path: str
+    every: int
+
+    def __init__(self, path: Path, every: int = 1) -> None:
         if isinstance(every, bool) or not isinstance(every, Integral) or every < 1:
             raise ValueError(f"every must be an int of at least 1, got {every!r}.")
         self.path = os.fsdecode(path)
         self.every = int(every)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"Checkpoint({self.path!r}, every={self.every})"
 
-    def check(self, est):
+    def check(self, est: Any) -> None:
         """Whether this fit will be able to write checkpoints, before it takes a night."""
         if not hasattr(est, "_write_checkpoint"):
             raise TypeError(
@@ -88,26 +93,26 @@ class Checkpoint:
         check_resumable(est)
         est._check_writable(self.path)
 
-    def epoch_ends(self, est):
+    def epoch_ends(self, est: Any) -> None:
         """Write, if it is time to."""
         if est.n_iter_ % self.every == 0:
             est._write_checkpoint(self.path)
 
     # scikit-learn's callback protocol
 
-    def setup(self, estimator, context):
+    def setup(self, estimator: Any, context: Any) -> None:
         self.check(estimator)
         if context.task_name == "partial_fit":
             raise ValueError("Checkpoint is for fit, not for partial_fit: pickle the estimator.")
 
-    def on_fit_task_begin(self, estimator, context):
+    def on_fit_task_begin(self, estimator: Any, context: Any) -> None:
         pass
 
-    def on_fit_task_end(self, estimator, context):
+    def on_fit_task_end(self, estimator: Any, context: Any) -> None:
         if context.task_name == "epoch":
             self.epoch_ends(estimator)
 
-    def teardown(self, estimator, context):
+    def teardown(self, estimator: Any, context: Any) -> None:
         pass
 
 

@@ -4,13 +4,13 @@ from numbers import Integral
 from typing import Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn import get_config
 from sklearn.base import (
     BaseEstimator,
     ClassNamePrefixFeaturesOutMixin,
     MetaEstimatorMixin,
     TransformerMixin,
-    _fit_context,
     clone,
     is_classifier,
 )
@@ -18,13 +18,12 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils import get_tags
 from sklearn.utils._param_validation import HasMethods
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
-from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import unique_labels
 from sklearn.utils.validation import check_is_fitted
 
 from cmlp._inspection import hidden_layer_index
 from cmlp._labels import as_array, columns_of, is_multioutput
-from cmlp._typing import ArrayLike, FloatArray, MatrixLike
+from cmlp._typing import ArrayLike, FloatArray, MatrixLike, _fit_context, available_if
 
 
 def can_partial_fit(self):
@@ -87,7 +86,9 @@ class HiddenLayers(
     array(['hiddenlayers0', 'hiddenlayers1'], dtype=object)
     """
 
-    _parameter_constraints: dict = {
+    estimator_: Any
+
+    _parameter_constraints: dict[str, list[Any]] = {
         "estimator": [HasMethods(["fit", "hidden_layer"])],
         "layer": [Integral],
     }
@@ -97,7 +98,7 @@ class HiddenLayers(
         self.layer = layer
 
     @_fit_context(prefer_skip_nested_validation=False)  # the network's are its own to validate
-    def fit(self, X: MatrixLike, y: ArrayLike | None = None, **fit_params) -> Self:
+    def fit(self, X: MatrixLike, y: ArrayLike | None = None, **fit_params: Any) -> Self:
         """Fit a clone of the network; one that is frozen stays as it is.
 
         Parameters
@@ -121,7 +122,7 @@ class HiddenLayers(
 
     @available_if(can_partial_fit)
     @_fit_context(prefer_skip_nested_validation=False)
-    def partial_fit(self, X: MatrixLike, y: ArrayLike | None = None, **fit_params) -> Self:
+    def partial_fit(self, X: MatrixLike, y: ArrayLike | None = None, **fit_params: Any) -> Self:
         """Train the network with one epoch over X and y; the first call makes the clone.
 
         Parameters
@@ -184,11 +185,11 @@ class HiddenLayers(
         return self.estimator_.hidden_layer(X, self.layer)
 
     @property
-    def n_features_in_(self):
+    def n_features_in_(self) -> int:
         return self._of_estimator("n_features_in_")
 
     @property
-    def feature_names_in_(self):
+    def feature_names_in_(self) -> NDArray[Any]:
         return self._of_estimator("feature_names_in_")
 
     def _of_estimator(self, name):
@@ -201,7 +202,7 @@ class HiddenLayers(
         coefs = self.estimator_.coefs_
         return coefs[hidden_layer_index(self.layer, len(coefs) - 1)].shape[1]
 
-    def get_metadata_routing(self):
+    def get_metadata_routing(self) -> Any:
         """Routing of metadata to the network.
 
         Returns
@@ -212,7 +213,7 @@ class HiddenLayers(
         mapping.add(caller="partial_fit", callee="partial_fit")
         return MetadataRouter(owner=self).add(estimator=self.estimator, method_mapping=mapping)
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         of_network = get_tags(self.estimator)
         tags.input_tags = of_network.input_tags

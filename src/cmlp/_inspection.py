@@ -14,7 +14,7 @@ from cmlp._arrays import as_engine_input
 from cmlp._network import Network
 from cmlp._parameters import Parameters
 from cmlp._stochastic import draw_seed
-from cmlp._typing import ArrayLike, FloatArray, MatrixLike
+from cmlp._typing import ArrayLike, FloatArray, MatrixLike, Probabilities
 from cmlp._validation import validate_rows
 
 
@@ -107,7 +107,7 @@ class InspectionMixin:
         X: MatrixLike,
         n_samples: int,
         random_state: int | np.random.RandomState | None = None,
-    ) -> FloatArray:
+    ) -> Probabilities:
         """Predictions of networks drawn by dropout (Monte Carlo dropout).
 
         Each sample drops units of its own at the rates of ``dropout``; their mean is a prediction,

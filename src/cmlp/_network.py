@@ -4,7 +4,7 @@ The same compiled kernels as in training, one call each, composed in Python. No 
 labels, no input validation beyond shapes and dtypes.
 """
 
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import scipy.sparse as sp
@@ -58,7 +58,7 @@ class Network:
         Those of the regressor: "squared_error", "absolute_error", "huber", "log_cosh", "quantile",
         "poisson", "gamma", "tweedie". Those of the classifier: "log_loss", "focal", "brier" for
         softmax, "binary_log_loss", "binary_focal", "binary_brier" for single labels; "log_loss"
-        and "focal" of a logistic output are binary. Formulas: MLPRegressor, MLPClassifier.
+        and "focal" of a logistic output are binary. Formulas and derivations: docs/losses.md.
     loss_parameter : float or array-like of shape (n_outputs,), default=None
         huber_delta, quantile, tweedie_power or focal_gamma, for all outputs or for each (the
         tweedie_power for all); None for the estimators' default.
@@ -112,7 +112,7 @@ class Network:
         alpha: float = 0.0,
         group_sizes: list[int] | None = None,
     ) -> None:
-        self.fit_intercept = intercepts is not None
+        self.fit_intercept: bool = intercepts is not None
         self._parameters = Parameters.from_lists(coefs, intercepts)
         n_hidden = len(self.coefs) - 1
         hidden = [activation] * n_hidden if isinstance(activation, str) else list(activation)
@@ -126,8 +126,8 @@ class Network:
             loss = f"binary_{loss}"
         elif np.ndim(loss_parameter) == 0:
             loss = regressor_loss(loss, loss_parameter)
-        self.activations = [*hidden, out_activation]
-        self.loss = loss
+        self.activations: list[str] = [*hidden, out_activation]
+        self.loss: str = loss
         self.loss_parameter = loss_parameter
         self.label_smoothing = label_smoothing
         self.alpha = alpha
@@ -186,7 +186,7 @@ class Network:
             group_sizes=[len(c) for c in classes] if isinstance(classes, list) else None,
         )
 
-    def forward(self, X: MatrixLike) -> list:
+    def forward(self, X: MatrixLike) -> list[FloatArray | Any]:
         """Activations of every layer.
 
         Parameters

@@ -3,13 +3,18 @@
 matplotlib is imported when something is drawn. No training, no predictions.
 """
 
-from typing import Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from sklearn.utils._optional_dependencies import check_matplotlib_support
 
 from cmlp._typing import ArrayLike
 from cmlp._wrappers import network_in
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure, SubFigure
+    from matplotlib.lines import Line2D
 
 
 class LossCurveDisplay:
@@ -60,6 +65,12 @@ class LossCurveDisplay:
     >>> plt.show()
     """
 
+    ax_: "Axes"
+    score_ax_: "Axes | None"
+    figure_: "Figure | SubFigure"
+    lines_: "list[Line2D]"
+    best_line_: "Line2D | None"
+
     def __init__(
         self,
         loss_curve: ArrayLike,
@@ -78,15 +89,15 @@ class LossCurveDisplay:
     @classmethod
     def from_estimator(
         cls,
-        estimator,
+        estimator: Any,
         *,
-        ax=None,
+        ax: "Axes | None" = None,
         score_name: str | None = None,
         log_scale: bool = False,
-        line_kw: dict | None = None,
-        validation_line_kw: dict | None = None,
-        score_line_kw: dict | None = None,
-        best_line_kw: dict | None = None,
+        line_kw: dict[str, Any] | None = None,
+        validation_line_kw: dict[str, Any] | None = None,
+        score_line_kw: dict[str, Any] | None = None,
+        best_line_kw: dict[str, Any] | None = None,
     ) -> Self:
         """Plot the curves of a fitted MLPClassifier or MLPRegressor.
 
@@ -158,13 +169,13 @@ class LossCurveDisplay:
 
     def plot(
         self,
-        ax=None,
+        ax: "Axes | None" = None,
         *,
         log_scale: bool = False,
-        line_kw: dict | None = None,
-        validation_line_kw: dict | None = None,
-        score_line_kw: dict | None = None,
-        best_line_kw: dict | None = None,
+        line_kw: dict[str, Any] | None = None,
+        validation_line_kw: dict[str, Any] | None = None,
+        score_line_kw: dict[str, Any] | None = None,
+        best_line_kw: dict[str, Any] | None = None,
     ) -> Self:
         """Draw the curves.
 

@@ -6,6 +6,7 @@ cmlp does not run, and refused by name.
 
 from itertools import chain, takewhile
 from types import FunctionType
+from typing import Any
 
 import sklearn.neural_network
 from sklearn.utils import check_random_state
@@ -68,7 +69,7 @@ class ReadOnlyAlias:
 class SklearnNamesMixin:
     """Aliases of private names, and an error for a subclass that overrides what is not called."""
 
-    def __init_subclass__(cls, **kwargs):
+    def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         refuse_overrides(cls)
 

@@ -8,7 +8,7 @@ from cmlp._optimizers import OPTIMIZERS
 from cmlp._regressor import MLPRegressor
 
 #: Names of cmlp's types that a fitted estimator may hold, for ``skops.io.load(..., trusted=)``.
-TRUSTED_TYPES = sorted(
+TRUSTED_TYPES: list[str] = sorted(
     f"{kind.__module__}.{kind.__qualname__}"
     for kind in (
         Checkpoint,

@@ -16,6 +16,7 @@ from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import _is_fitted, validate_data
 
 from cmlp._core import engine
+from cmlp._typing import Method
 from cmlp._warnings import warn
 
 try:
@@ -96,7 +97,7 @@ def validate_parameters(estimator, validate):
         _valid_parameters.add(key)
 
 
-def fit_context(method):
+def fit_context(method: Method) -> Method:
     """``sklearn.base._fit_context(prefer_skip_nested_validation=True)``, with less ado.
 
     The parameters are validated, except in a partial_fit of what is fitted, and validation is off

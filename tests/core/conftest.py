@@ -3,6 +3,7 @@
 from importlib import import_module
 
 import pytest
+from engines import kernels_beside
 
 from cmlp._core import VARIANTS, _cpu
 
@@ -16,6 +17,12 @@ def engine(request):
         return import_module(f"cmlp._core._engine_{request.param}")
     except ModuleNotFoundError:
         pytest.skip(f"the {request.param} engine was not built")
+
+
+@pytest.fixture(scope="session")
+def kernels(engine):
+    """The kernels that only tests call, compiled as the engine is."""
+    return kernels_beside(engine)
 
 
 @pytest.fixture(params=["float32", "float64"])

@@ -1,5 +1,5 @@
-"""Gradients apart from the step by them: sums over given samples, and an epoch made of both against
-the one that does both at once."""
+"""Gradients apart from the steps by them: sums over given samples, and an epoch made of both calls
+against the one that does both at once."""
 
 import numpy as np
 import pytest

@@ -36,39 +36,39 @@ def test_known_answers():
 
 @pytest.mark.parametrize(("epoch", "layer"), [(0, 0), (1, 2), (2**32 - 1, 7)])
 @pytest.mark.parametrize("seed", [0, SEED, 2**64 - 1])
-def test_draws_are_those_of_numpy(engine, seed, epoch, layer):
+def test_draws_are_those_of_numpy(kernels, seed, epoch, layer):
     far = np.uint64(2**36 - 5) + np.arange(20, dtype=np.uint64)  # blocks of more than 32 bits
     elements = np.concatenate([np.arange(200, dtype=np.uint64), far, far[::-1]])
     expected = reference.dropout_draws(seed, epoch, layer, elements)
-    for draws in engine.dropout_draws(seed, epoch, layer, elements):
+    for draws in kernels.dropout_draws(seed, epoch, layer, elements):
         np.testing.assert_array_equal(draws, expected)
 
 
-def draws(engine, n, seed=SEED, epoch=0, layer=1):
-    _, grouped = engine.dropout_draws(seed, epoch, layer, np.arange(n, dtype=np.uint64))
+def draws(kernels, n, seed=SEED, epoch=0, layer=1):
+    _, grouped = kernels.dropout_draws(seed, epoch, layer, np.arange(n, dtype=np.uint64))
     return grouped
 
 
-def test_draws_are_uniform(engine):
+def test_draws_are_uniform(kernels):
     n = 200_000
-    u = draws(engine, n) / 65536
+    u = draws(kernels, n) / 65536
     assert abs(u.mean() - 0.5) < 4 * np.sqrt(1 / 12 / n)
     assert abs(u.var() - 1 / 12) < 4 * np.sqrt(1 / 180 / n)
-    for which in (draws(engine, n) & 255, draws(engine, n) >> 8):
+    for which in (draws(kernels, n) & 255, draws(kernels, n) >> 8):
         counts = np.bincount(which, minlength=256)
         assert 1e-4 < stats.chisquare(counts).pvalue < 1 - 1e-4
-    assert abs((draws(engine, n) < round(0.2 * 65536)).mean() - 0.2) < 4 * np.sqrt(0.16 / n)
+    assert abs((draws(kernels, n) < round(0.2 * 65536)).mean() - 0.2) < 4 * np.sqrt(0.16 / n)
 
 
-def test_draws_do_not_correlate(engine):
+def test_draws_do_not_correlate(kernels):
     """Of neighbours, of other rows, layers, epochs and fits, also where a key differs by a bit."""
     n = 100_000
-    u = draws(engine, n) / 65536.0
+    u = draws(kernels, n) / 65536.0
     others = [u[lag:] for lag in (1, 2, 3, 4, 8, 10, 32, 64, 100, 128)]
-    others += [draws(engine, n, epoch=epoch) for epoch in (1, 2, 1024)]
-    others += [draws(engine, n, layer=layer) for layer in (0, 2, 3)]
-    others += [draws(engine, n, seed=SEED ^ bit) for bit in (1, 1 << 31, 1 << 32, 1 << 63)]
-    others += [draws(engine, n, epoch=1, layer=0), draws(engine, n, epoch=0, layer=0)]
+    others += [draws(kernels, n, epoch=epoch) for epoch in (1, 2, 1024)]
+    others += [draws(kernels, n, layer=layer) for layer in (0, 2, 3)]
+    others += [draws(kernels, n, seed=SEED ^ bit) for bit in (1, 1 << 31, 1 << 32, 1 << 63)]
+    others += [draws(kernels, n, epoch=1, layer=0), draws(kernels, n, epoch=0, layer=0)]
     for other in others:
         r = np.corrcoef(u[: len(other)], other)[0, 1]
         assert abs(r) < 4.5 / np.sqrt(len(other))

@@ -7,7 +7,7 @@ import reference
 from sklearn.neural_network._stochastic_optimizers import AdamOptimizer, SGDOptimizer
 from test_engine import HYPER, start_state
 
-from cmlp._core import engine as loaded
+from cmlp._core import engine
 
 STEPS = 25
 
@@ -49,7 +49,7 @@ def scikit_learns(name, hyper, params):
     return AdamOptimizer(params, *hyper[:4])
 
 
-def start(engine, name, hyper, n, dtype):
+def start(name, hyper, n, dtype):
     params = np.random.default_rng(n).normal(size=n).astype(dtype)
     return params, start_state(name, engine.OPTIMIZERS[name][1], params), np.array(hyper)
 
@@ -63,46 +63,46 @@ def gradient(t, n, dtype):
 
 
 def test_every_optimizer_is_tested():
-    assert {name for name, _ in CASES.values()} == set(loaded.OPTIMIZERS)
+    assert {name for name, _ in CASES.values()} == set(engine.OPTIMIZERS)
 
 
 @pytest.mark.parametrize(("name", "hyper"), CASES.values(), ids=CASES)
 class TestStep:
-    def test_twin(self, engine, dtype, name, hyper):
+    def test_twin(self, kernels, dtype, name, hyper):
         for n in range(1, 34):
-            params, state, vector = start(engine, name, hyper, n, dtype)
+            params, state, vector = start(name, hyper, n, dtype)
             expected, optimizer = params.astype(np.float64), twin(name, hyper)
             travelled = np.abs(expected)
             for t in range(STEPS):
                 grad = gradient(t, n, dtype)
                 grad.flags.writeable = False
-                engine.step(name, vector, params, grad, state)
+                kernels.step(name, vector, params, grad, state)
                 update = optimizer.update(grad.astype(np.float64), expected)
                 expected = expected + update
                 travelled += np.abs(update)
                 error = np.abs(params - expected)
                 assert (error <= 40 * np.finfo(dtype).eps * travelled).all(), (n, t)
 
-    def test_scikit_learn(self, engine, dtype, name, hyper):
+    def test_scikit_learn(self, kernels, dtype, name, hyper):
         if name not in ("sgd", "adam"):
             pytest.skip("not one of scikit-learn's")
         n = 33
-        params, state, vector = start(engine, name, hyper, n, dtype)
+        params, state, vector = start(name, hyper, n, dtype)
         theirs = [params[:20].copy().reshape(4, 5), params[20:].copy()]
         optimizer = scikit_learns(name, hyper, theirs)
         for t in range(STEPS):
             grad = gradient(t, n, dtype)
-            engine.step(name, vector, params, grad, state)
+            kernels.step(name, vector, params, grad, state)
             optimizer.update_params(theirs, [grad[:20].reshape(4, 5), grad[20:]])
             flat = np.concatenate([a.ravel() for a in theirs])
             assert flat.dtype == dtype
             tolerance = 3e-5 if dtype == "float32" else 1e-13
             np.testing.assert_allclose(params, flat, rtol=tolerance, atol=tolerance)
 
-    def test_a_zero_gradient_moves_nothing_at_rest(self, engine, dtype, name, hyper):
-        params, state, vector = start(engine, name, hyper, 9, dtype)
+    def test_a_zero_gradient_moves_nothing_at_rest(self, kernels, dtype, name, hyper):
+        params, state, vector = start(name, hyper, 9, dtype)
         before = params.copy()
-        engine.step(name, vector, params, np.zeros(9, dtype=dtype), state)
+        kernels.step(name, vector, params, np.zeros(9, dtype=dtype), state)
         decay = dict(zip(engine.OPTIMIZERS[name][2], hyper, strict=True)).get("weight_decay", 0)
         rate = hyper[0] * (np.sqrt(1 - hyper[2]) if name == "schedule_free_adamw" else 1)
         np.testing.assert_allclose(params, before * (1 - rate * decay), rtol=1e-6)
@@ -110,28 +110,28 @@ class TestStep:
             np.testing.assert_array_equal(params, before)
             np.testing.assert_array_equal(state, 0)
 
-    def test_nan_stays_where_it_is(self, engine, dtype, name, hyper):
-        params, state, vector = start(engine, name, hyper, 9, dtype)
+    def test_nan_stays_where_it_is(self, kernels, dtype, name, hyper):
+        params, state, vector = start(name, hyper, 9, dtype)
         grad = np.ones(9, dtype=dtype)
         grad[4] = np.nan
-        engine.step(name, vector, params, grad, state)
+        kernels.step(name, vector, params, grad, state)
         np.testing.assert_array_equal(np.flatnonzero(np.isnan(params)), [4])
 
-    def test_neighbours_untouched(self, engine, dtype, name, hyper):
+    def test_neighbours_untouched(self, kernels, dtype, name, hyper):
         n_slots = engine.OPTIMIZERS[name][1]
         for n in range(1, 34):
             buffer = np.full(n + 2, 7, dtype=dtype)
             states = np.full(n_slots * n + 2, 7, dtype=dtype)
             states[1:-1] = start_state(name, n_slots, buffer[1:-1]).ravel()
             grad = np.ones(n, dtype=dtype)
-            engine.step(
+            kernels.step(
                 name, np.array(hyper), buffer[1:-1], grad, states[1:-1].reshape(n_slots, n)
             )
             assert buffer[0] == buffer[-1] == states[0] == states[-1] == 7
             assert (buffer[1:-1] < 7).all()
 
-    def test_misuse(self, engine, dtype, name, hyper):
-        params, state, vector = start(engine, name, hyper, 9, dtype)
+    def test_misuse(self, kernels, dtype, name, hyper):
+        params, state, vector = start(name, hyper, 9, dtype)
         grad = params.copy()
         other = params.astype("float32" if dtype == "float64" else "float64")
         frozen = params.copy()
@@ -152,37 +152,37 @@ class TestStep:
         ]:
             before = params.copy()
             with pytest.raises((ValueError, TypeError)):
-                engine.step(name, *arguments)
+                kernels.step(name, *arguments)
             np.testing.assert_array_equal(params, before)
 
 
-def test_adam_counts_its_steps(engine, dtype):
-    params, state, hyper = start(engine, *CASES["adam"], 3, dtype)
+def test_adam_counts_its_steps(kernels, dtype):
+    params, state, hyper = start(*CASES["adam"], 3, dtype)
     t = engine.OPTIMIZERS["adam"][2].index("t")
     for steps in range(1, 5):
-        engine.step("adam", hyper, params, np.ones(3, dtype=dtype), state)
+        kernels.step("adam", hyper, params, np.ones(3, dtype=dtype), state)
         assert hyper[t] == steps
     np.testing.assert_array_equal(np.delete(hyper, t), np.delete(CASES["adam"][1], t))
 
 
-def test_adams_first_step_is_the_learning_rate(engine, dtype):
+def test_adams_first_step_is_the_learning_rate(kernels, dtype):
     """Whatever the size of the gradient, if epsilon is small beside it."""
-    params, state, hyper = start(engine, *CASES["adam"], 4, dtype)
+    params, state, hyper = start(*CASES["adam"], 4, dtype)
     before = params.astype(np.float64)
     grad = np.array([1e4, -1, 30, -0.1], dtype=dtype)
-    engine.step("adam", hyper, params, grad, state)
+    kernels.step("adam", hyper, params, grad, state)
     np.testing.assert_allclose(before - params, 1e-3 * np.sign(grad), rtol=1e-3)
 
 
-def test_unknown_optimizer(engine, dtype):
-    params, state, hyper = start(engine, *CASES["sgd"], 3, dtype)
+def test_unknown_optimizer(kernels, dtype):
+    params, state, hyper = start(*CASES["sgd"], 3, dtype)
     with pytest.raises(KeyError):
-        engine.step("no such", hyper, params, params.copy(), state)
+        kernels.step("no such", hyper, params, params.copy(), state)
 
 
 def torch_optimizer(torch, name, hyper, param):
     """The same optimizer in PyTorch, or None; epsilon is not where scikit-learn's Adam has it."""
-    hyper = dict(zip(loaded.OPTIMIZERS[name][2], hyper, strict=True))
+    hyper = dict(zip(engine.OPTIMIZERS[name][2], hyper, strict=True))
     rate, betas = hyper["learning_rate"], (hyper.get("beta_1"), hyper.get("beta_2"))
     epsilon = hyper.get("epsilon")
     if name == "adamw":
@@ -206,16 +206,16 @@ def torch_optimizer(torch, name, hyper, param):
 
 
 @pytest.mark.parametrize(("name", "hyper"), CASES.values(), ids=CASES)
-def test_torch(engine, dtype, name, hyper):
+def test_torch(kernels, dtype, name, hyper):
     torch = pytest.importorskip("torch")
-    params, state, vector = start(engine, name, hyper, 33, dtype)
+    params, state, vector = start(name, hyper, 33, dtype)
     param = torch.nn.Parameter(torch.from_numpy(params.copy()))
     optimizer = torch_optimizer(torch, name, hyper, param)
     if optimizer is None:
         pytest.skip("not one of PyTorch's")
     for t in range(STEPS):
         grad = gradient(t, 33, dtype)
-        engine.step(name, vector, params, grad, state)
+        kernels.step(name, vector, params, grad, state)
         param.grad = torch.from_numpy(grad)
         optimizer.step()
         tolerance = 1e-4 if dtype == "float32" else 1e-12
@@ -227,15 +227,15 @@ def test_torch(engine, dtype, name, hyper):
 
 
 @pytest.mark.parametrize("weight_decay", [0.0, 0.1])
-def test_schedule_free_adamw_as_its_authors_write_it(engine, weight_decay):
+def test_schedule_free_adamw_as_its_authors_write_it(kernels, weight_decay):
     """They keep y and z, and work out x when it is asked for."""
     rate, beta_1, beta_2, epsilon = 0.02, 0.9, 0.99, 1e-8
     hyper = [rate, beta_1, beta_2, epsilon, 0.0, weight_decay, 0.0]
-    params, state, vector = start(engine, "schedule_free_adamw", hyper, 33, "float64")
+    params, state, vector = start("schedule_free_adamw", hyper, 33, "float64")
     y, z, v, weight_sum = params.copy(), params.copy(), 0.0, 0.0
     for k in range(STEPS):
         grad = gradient(k, 33, "float64")
-        engine.step("schedule_free_adamw", vector, params, grad, state)
+        kernels.step("schedule_free_adamw", vector, params, grad, state)
         lr = rate * np.sqrt(1 - beta_2 ** (k + 1))
         weight_sum += lr**2
         c = lr**2 / weight_sum

@@ -12,6 +12,7 @@ from collections import defaultdict
 import numpy as np
 import pytest
 import reference
+from engines import kernels_beside
 from sanitized import SANITIZED
 from scipy.special import erfc
 
@@ -35,7 +36,7 @@ def evaluate(engine, name, x):
     """The engine's function at every element of x."""
     out = np.array(x, ndmin=2)
     if name == "log":
-        engine.log(out)
+        kernels_beside(engine).log(out)
     else:
         engine.activate(name, out)
     return out.reshape(np.shape(x))

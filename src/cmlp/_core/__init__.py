@@ -5,6 +5,7 @@
 
 import os
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 from cmlp._core import _cpu
 
@@ -32,4 +33,9 @@ def _load():
 
 
 #: Name of the loaded variant, and its module.
-variant, engine = _load()
+if TYPE_CHECKING:
+    from cmlp._core import _engine_baseline as engine
+
+    variant: str
+else:
+    variant, engine = _load()

@@ -37,7 +37,8 @@ from cmlp._core.optimizers cimport (
 from cmlp._core cimport online as _online
 from cmlp._core cimport online_blocks as _blocks
 from cmlp._core cimport online_plan as _online_plan
-from cmlp._core.fpenv cimport flush_denormals, fp_restore, fp_state, keep_denormals
+from cmlp._core.fpenv cimport (
+    FLUSHES as CAN_FLUSH, flush_denormals, fp_restore, fp_state, keep_denormals)
 from cmlp._core.pool cimport pool_run
 from cmlp._core.stop cimport raise_flag, raised, stop_flag, watch_begin, watch_end
 from cmlp._core.sparse_plan cimport density, entries, most_entries

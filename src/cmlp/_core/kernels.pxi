@@ -1,22 +1,16 @@
 # One entry point per kernel, over typed memoryviews: for cmlp.Network, which composes them in
-# Python, and for the kernel tests. Training does not come through here.
+# Python. Training does not come through here; kernels that only tests call are in testing.pxi.
 
 from cmlp._core cimport activations as _activations
 from cmlp._core cimport batch as _batch
 from cmlp._core cimport linalg as _linalg
 from cmlp._core cimport losses as _losses
 from cmlp._core cimport network as _network
-from cmlp._core cimport dropout as _dropout
-from cmlp._core cimport fpenv as _fpenv
 from cmlp._core cimport sparse as _sparse
 from cmlp._core cimport sparse_plan as _sparse_plan
 from cmlp._core.types cimport Compressed, SparsePlan
 
-
-def dot(const floating[::1] x, const floating[::1] y):
-    """sum_i x_i y_i"""
-    check_shapes(x.shape[0] == y.shape[0] > 0)
-    return _linalg.dot(&x[0], &y[0], x.shape[0])
+include "checks.pxi"
 
 
 def gemm(
@@ -39,21 +33,6 @@ def gemm(
         _linalg.gemm(m, n, k, &a[0, 0], a.strides[0] // <Py_ssize_t>sizeof(floating),
                      a.strides[1] // <Py_ssize_t>sizeof(floating), flat_b, 0,
                      k if trans_b else n, trans_b, flat_c, 0, accumulate, bias, bias0, pack, 0)
-
-
-def gemv(
-    const floating[:] x, const floating[:, ::1] b, floating[::1] z, const floating[::1] bias=None,
-):
-    """z = x @ b [+ bias]; x may have any stride."""
-    cdef Py_ssize_t k = b.shape[0], n = b.shape[1]
-    check_shapes(k > 0 and n > 0 and x.shape[0] == k and z.shape[0] == n
-                 and (bias is None or bias.shape[0] == n))
-    check_strides(np.asarray(x))
-    cdef const floating[::1] flat_b = np.asarray(b).reshape(-1)
-    cdef Py_ssize_t bias0 = -1 if bias is None else 0
-    with nogil:
-        _linalg.gemv(n, k, &x[0], x.strides[0] // <Py_ssize_t>sizeof(floating), flat_b, 0,
-                     bias, bias0, z, 0)
 
 
 def column_sums(const floating[:, ::1] a, floating[::1] out, bint accumulate=False):
@@ -220,47 +199,6 @@ def activation_backward(
                                 flat_slope, 0, flat_delta, 0)
 
 
-def dropout_draws(seed, epoch, uint32_t layer, elements):
-    """The 16-bit draws of dropout, of elements of the epoch.
-
-    Parameters
-    ----------
-    elements : ndarray of shape (n,) and dtype uint64
-        Each the place of a sample in the epoch times the units of the layer, plus the unit.
-
-    Returns
-    -------
-    single : ndarray of shape (n,) and dtype uint16
-        Drawn one by one, as for sparse X.
-    grouped : ndarray of shape (n,) and dtype uint16
-        The same, each drawn with its neighbours.
-    """
-    cdef DropoutPlan plan
-    cdef const uint64_t[::1] at = elements
-    cdef uint64_t width = _dropout.DRAWS_PER_GROUP
-    cdef Py_ssize_t i
-    single, grouped = np.empty((2, len(elements)), dtype=np.uint16)
-    cdef uint16_t[::1] singles = single, groups = grouped
-    cdef uint16_t[::1] group = np.empty(width, dtype=np.uint16)
-    check_shapes(at.shape[0] > 0)
-    set_key(&plan, seed, epoch)
-    for i in range(at.shape[0]):
-        _dropout.cmlp_draws(&plan.key, layer, at[i] // width, 1, &group[0])
-        groups[i] = group[<Py_ssize_t>(at[i] % width)]
-    _dropout.cmlp_draws_at(&plan.key, layer, &at[0], at.shape[0], &singles[0])
-    return single, grouped
-
-
-def log(floating[:, ::1] values):
-    """values = log(values) in place: the losses' logarithm."""
-    if not values.size:
-        return
-    if floating is float:
-        _losses.cmlp_log_values_f32(&values[0, 0], values.size)
-    else:
-        _losses.cmlp_log_values_f64(&values[0, 0], values.size)
-
-
 def loss_sum(
     str loss, const floating[:, ::1] y, const floating[:, ::1] p, const floating[::1] weight=None,
     parameter=None,
@@ -301,34 +239,6 @@ def output_delta(
                              flat_y, 0, flat_p, 0, flat_slope, 0, weight, w0, flat_delta, 0)
 
 
-def step(
-    str optimizer, double[::1] hyper, floating[::1] params, const floating[::1] grads,
-    floating[:, ::1] state,
-):
-    """One update of every parameter, all of them weights, and of the state, in place."""
-    which, n_slots, names = OPTIMIZERS[optimizer]
-    check_shapes(hyper.shape[0] == len(names) and grads.shape[0] == params.shape[0] > 0
-                 and state.shape[0] == n_slots and state.shape[1] == params.shape[0])
-    cdef int optimizer_id = which
-    cdef Step next_step = begin_step(optimizer_id, &hyper[0], params.shape[0], NULL)
-    with nogil:
-        optimizer_step(&next_step, params.shape[0], 0, 1, params, 0, grads, 0, state)
-        end_step(&next_step, &hyper[0], NULL)
-
-
-cdef int check_shapes(bint fit) except -1:
-    if not fit:
-        raise ValueError("The shapes of the arguments do not fit together.")
-    return 0
-
-
-cdef int check_strides(array) except -1:
-    for stride in array.strides:
-        if stride % array.itemsize:
-            raise ValueError("Strides must be multiples of the itemsize.")
-    return 0
-
-
 cdef int check_dtype(Dataset data, dtype) except -1:
     if data.dtype != dtype:
         raise ValueError(f"X is {data.dtype}, the other arguments are {dtype}.")
@@ -339,7 +249,3 @@ cdef int check_order(Dataset data, const Py_ssize_t[::1] order) except -1:
     if order is not None and (np.min(order) < 0 or np.max(order) >= data.source.n_samples):
         raise ValueError("order has indices out of bounds.")
     return 0
-
-
-#: Whether this build can treat denormals as zero.
-FLUSHES = bool(_fpenv.FLUSHES)

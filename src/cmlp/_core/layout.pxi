@@ -4,6 +4,9 @@
 #: Bytes of a vector register in this build of the engine.
 vector_bytes = VECTOR_BYTES
 
+#: Whether this build can treat denormals as zero.
+FLUSHES = bool(CAN_FLUSH)
+
 #: What is known of each activation, from the table in activations.h.
 ACTIVATIONS = {
     activation_table[i].name.decode(): {

@@ -206,17 +206,6 @@ CMLP_LOSSES(CMLP_ROW)
 #undef SMALLEST
 #undef LARGEST
 
-/* log of n values in place */
-#define CMLP_DEFINE_LOG_VALUES(S, E)                                                             \
-    static void cmlp_log_values_##S(E *values, ptrdiff_t n) {                                    \
-        CMLP_FOR_LANES(S, n,                                                                     \
-            cmlp_store_lanes_##S(                                                                \
-                values + i, cmlp_log_##S(cmlp_load_lanes_##S(values + i, count)), count);        \
-        )                                                                                        \
-    }
-CMLP_DEFINE_LOG_VALUES(f32, float)
-CMLP_DEFINE_LOG_VALUES(f64, double)
-
 #define CMLP_VALUES_f32(name, ...) cmlp_loss_values_##name##_f32,
 #define CMLP_VALUES_f64(name, ...) cmlp_loss_values_##name##_f64,
 #define CMLP_SLOPES_f32(name, ...) cmlp_loss_slopes_##name##_f32,

@@ -34,8 +34,6 @@ cdef extern from "losses.h" nogil:
         const double*, const double*, const double*, double*, Py_ssize_t) noexcept
     void (**cmlp_loss_deltas_f64)(
         const double*, const double*, const double*, double*, Py_ssize_t) noexcept
-    void cmlp_log_values_f32(float*, Py_ssize_t)
-    void cmlp_log_values_f64(double*, Py_ssize_t)
 
 cdef enum:
     STRIP = 512     # losses of elements, or of rows, computed before they are summed up

@@ -1,7 +1,7 @@
 # Online sgd through a large first layer: the same steps, one sample each, but its weights are read
 # and written once for a block of samples.
 #
-# The update is linear (optimizers.h says of which rows that is true), so after t samples of a block
+# The update is linear (optimizers.h says of which rows), so after t samples of a block
 #     W = w0 W0 + v0 V0 + sum_s k_s x_s d_s.T,    and the velocities V likewise,
 # with scalars that each step advances. What the t-th sample needs of W is its product
 #     x_t.T W = w0 x_t.T W0 + v0 x_t.T V0 + sum_s k_s (x_t . x_s) d_s.T,

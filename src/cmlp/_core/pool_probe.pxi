@@ -1,4 +1,5 @@
-# A job for the pool of threads that only adds up, for the pool's own tests.
+# A job for the pool of threads that only adds up, for the pool's own tests. Included by
+# testing.pxi, which imports.
 
 cdef enum:
     MAX_LOOKS = 2_000_000_000    # some seconds

@@ -24,7 +24,7 @@ N_PREDICTS = int(os.environ.get("CMLP_PREDICTS", "400"))
 N_THREADS = 8
 X, y = load_iris(return_X_y=True)
 REGRESSION = load_diabetes(return_X_y=True)
-SRC, DOC = Path(cmlp.__file__).parent, Path(__file__).parents[1] / "docs" / "reliability.md"
+SRC, DOC = Path(cmlp.__file__).parent, Path(__file__).parents[2] / "docs" / "reliability.md"
 
 
 @pytest.fixture

@@ -205,7 +205,7 @@ def test_in_a_grid_search():
 
 
 def test_the_example():
-    path = Path(__file__).parents[1] / "examples" / "class_weights.py"
+    path = Path(__file__).parents[2] / "examples" / "class_weights.py"
     example = runpy.run_path(str(path))
     scores = {
         name: example["scores"](example["breast_cancer"], weight, n_splits=2)

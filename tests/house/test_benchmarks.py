@@ -15,12 +15,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sklearn.exceptions import ConvergenceWarning
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "examples"))
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
 import quickstart
+from sklearn.exceptions import ConvergenceWarning
 
 from benchmarks import (
     cases,
@@ -212,7 +208,6 @@ def test_an_interrupted_worker_ends():
 @pytest.mark.skipif(sys.platform != "linux", reason="no death signal")
 def test_workers_do_not_outlive_their_parent():
     code = (
-        f"import sys; sys.path.insert(0, {str(ROOT)!r})\n"
         "from benchmarks.worker import Worker\n"
         "worker = Worker(systems=['cmlp']).__enter__()\n"
         "worker.where()\n"
@@ -220,7 +215,8 @@ def test_workers_do_not_outlive_their_parent():
         "worker.ask(do='prepare', name='wide', dtype='float64', n_samples=None)\n"
         "worker.turn('cmlp', 60)\n"
     )
-    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as parent:
+    command = [sys.executable, "-c", code]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as parent:
         pid = int(parent.stdout.readline())
         parent.kill()
     stat = Path(f"/proc/{pid}/stat")

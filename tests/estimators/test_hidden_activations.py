@@ -2,8 +2,6 @@
 what predict makes of changes. The functions themselves are tested in core/test_activations.py."""
 
 import pickle
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,7 +14,6 @@ from sklearn.neural_network import MLPRegressor as Theirs
 from sklearn.preprocessing import scale
 from sklearn.utils._param_validation import InvalidParameterError
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks import kernels
 from cmlp import MLPClassifier, MLPRegressor, Network
 from cmlp._core import engine

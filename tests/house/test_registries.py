@@ -1,20 +1,16 @@
 """Every row of the engine's tables is documented, allowed, checked and timed. No formula here."""
 
 import inspect
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import reference
 
+from benchmarks import kernels
 from cmlp import MLPClassifier, MLPRegressor
 from cmlp._core import engine
 from cmlp._losses import CLASSIFIER_ROWS, loss_names
 from cmlp._optimizers import OPTIMIZERS
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-from benchmarks import kernels
 
 ESTIMATORS = [MLPClassifier, MLPRegressor]
 HIDDEN = [name for name, row in engine.ACTIVATIONS.items() if row["hidden"]]

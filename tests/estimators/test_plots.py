@@ -130,7 +130,7 @@ def test_without_matplotlib(monkeypatch):
 
 
 def test_example(plt, monkeypatch, tmp_path, capsys):
-    path = Path(__file__).parents[1] / "examples" / "loss_curve.py"
+    path = Path(__file__).parents[2] / "examples" / "loss_curve.py"
     output = tmp_path / "curve.png"
     monkeypatch.setattr(sys, "argv", ["loss_curve.py", "--output", str(output)])
     runpy.run_path(str(path), run_name="__main__")

@@ -1,6 +1,6 @@
 """Model files: save and load, and files of earlier versions. Hostile ones: test_hostile_files.py.
 
-``PYTHONPATH=tests python tests/test_files.py`` keeps files of this version in tests/files: once,
+``PYTHONPATH=tests python tests/files/test_files.py`` keeps files of this version: once,
 before a release that writes others.
 """
 
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceW
 X, Y = load_iris(return_X_y=True)
 NAMES = np.array(["setosa", "versicolor", "virginica ♣"])
 #: Files that earlier versions wrote, with the predictions that they made.
-KEPT = Path(__file__).parent / "files"
+KEPT = Path(__file__).parent / "kept"
 
 
 def small(kind, **params):

@@ -164,7 +164,7 @@ def test_lbfgs_prints(name, verbose, classification, capsys):
 
 @pytest.mark.parametrize("name", ["MLPClassifier", "MLPRegressor"])
 def test_ctrl_c_in_lbfgs(name, classification, monkeypatch):
-    """tests/test_interrupts.py has what our model is then."""
+    """tests/robustness/test_interrupts.py has what our model is then."""
     minimize = scipy.optimize.minimize
 
     def interrupted(function, *args, **kwargs):

@@ -8,7 +8,7 @@ from pathlib import Path
 import cmlp
 from cmlp._core import engine
 
-SOURCE = Path(__file__).parents[1] / "src" / "cmlp"
+SOURCE = Path(__file__).parents[2] / "src" / "cmlp"
 FLOORS = {
     "cmlp": 7,
     "cmlp.__main__": 7,
@@ -31,6 +31,7 @@ FLOORS = {
     "cmlp._callbacks": 2,
     "cmlp._class_weight": 2,
     "cmlp._divergence": 2,
+    "cmlp._docs": 1,
     "cmlp._early_stopping": 2,
     "cmlp._labels": 1,
     "cmlp._version": 1,
@@ -42,11 +43,12 @@ FLOORS = {
     "cmlp._parameters": 2,
     "cmlp._validation": 2,
     "cmlp._threads": 2,
-    "cmlp._typing": 2,
+    "cmlp._typing": 1,
     "cmlp._schedules": 1,
     "cmlp._wrappers": 1,
     "cmlp._core": 1,
     "cmlp._core._cpu": 0,
+    "cmlp._core._engine_baseline": 0,
 }
 CORE = [
     "types",
@@ -81,9 +83,8 @@ def imported_modules(path):
 
 
 def test_every_python_module_has_a_floor():
-    assert {module_name(path) for path in SOURCE.rglob("*.py")} == set(FLOORS) - {
-        "cmlp._core._cpu"
-    }
+    compiled = {"cmlp._core._cpu", "cmlp._core._engine_baseline"}
+    assert {module_name(path) for path in SOURCE.rglob("*.py")} == set(FLOORS) - compiled
 
 
 def test_python_imports_go_downwards():

@@ -28,7 +28,7 @@ from cmlp import MLPClassifier, MLPRegressor
 from cmlp._core import engine
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 TASKS = ["binary", "multiclass", "strings", "multilabel", "regression", "outputs", "poisson"]
 
 
