@@ -21,7 +21,8 @@ folder = Path(tempfile.mkdtemp())
 
 
 def share_of_positives(est: Any, X: Any, y: Any, sample_weight: Any = None) -> float:
-    return float(np.mean(est.predict(X) == "positive"))
+    positive: NDArray[np.bool_] = est.predict(X) == "positive"
+    return float(positive.mean())
 
 
 def classify() -> MLPClassifier:

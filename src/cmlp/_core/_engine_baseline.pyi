@@ -107,6 +107,31 @@ def train_epoch(
     max_grad_norm: float = 0,
     averaging: _Doubles | None = None,
 ) -> float: ...
+def batch_gradient(
+    layout: Layout,
+    data: Dataset,
+    order: _Indices | None,
+    start: int,
+    stop: int,
+    params: _Floats,
+    grads: _Floats,
+    work: _Floats,
+    n_threads: int = 1,
+    dropout: tuple[int, int] | None = None,
+) -> tuple[float, float]: ...
+def apply_gradient(
+    layout: Layout,
+    optimizer: str,
+    hyper: _Doubles,
+    alpha: float,
+    weight: float,
+    params: _Floats,
+    grads: _Floats,
+    state: _Floats,
+    max_grad_norm: float = 0,
+    averaging: _Doubles | None = None,
+    n_threads: int = 1,
+) -> float: ...
 def loss_and_gradient(
     layout: Layout,
     data: Dataset,

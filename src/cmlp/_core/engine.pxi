@@ -32,8 +32,8 @@ from cmlp._core.network cimport (
     count_slabs, finish_gradient, forward, gathers_x, output_offset, plan_workspace, rows_phase,
     shift, slabs_phase)
 from cmlp._core.optimizers cimport (
-    ADAGRAD, ADAM, ADAM_EPSILON, ADAMW, LEARNING_RATE, NADAM, RMSPROP, SCHEDULE_FREE_ADAMW, SGD,
-    Step, begin_step, clip_scale, end_step, finish_block, optimizer_step)
+    LEARNING_RATE, N_OPTIMIZERS, ONLINE, ONLINE_LINEAR, Step, begin_step, clip_scale, end_step,
+    finish_block, optimizer_step, optimizer_table, sum_of_squares)
 from cmlp._core cimport online as _online
 from cmlp._core cimport online_blocks as _blocks
 from cmlp._core cimport online_plan as _online_plan
@@ -57,7 +57,10 @@ cdef enum:
 
 include "layout.pxi"
 include "dataset.pxi"
+include "interrupt.pxi"
+include "update.pxi"
 include "train.pxi"
+include "gradient.pxi"
 include "predict.pxi"
 include "plain.pxi"
 include "predictor.pxi"
@@ -138,90 +141,31 @@ def train_epoch(
     cdef double loss_scale = 1
     if batch_size < 1 or n < 1:
         raise ValueError("There must be samples, and at least one in a batch.")
-    if max_grad_norm > 0:
-        run.clip(max_grad_norm)
+    run.step_by(optimizer, hyper, alpha, max_grad_norm, averaging, state.shape[0], state.shape[1])
+    if run.max_norm > 0:
+        run.squares = np.zeros(2 * run.n_blocks())
     run.plan_for(batch_size, n_threads, sizeof(floating))
     check_call(layout, data, np.asarray(params), np.asarray(work), &run.plan, True)
-    if (run.to_grads if grads is None else grads.shape[0] != layout.net.n_params) \
-            or state.shape[1] != layout.net.n_params \
-            or state.shape[0] != OPTIMIZERS[optimizer][1] + (averaging is not None) \
-            or hyper.shape[0] != len(OPTIMIZERS[optimizer][2]):
-        raise ValueError("grads, state or hyper do not fit the network and the optimizer.")
-    if rates is not None and rates.shape[0] * batch_size < n \
-            or averaging is not None and averaging.shape[0] != 2:
-        raise ValueError("rates or averaging do not fit the epoch.")
-    if order is not None:
-        if np.min(order) < 0 or np.max(order) >= data.source.n_samples:
-            raise ValueError("order has indices out of bounds.")
-        run.order = &order[0]
-        if data.source.sparse \
-                and run.plan.rows * data.source.row_entries > data.source.n_entries \
-                and most_entries(&data.source, run.order, n, batch_size, run.plan.rows) \
-                > entries(&data.source, run.plan.rows):
-            raise ValueError("order has indices twice in a batch.")
-    run.optimizer = OPTIMIZERS[optimizer][0]
+    if run.to_grads if grads is None else grads.shape[0] != layout.net.n_params:
+        raise ValueError("grads do not fit the network.")
+    if rates is not None:
+        if rates.shape[0] * batch_size < n:
+            raise ValueError("rates do not fit the epoch.")
+        run.rates = &rates[0]
+    run.take(order, 0, n, batch_size)
     if dropout is not None:
         seed, epoch = dropout
         set_key(&run.plan.dropout, seed, epoch)
     elif rates is None and averaging is None and max_grad_norm <= 0 and trains_online(
-            &layout.net, &data.source, batch_size, run.optimizer, &hyper[0], sizeof(floating)):
+            &data.source, batch_size, run.optimizer, optimizer, &hyper[0]):
         # a division by outputs is scikit-learn's squared error, its gradient a plain sum
         if loss_table[layout.net.loss.id].mean_over_outputs:
             loss_scale = 1.0 / layout.net.n_outputs
         return online_epoch(&layout.net, &data.source, run.order, n, run.optimizer, hyper, alpha,
                             loss_scale, params, state) / n
-    run.n = n
-    run.batch_size = batch_size
-    run.alpha = alpha
-    run.hyper = &hyper[0]
-    run.n_slots = OPTIMIZERS[optimizer][1]
-    if rates is not None:
-        run.rates = &rates[0]
-    if averaging is not None:
-        run.averaging = &averaging[0]
     run.hold(params, grads, state, work)
     run.run()
     return run.total / n
-
-
-def loss_and_gradient(
-    Layout layout not None, Dataset data not None, double alpha, const floating[::1] params,
-    floating[::1] grads, floating[::1] work, int n_threads=1,
-):
-    """The penalised loss over all samples, as an estimator reports it, and its gradient.
-
-    The gradient is written to grads. For a squared error with several outputs the loss is the
-    mean over outputs and the gradient that of the sum, as in scikit-learn.
-
-    Returns
-    -------
-    loss : float
-
-    Raises
-    ------
-    ValueError
-        If the arrays do not fit the network, or the sample weights sum to zero.
-    """
-    cdef Training run = Training(layout, data)
-    cdef double weight
-    run.plan_for(data.source.n_samples, n_threads, sizeof(floating))
-    check_call(layout, data, np.asarray(params), np.asarray(work), &run.plan, True)
-    if grads.shape[0] != layout.net.n_params:
-        raise ValueError("grads does not fit the network.")
-    with nogil:
-        weight = total_weight(&data.source, NULL, 0, data.source.n_samples, <floating*>NULL)
-    if weight == 0:
-        raise ValueError("Sample weights sum to zero.")
-    run.n = run.batch_size = data.source.n_samples
-    run.to_grads = True
-    writable = np.asarray(params)      # as the type of an update's parameters has to be
-    run.hold(writable if writable.flags.writeable else writable.copy(), grads, None, work)
-    run.run()
-    with nogil:
-        loss = (run.total + finish_gradient(&layout.net, alpha, weight, params, grads)) / weight
-        if not layout.net.fit_intercept:
-            grads[layout.net.n_coefs:] = 0
-    return loss
 
 
 def predict(

@@ -44,19 +44,13 @@ LOSSES = {
     for i in range(N_LOSSES)
 }
 
-#: Each optimizer: id, state vectors per parameter, entries of its hyper-parameter vector, of which
-#: the first is the learning rate, as a schedule may change it.
+#: Each optimizer, from the table in optimizers.h: id, state vectors per parameter, entries of its
+#: hyper-parameter vector, of which the first is the learning rate, as a schedule may change it.
 OPTIMIZERS = {
-    "sgd": (SGD, 1, ("learning_rate", "momentum", "nesterov")),
-    "adam": (ADAM, 2, ("learning_rate", "beta_1", "beta_2", "epsilon", "t")),
-    "adamw": (ADAMW, 2, ("learning_rate", "beta_1", "beta_2", "epsilon", "t", "weight_decay")),
-    "nadam": (
-        NADAM, 2, ("learning_rate", "beta_1", "beta_2", "epsilon", "t", "momentum_product")),
-    "rmsprop": (RMSPROP, 2, ("learning_rate", "momentum", "beta_2", "epsilon")),
-    "adagrad": (ADAGRAD, 1, ("learning_rate", "epsilon")),
-    "schedule_free_adamw": (
-        SCHEDULE_FREE_ADAMW, 3,
-        ("learning_rate", "beta_1", "beta_2", "epsilon", "t", "weight_decay", "weight_sum")),
+    optimizer_table[i].name.decode(): (
+        i, optimizer_table[i].n_states, tuple(
+            optimizer_table[i].hyper[k].decode() for k in range(optimizer_table[i].n_hyper)))
+    for i in range(N_OPTIMIZERS)
 }
 
 

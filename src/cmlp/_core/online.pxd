@@ -10,39 +10,50 @@ from cmlp._core.batch cimport dense_row, gather_targets, sample
 from cmlp._core.linalg cimport VECTOR_BYTES
 from cmlp._core.losses cimport loss_sum, output_delta
 from cmlp._core.network cimport apply_activation
-from cmlp._core.online_plan cimport Online, OnlineLayer, set_rule
+from cmlp._core.online_plan cimport Online, OnlineLayer, begin_sample
 from cmlp._core.types cimport Layer, Net, Source
 
 cdef extern from "online.h" nogil:
     int PRODUCT_NEW "CMLP_PRODUCT_NEW"
     int PRODUCT_OLD "CMLP_PRODUCT_OLD"
     int DOTS_OLD "CMLP_DOTS_OLD"
-    void cmlp_update_f32(int, int, int, Py_ssize_t, Py_ssize_t, Py_ssize_t, float*, float*,
-                         float*, const float*, Py_ssize_t, const float*, const float*,
-                         Py_ssize_t, float*, float*, const float*)
-    void cmlp_update_f64(int, int, int, Py_ssize_t, Py_ssize_t, Py_ssize_t, double*, double*,
-                         double*, const double*, Py_ssize_t, const double*, const double*,
-                         Py_ssize_t, double*, double*, const double*)
-    void cmlp_dots_f32(Py_ssize_t, Py_ssize_t, Py_ssize_t, const float*, const float*, float*)
-    void cmlp_dots_f64(Py_ssize_t, Py_ssize_t, Py_ssize_t, const double*, const double*, double*)
-    void cmlp_mix_f32(Py_ssize_t, Py_ssize_t, Py_ssize_t, const float*, const float*,
-                      Py_ssize_t, const Py_ssize_t*, float*)
-    void cmlp_mix_f64(Py_ssize_t, Py_ssize_t, Py_ssize_t, const double*, const double*,
-                      Py_ssize_t, const Py_ssize_t*, double*)
+    void cmlp_update_f32(
+        int optimizer, int flag, int what, bint penalised, Py_ssize_t rows, Py_ssize_t n,
+        Py_ssize_t ld, float* w, float* state, Py_ssize_t stride, const float* x,
+        Py_ssize_t x_step, const float* d, const float* y, Py_ssize_t y_step, float* product,
+        float* squares, const float* rule)
+    void cmlp_update_f64(
+        int optimizer, int flag, int what, bint penalised, Py_ssize_t rows, Py_ssize_t n,
+        Py_ssize_t ld, double* w, double* state, Py_ssize_t stride, const double* x,
+        Py_ssize_t x_step, const double* d, const double* y, Py_ssize_t y_step, double* product,
+        double* squares, const double* rule)
+    void cmlp_dots_f32(
+        Py_ssize_t rows, Py_ssize_t n, Py_ssize_t ld, const float* w, const float* a, float* out)
+    void cmlp_dots_f64(
+        Py_ssize_t rows, Py_ssize_t n, Py_ssize_t ld, const double* w, const double* a,
+        double* out)
+    void cmlp_mix_f32(
+        Py_ssize_t count, Py_ssize_t n, Py_ssize_t ld, const float* w, const float* a,
+        Py_ssize_t a_step, const Py_ssize_t* nonzero, float* z)
+    void cmlp_mix_f64(
+        Py_ssize_t count, Py_ssize_t n, Py_ssize_t ld, const double* w, const double* a,
+        Py_ssize_t a_step, const Py_ssize_t* nonzero, double* z)
 
 
 cdef inline void update(
     const Online* online, int what, bint penalised, Py_ssize_t rows, Py_ssize_t n,
-    Py_ssize_t ld, floating* w, floating* s0, floating* s1, const floating* x,
+    Py_ssize_t ld, floating* w, floating* state, Py_ssize_t stride, const floating* x,
     Py_ssize_t x_step, const floating* d, const floating* y, Py_ssize_t y_step,
     floating* product, floating[::1] s,
 ) noexcept nogil:
     if floating is float:
-        cmlp_update_f32(online.how, what, penalised, rows, n, ld, w, s0, s1, x, x_step, d, y,
-                        y_step, product, &s[online.squares], &s[online.rule])
+        cmlp_update_f32(online.rule.optimizer, online.rule.flag, what, penalised, rows, n, ld, w,
+                        state, stride, x, x_step, d, y, y_step, product, &s[online.squares],
+                        &s[online.constants])
     else:
-        cmlp_update_f64(online.how, what, penalised, rows, n, ld, w, s0, s1, x, x_step, d, y,
-                        y_step, product, &s[online.squares], &s[online.rule])
+        cmlp_update_f64(online.rule.optimizer, online.rule.flag, what, penalised, rows, n, ld, w,
+                        state, stride, x, x_step, d, y, y_step, product, &s[online.squares],
+                        &s[online.constants])
 
 
 cdef inline void update_layer(
@@ -55,12 +66,10 @@ cdef inline void update_layer(
     cdef const OnlineLayer* here = &online.layers[l]
     cdef Py_ssize_t coef = net.layers[l].coef
     cdef floating* w = &params[coef] if here.coef < 0 else &s[here.coef]
-    cdef floating* s0 = &state[0, coef] if here.coef < 0 else w + here.state
-    cdef floating* s1 = s0
-    if online.n_slots > 1:
-        s1 = &state[1, coef] if here.coef < 0 else s0 + here.state
-    update(online, what, penalised, here.rows, here.n, here.ld, w, s0, s1, x, x_step, d, y,
-           y_step, product, s)
+    cdef floating* first = &state[0, coef] if here.coef < 0 else w + here.state
+    cdef Py_ssize_t stride = state.shape[1] if here.coef < 0 else here.state
+    update(online, what, penalised, here.rows, here.n, here.ld, w, first, stride, x, x_step, d,
+           y, y_step, product, s)
 
 
 cdef inline void update_bias(
@@ -71,9 +80,8 @@ cdef inline void update_bias(
     cdef const OnlineLayer* here = &online.layers[l]
     cdef floating* b = &s[here.bias]
     if net.fit_intercept:
-        update(online, what, False, 1, here.width, here.width, b, b + here.width,
-               b + online.n_slots * here.width, &s[online.one], 0, &s[here.delta],
-               &s[online.one], 0, product, s)
+        update(online, what, False, 1, here.width, here.width, b, b + here.width, here.width,
+               &s[online.one], 0, &s[here.delta], &s[online.one], 0, product, s)
 
 
 cdef inline void affine(
@@ -220,7 +228,7 @@ cdef inline Py_ssize_t next_weighted(
 
 
 cdef inline double online_pass(
-    const Net* net, const Online* online, const Source* source, const Py_ssize_t* order,
+    const Net* net, Online* online, const Source* source, const Py_ssize_t* order,
     Py_ssize_t start, Py_ssize_t end, double* hyper, double alpha, double loss_scale,
     floating[::1] params, floating[:, ::1] state, floating[::1] s, Py_ssize_t* which,
 ) noexcept nogil:
@@ -236,7 +244,7 @@ cdef inline double online_pass(
     while at < end:
         following = next_weighted(source, order, at + 1, end, <floating*>NULL)
         weight = weight_of(source, sample(order, at), <floating*>NULL)
-        set_rule(online, hyper, alpha, weight, s)
+        begin_sample(online, hyper, alpha, weight, s)
         loss = step_above_first(net, online, source, sample(order, at), alpha != 0, loss_scale,
                                 params, state, s, which)
         step_first(net, online, source, sample(order, at),

@@ -7,14 +7,14 @@ cdef enum:
 
 
 cdef bint trains_online(
-    const Net* net, const Source* source, Py_ssize_t batch_size, int optimizer,
-    const double* hyper, size_t itemsize,
-) noexcept:
+    const Source* source, Py_ssize_t batch_size, int optimizer, str name, const double* hyper,
+) except -1:
     """Whether online_epoch can do the work of train_epoch."""
-    if batch_size != 1 or source.sparse or optimizer not in (SGD, ADAM):
+    if batch_size != 1 or source.sparse or optimizer_table[optimizer].loops < ONLINE:
         return False
     # an epsilon that rounds to zero would make 0 / 0 of the zeros that pad a row
-    return optimizer != ADAM or <float>hyper[ADAM_EPSILON] >= FLT_MIN
+    names = OPTIMIZERS[name][2]
+    return "epsilon" not in names or <float>hyper[names.index("epsilon")] >= FLT_MIN
 
 
 cdef double online_epoch(
@@ -45,8 +45,8 @@ cdef double online_epoch(
             net, &online,
             gemm_pack_size(net.layers[0].fan_out, net.n_features, sizeof(floating)),
             &blocks, sizeof(floating))
-        in_blocks = optimizer == SGD and n >= MIN_BLOCKED and online.layers[0].coef < 0 \
-            and not online.layers[0].transposed
+        in_blocks = optimizer_table[optimizer].loops == ONLINE_LINEAR and n >= MIN_BLOCKED \
+            and online.layers[0].coef < 0 and not online.layers[0].transposed
         scratch = aligned_empty(blocks.size if in_blocks else online.size,
                                 np.asarray(params).dtype)
         if in_blocks:
@@ -78,15 +78,6 @@ cdef double online_epoch(
     finally:
         free(online.layers)
     return total
-
-
-cdef int check_signals() except -1:
-    """Handlers of signals run with the denormals of the caller."""
-    cdef fp_state before = keep_denormals()
-    try:
-        return PyErr_CheckSignals()
-    finally:
-        fp_restore(before)
 
 
 def aligned_empty(size, dtype):

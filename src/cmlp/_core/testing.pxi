@@ -98,7 +98,7 @@ def step(
     check_shapes(hyper.shape[0] == len(names) and grads.shape[0] == params.shape[0] > 0
                  and state.shape[0] == n_slots and state.shape[1] == params.shape[0])
     cdef int optimizer_id = which
-    cdef Step next_step = begin_step(optimizer_id, &hyper[0], params.shape[0], NULL, n_slots)
+    cdef Step next_step = begin_step(optimizer_id, &hyper[0], params.shape[0], NULL)
     with nogil:
         optimizer_step(&next_step, params.shape[0], 0, 1, params, 0, grads, 0, state)
         end_step(&next_step, &hyper[0], NULL)
