@@ -7,7 +7,7 @@
 from cython cimport floating
 from cmlp._core.matrix cimport (
     A_GAPS, A_ROW_GAPS, A_UNFIT, B_GAPS, B_ROW_GAPS, B_UNFIT, C_GAPS, C_ROW_GAPS, Matrix, fits,
-    has_no_gaps, matrix, part, require, transposed)
+    has_no_gaps, matrix, onwards, part, require, transposed)
 from cmlp._core.stop cimport product_stopped
 
 cdef extern from "tile.h" nogil:
@@ -119,13 +119,6 @@ cdef inline Finish finished(int activation, const void* outputs) noexcept nogil:
     finish.activation = activation
     finish.outputs = outputs
     return finish
-
-
-cdef inline const floating* onwards(const floating* row, Py_ssize_t n) noexcept nogil:
-    """What follows the first n elements of a row, if there is one."""
-    if row is NULL:           # as one expression it would lose the const
-        return NULL
-    return row + n
 
 
 cdef inline void gemm_block(

@@ -3,6 +3,7 @@
 # the compiler knows the dtype: Cython has no way to name the element of a fused struct.
 
 from cython cimport floating
+from libc.stdint cimport int32_t, int64_t
 
 cdef extern from "matrix.h" nogil:
     ctypedef struct Matrix "cmlp_matrix":
@@ -68,3 +69,23 @@ cdef inline bint fits(Matrix m, Py_ssize_t rows, Py_ssize_t cols) noexcept nogil
 cdef inline bint has_no_gaps(Matrix m) noexcept nogil:
     """Whether rows are contiguous and follow one another."""
     return m.col_stride == 1 and (m.row_stride == m.cols or m.rows == 1)
+
+
+cdef inline const floating* onwards(const floating* row, Py_ssize_t n) noexcept nogil:
+    """What follows the first n elements of a row, if there is one."""
+    if row is NULL:           # as one expression it would lose the const
+        return NULL
+    return row + n
+
+
+# The workspace, of one dtype, holds other numbers too: its elements as these.
+cdef inline double* as_double(floating* at) noexcept nogil:
+    return <double*>at
+
+
+cdef inline int32_t* as_int32(floating* at) noexcept nogil:
+    return <int32_t*>at
+
+
+cdef inline int64_t* as_int64(floating* at) noexcept nogil:
+    return <int64_t*>at

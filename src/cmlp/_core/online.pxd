@@ -108,6 +108,11 @@ cdef inline void affine(
         cmlp_mix_f64(count, here.n, here.ld, w, a, a_step, which, &s[here.a])
 
 
+cdef inline floating* slope_of(const OnlineLayer* here, floating[::1] s) noexcept nogil:
+    """f'(z) where it is kept."""
+    return NULL if here.slope < 0 else &s[here.slope]
+
+
 cdef inline void activate_layer(
     const Net* net, const Online* online, Py_ssize_t l, floating[::1] s,
 ) noexcept nogil:
@@ -115,9 +120,9 @@ cdef inline void activate_layer(
     cdef const Layer* layer = &net.layers[l]
     cdef Py_ssize_t n = here.width if here.zero_stays else layer.fan_out
     if layer.keeps_slope:
-        activate_with_slope(layer.activation, s, here.a, s, here.slope, n)
+        activate_with_slope(layer.activation, &s[here.a], &s[here.slope], n)
     else:
-        apply_activation(layer.activation, 1, n, net.group_ends, s, here.a)
+        apply_activation(layer.activation, 1, n, net.group_ends, &s[here.a])
 
 
 cdef inline void first_affine(
@@ -145,20 +150,21 @@ cdef inline double step_above_first(
     cdef const OnlineLayer* here = &online.layers[last]
     cdef const OnlineLayer* below
     cdef double loss
-    cdef Py_ssize_t weight = -1
+    cdef floating* weight = NULL
 
     activate_layer(net, online, 0, s)
     for l in range(1, net.n_layers):
         affine(net, online, l, &s[online.layers[l - 1].a], 1, params, s, which)
         activate_layer(net, online, l, s)
 
-    gather_targets(source, &row, 0, 1, s, online.y)
+    gather_targets(source, &row, 0, 1, &s[online.y])
     if source.weight is not NULL:
-        weight = online.unused
-        s[weight] = (<const floating*>source.weight)[row]
-    loss = loss_scale * loss_sum(&net.loss, 1, net.n_outputs, s, online.y, s, here.a, s, weight)
-    output_delta(&net.loss, net.canonical, net.layers[last].activation, 1, net.n_outputs,
-                 net.group_ends, s, online.y, s, here.a, s, here.slope, s, weight, s, here.delta)
+        weight = &s[online.unused]
+        weight[0] = (<const floating*>source.weight)[row]
+    loss = loss_scale * loss_sum(
+        &net.loss, 1, net.n_outputs, &s[online.y], &s[here.a], weight)
+    output_delta(&net.loss, net.layers[last].activation, 1, net.n_outputs, net.group_ends,
+                 &s[online.y], &s[here.a], slope_of(here, s), weight, &s[here.delta])
 
     for l in range(last, 0, -1):
         here = &online.layers[l]
@@ -171,8 +177,8 @@ cdef inline double step_above_first(
             update_layer(net, online, l, DOTS_OLD, penalised, &s[below.a], 1, &s[here.delta],
                          &s[online.one], 0, &s[below.delta], params, state, s)
         update_bias(net, online, l, PRODUCT_OLD, &s[online.unused], s)
-        activation_backward(net.layers[l - 1].activation, s, below.a, s, below.slope,
-                            s, below.delta, below.width if below.zero_stays
+        activation_backward(net.layers[l - 1].activation, &s[below.a], slope_of(below, s),
+                            &s[below.delta], below.width if below.zero_stays
                             else net.layers[l - 1].fan_out)
     return loss
 

@@ -168,7 +168,7 @@ cdef inline void set_up(
         here = &online.layers[l]
         here.zero_stays = False
         if l < net.n_layers - 1:
-            apply_activation(net.layers[l].activation, 1, 1, NULL, s, online.unused)
+            apply_activation(net.layers[l].activation, 1, 1, NULL, &s[online.unused])
             here.zero_stays = s[online.unused] == 0
             s[online.unused] = 0
     copy_layers(net, online, False, params, state, s)

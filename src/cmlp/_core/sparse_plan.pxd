@@ -32,6 +32,12 @@ cdef inline Py_ssize_t index_at(
     return (<const int64_t*>indices)[i] if wide else (<const int32_t*>indices)[i]
 
 
+cdef inline Py_ssize_t row_length(const Source* source, Py_ssize_t row) noexcept nogil:
+    """Entries of a row of CSR."""
+    return index_at(source.indptr, source.wide_indices, row + 1) \
+        - index_at(source.indptr, source.wide_indices, row)
+
+
 cdef inline Py_ssize_t lanes(size_t itemsize) noexcept nogil:
     return <Py_ssize_t>(VECTOR_BYTES // itemsize)
 
@@ -88,13 +94,11 @@ cdef inline Py_ssize_t most_entries(
     Py_ssize_t rows,
 ) noexcept nogil:
     """Of CSR, in the batches of the order or in so many rows of one."""
-    cdef Py_ssize_t i, row, total = 0, most = 0
-    cdef bint wide = source.wide_indices
+    cdef Py_ssize_t i, total = 0, most = 0
     for i in range(n):
         if i % batch_size % rows == 0:
             total = 0
-        row = sample(order, i)
-        total += index_at(source.indptr, wide, row + 1) - index_at(source.indptr, wide, row)
+        total += row_length(source, sample(order, i))
         most = max(most, total)
     return most
 
@@ -157,6 +161,6 @@ cdef inline SparsePlan plan_sparse(
     plan.column_values = plan.column_next + aligned(k // shorts + 1)
     plan.column_indices = plan.column_values + aligned(room)
     plan.pack = plan.column_indices + aligned(room // shorts + 1)
-    plan.own_size = plan.pack + aligned(max(
+    plan.thread_scratch_size = plan.pack + aligned(max(
         rows * width * ((n + width - 1) // width), k * width if plan.packs_b else 0))
     return plan

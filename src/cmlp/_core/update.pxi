@@ -156,4 +156,4 @@ cdef void update_blocks(
                 n, run.alpha if of_weights else 0, 1 / run.weight, params, at, grads)
         else:
             optimizer_step(&run.step, n, run.decay if of_weights else 0, run.scale, params, at,
-                           grads, at, state)
+                           &grads[at], state)
