@@ -58,7 +58,9 @@ class Validation:
         )
         n_samples = len(self.dataset)
         self.out = np.empty((n_samples, held_out.targets.shape[1]), dtype=dtype)
-        self.work = layout.workspace(n_samples, dtype, n_threads, per_thread=True, data=self.dataset)
+        self.work = layout.workspace(
+            n_samples, dtype, n_threads, per_thread=True, data=self.dataset
+        )
         self.best_vector = vector.copy()
         self.scorer = None
         if est.scoring not in (None, "loss"):

@@ -105,9 +105,40 @@ def test_externs_name_their_parameters(path):
             assert len(names) > 1 or "(" in parameter, f"{name}: {parameter}"
 
 
-def test_floors_of_included_files():
-    """A .pxi begins with what it uses and what it gives."""
-    for path in CORE.glob("*.pxi"):
-        head = path.read_text().split("\n\n")[0]
-        assert re.search(r"^# uses: ", head, re.MULTILINE), path.name
-        assert re.search(r"^# gives: ", head, re.MULTILINE), path.name
+def listed(path, word):
+    """What the comment on top of a file lists after a word."""
+    head = re.match(r"(?:#.*\n)+", path.read_text()).group()
+    found = re.search(rf"^# {word}: (.*(?:\n#  +.*)*)", head, re.MULTILINE)
+    assert found, f"{path.name} does not say what it {word}"
+    return set(re.findall(r"\w+(?:\.pxi)?", found.group(1).replace("no other .pxi", "")))
+
+
+def defined(path):
+    """What is defined at the outermost level, and of that what Python or everybody sees."""
+    text = source(path)
+    entries = set(re.findall(r"^(?:def|cdef class) (\w+)|^(?=(\w+) = )", text, re.MULTILINE))
+    entries = {name for names in entries for name in names if name}
+    inner = re.findall(r"^cdef [^\n(=:]*?\**(\w+)\(|^    ([A-Z_]{3,}) = ", text, re.MULTILINE)
+    return entries | {name for names in inner for name in names if name}, entries
+
+
+INCLUDED = {path.name: path for path in sorted(CORE.glob("*.pxi"))}
+#: Those that are compiled into modules of their own.
+APART = {"testing.pxi", "pool_probe.pxi"}
+
+
+@pytest.mark.parametrize("name", INCLUDED)
+def test_an_included_file_says_what_it_uses_and_gives(name):
+    path = INCLUDED[name]
+    everything, entries = defined(path)
+    gives = listed(path, "gives")
+    assert entries - {"LARGEST_ROUNDED"} <= gives <= everything
+    text = re.sub(r"^include .*", "", source(path), flags=re.MULTILINE)
+    used = {
+        other
+        for other, it in INCLUDED.items()
+        if other != name and (other == "checks.pxi" or (name in APART) == (other in APART))
+        for given in listed(it, "gives") - everything
+        if re.search(rf"(?<![.\w]){given}\b(?! (?:cimport|as)\b)", text)
+    }
+    assert listed(path, "uses") == used

@@ -52,6 +52,7 @@ FLOORS = {
 }
 CORE = [
     "types",
+    "matrix",
     "fpenv",
     "pool",
     "stop",

@@ -1,5 +1,7 @@
 # Arguments of the kernels' entry points: their checks, and the address of one that may be None.
-# Included by kernels.pxi and testing.pxi; what the engine's own entry points check is in engine.pxi.
+# Included by kernels.pxi and testing.pxi; what the engine's own entry points check is there.
+# uses: no other .pxi
+# gives: check_shapes, check_strides, row_or_null
 
 import numpy as np
 

@@ -184,8 +184,8 @@ cdef inline void drop_entries(
     cdef const DropoutKey* key = &batch.plan.dropout.key
     cdef floating* values
     for i in range(row, row + rows):
-        at = x.begins[i * x.pieces]            # the pieces of a row follow one another
-        n = x.ends[(i + 1) * x.pieces - 1] - at
+        at = x.begins[i * x.segments]            # the segments of a row follow one another
+        n = x.ends[(i + 1) * x.segments - 1] - at
         values = <floating*>x.values + at
         element = <uint64_t>(batch.start + i) * batch.net.n_features
         if floating is float:

@@ -1,5 +1,7 @@
 # The entry points of the engine: what Python calls once per epoch, per L-BFGS evaluation or per
 # predict. Arguments are checked here, before any memory is touched; no arithmetic.
+# uses: dataset.pxi, layout.pxi, limits.pxi, online.pxi, predict.pxi, train.pxi
+# gives: check_call, set_key, train_epoch, predict, mean_loss
 
 from operator import index
 from threading import get_ident, main_thread
@@ -27,7 +29,8 @@ from cmlp._core.batch cimport gather_targets, gather_weights, gather_x, total_we
 from cmlp._core.dropout cimport drops_input, take_input
 from cmlp._core.linalg cimport ROWS, VECTOR_BYTES, gemm_pack_size
 from cmlp._core.losses cimport (
-    FOR_CLASSIFIER, FOR_REGRESSOR, N_LOSSES, REPEATED, SOFTMAX, loss_sum as sum_of_losses, loss_table)
+    FOR_CLASSIFIER, FOR_REGRESSOR, N_LOSSES, REPEATED, SOFTMAX, loss_sum as sum_of_losses,
+    loss_table)
 from cmlp._core.network cimport (
     count_slabs, finish_gradient, forward, gathers_x, output_offset, plan_workspace, rows_phase,
     shift, slabs_phase, GradientUse)
@@ -47,14 +50,7 @@ from cmlp._core.types cimport (
 
 cnp.import_array()
 
-cdef enum:
-    CHUNK_ROWS = 1024            # samples whose activations are held at once at most
-    PREDICT_ROWS = 512           # the same in predict
-    FLOPS_PER_SIGNAL_CHECK = 50_000_000   # a few ms of work between two looks at Ctrl-C
-    FLOPS_PER_LOOK_WITHIN = 500_000_000   # the same within a piece; smaller pieces are not watched
-    FLOPS_PER_PREDICT_PIECE = 1_000_000   # or a block of rows, if that is more
-    MAX_PREDICT_PIECES = 1_000_000        # the pool counts pieces in 24 bits
-
+include "limits.pxi"
 include "layout.pxi"
 include "dataset.pxi"
 include "interrupt.pxi"
@@ -158,7 +154,7 @@ def train_epoch(
         set_key(&run.plan.dropout, seed, epoch)
     elif rates is None and averaging is None and max_grad_norm <= 0 and trains_online(
             &data.source, batch_size, run.optimizer, optimizer, &hyper[0]):
-        # a division by outputs is scikit-learn's squared error, its gradient a plain sum
+        # scikit-learn reports squared error as a mean over outputs but differentiates the sum
         if loss_table[layout.net.loss.id].mean_over_outputs:
             loss_scale = 1.0 / layout.net.n_outputs
         return online_epoch(&layout.net, &data.source, run.order, n, run.optimizer, hyper, alpha,

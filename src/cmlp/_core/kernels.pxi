@@ -1,5 +1,8 @@
 # One entry point per kernel, over typed memoryviews: for cmlp.Network, which composes them in
 # Python. Training does not come through here; kernels that only tests call are in testing.pxi.
+# uses: checks.pxi, dataset.pxi, layout.pxi
+# gives: gemm, column_sums, affine, coef_gradient, activate, activation_backward, loss_sum,
+#   output_delta
 
 from cmlp._core cimport activations as _activations
 from cmlp._core cimport batch as _batch
@@ -68,10 +71,12 @@ def affine(
     cdef SparsePlan plan = _sparse_plan.plan_sparse(&source, rows, n, sizeof(floating), 0)
     cdef Compressed x
     cdef floating[::1] work = np.empty(
-        (plan.end + plan.thread_scratch_size if plan.used else pack) + rows * k, dtype=data.dtype)
+        (plan.end + plan.thread_scratch_size if plan.used else pack) + rows * k,
+        dtype=data.dtype)
     with nogil:
         if plan.used:
-            _sparse.compress(&plan, &source, order_at, 0, 0, rows, work, plan.end + plan.thread_scratch_size)
+            _sparse.compress(&plan, &source, order_at, 0, 0, rows, work,
+                             plan.end + plan.thread_scratch_size)
             x = _sparse.compressed_rows(&plan, &source, work)
             _sparse.sparse_affine(&plan, &x, 0, coefs, bias_at, outputs, &work[plan.end])
         else:
@@ -103,13 +108,15 @@ def coef_gradient(
     cdef SparsePlan plan = _sparse_plan.plan_sparse(&source, rows, n, sizeof(floating), 0)
     cdef Compressed x, columns
     cdef floating[::1] work = np.empty(
-        (plan.end + plan.thread_scratch_size if plan.used else pack) + rows * k, dtype=data.dtype)
+        (plan.end + plan.thread_scratch_size if plan.used else pack) + rows * k,
+        dtype=data.dtype)
     slab = slab or k
     share = share or (k + slab - 1) // slab * slab
     check_shapes(share % slab == 0)
     with nogil:
         if plan.used:
-            _sparse.compress(&plan, &source, order_at, 0, 0, rows, work, plan.end + plan.thread_scratch_size)
+            _sparse.compress(&plan, &source, order_at, 0, 0, rows, work,
+                             plan.end + plan.thread_scratch_size)
             x = _sparse.compressed_rows(&plan, &source, work)
             _sparse.pack_delta(&plan, deltas, &work[plan.end])
             while first < k:

@@ -1,5 +1,7 @@
 # What Python knows of the engine: the tables of activations, losses and optimizers, and Layout,
 # the shape of a network. Included by engine.pxi, which imports; no passes through layers here.
+# uses: dataset.pxi, limits.pxi
+# gives: ACTIVATIONS, LOSSES, OPTIMIZERS, FLUSHES, vector_bytes, LossRow, Layout, aligned_vector
 
 #: Bytes of a vector register in this build of the engine.
 vector_bytes = VECTOR_BYTES
@@ -68,8 +70,8 @@ cdef class LossRow:
     """
 
     cdef Loss loss
-    cdef const float[::1] tile32
-    cdef const double[::1] tile64
+    cdef const float[::1] repeated32
+    cdef const double[::1] repeated64
 
     def __cinit__(self, name, out_activation, n_outputs, parameter=None):
         row = LOSSES[name]
@@ -83,10 +85,10 @@ cdef class LossRow:
             raise ValueError(
                 f"{values.size} parameters of the loss do not fit {n_outputs} outputs.")
         values = np.resize(values.astype(np.float64), n_outputs + REPEATED)
-        self.tile64 = values
-        self.tile32 = values.astype(np.float32)
-        self.loss.parameter64 = &self.tile64[0]
-        self.loss.parameter32 = &self.tile32[0]
+        self.repeated64 = values
+        self.repeated32 = values.astype(np.float32)
+        self.loss.parameter64 = &self.repeated64[0]
+        self.loss.parameter32 = &self.repeated32[0]
 
 
 cdef class Layout:
@@ -192,7 +194,8 @@ cdef class Layout:
             self.net.group_ends[g] = end
 
     def workspace(
-        self, Py_ssize_t batch_size, dtype, int n_threads=1, bint per_thread=False, Dataset data=None,
+        self, Py_ssize_t batch_size, dtype, int n_threads=1, bint per_thread=False,
+        Dataset data=None,
     ):
         """An uninitialised workspace, large enough for batches of the given size.
 
@@ -213,7 +216,8 @@ cdef class Layout:
         dense.density = 1
         cdef const Source* source = &dense if data is None else &data.source
         n_threads = max(1, n_threads)
-        size = plan_workspace(&self.net, source, rows, 1 if per_thread else n_threads, itemsize).size
+        size = plan_workspace(
+            &self.net, source, rows, 1 if per_thread else n_threads, itemsize).size
         if per_thread:
             size *= n_threads
         return aligned_vector(size, wanted)

@@ -25,17 +25,23 @@ cdef extern from "losses.h" nogil:
     int EXP_ACTIVATION "CMLP_exp"
     # tables of kernels, by the id of the loss
     void (**cmlp_loss_values_f32)(
-        const float* y, const float* p, const float* parameter, float* out, Py_ssize_t n) noexcept
+        const float* y, const float* p, const float* parameter, float* out,
+        Py_ssize_t n) noexcept
     void (**cmlp_loss_slopes_f32)(
-        const float* y, const float* p, const float* parameter, float* out, Py_ssize_t n) noexcept
+        const float* y, const float* p, const float* parameter, float* out,
+        Py_ssize_t n) noexcept
     void (**cmlp_loss_deltas_f32)(
-        const float* y, const float* p, const float* parameter, float* out, Py_ssize_t n) noexcept
+        const float* y, const float* p, const float* parameter, float* out,
+        Py_ssize_t n) noexcept
     void (**cmlp_loss_values_f64)(
-        const double* y, const double* p, const double* parameter, double* out, Py_ssize_t n) noexcept
+        const double* y, const double* p, const double* parameter, double* out,
+        Py_ssize_t n) noexcept
     void (**cmlp_loss_slopes_f64)(
-        const double* y, const double* p, const double* parameter, double* out, Py_ssize_t n) noexcept
+        const double* y, const double* p, const double* parameter, double* out,
+        Py_ssize_t n) noexcept
     void (**cmlp_loss_deltas_f64)(
-        const double* y, const double* p, const double* parameter, double* out, Py_ssize_t n) noexcept
+        const double* y, const double* p, const double* parameter, double* out,
+        Py_ssize_t n) noexcept
 
 cdef enum:
     STRIP = 512     # losses of elements, or of rows, computed before they are summed up

@@ -22,6 +22,7 @@ typedef struct {
 #define CMLP_B_ROW_GAPS "rows of B must follow one another"
 #define CMLP_C_ROW_GAPS "rows of C must follow one another"
 #ifdef CMLP_CHECKED
+#define CMLP_CHECKS 1
 #include <stdio.h>
 #include <stdlib.h>
 #define CMLP_REQUIRE(fits, message) ((fits) ? (void)0 : cmlp_unfit(__func__, message))
@@ -30,6 +31,7 @@ static inline void cmlp_unfit(const char *function, const char *message) {
     abort();
 }
 #else
+#define CMLP_CHECKS 0
 #define CMLP_REQUIRE(fits, message) ((void)0)
 #endif
 

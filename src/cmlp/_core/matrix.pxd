@@ -12,7 +12,7 @@ cdef extern from "matrix.h" nogil:
         Py_ssize_t cols
         Py_ssize_t row_stride  # in elements
         Py_ssize_t col_stride
-    # of the debug build: elsewhere nothing is looked at
+    bint CHECKS "CMLP_CHECKS"  # whether this build looks at shapes again:
     void require "CMLP_REQUIRE"(bint fits, const char* message)
     const char* A_UNFIT "CMLP_A_UNFIT"
     const char* B_UNFIT "CMLP_B_UNFIT"

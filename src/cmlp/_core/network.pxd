@@ -70,7 +70,7 @@ cdef inline Plan plan_workspace(
     """Where everything lies in the workspace for up to `rows` samples at once."""
     cdef Plan plan
     cdef Py_ssize_t l, per_row, double_items = sizeof(double) // itemsize
-    cdef Py_ssize_t pack = 0, transposed = 0, slab = 0
+    cdef Py_ssize_t pack = 0, packed_transposes = 0, slab = 0
     cdef const Layer* layer
     cdef bint small = is_small(net, itemsize)
     plan.rows = rows
@@ -95,7 +95,7 @@ cdef inline Plan plan_workspace(
         pack = max(pack, gemm_pack_size(layer.fan_out, layer.fan_in, itemsize))
         pack = max(pack, layer.fan_out * layer.fan_in if layer.fan_out <= DOT_PRODUCTS else 0)
         if l > 0 and small:
-            transposed += aligned(packed_size(layer.fan_in, layer.fan_out, itemsize))
+            packed_transposes += aligned(packed_size(layer.fan_in, layer.fan_out, itemsize))
         elif l > 0:
             pack = max(pack, gemm_pack_size(layer.fan_in, layer.fan_out, itemsize))
         pack = max(pack, packed_size(layer.fan_out, rows, itemsize)
@@ -107,7 +107,7 @@ cdef inline Plan plan_workspace(
         slab = max(slab, slab_rows(net, l) * layer.fan_out)
     plan.pack = 0
     plan.packed_transposes = aligned(pack) if small else ABSENT
-    plan.slab = aligned(pack) + transposed
+    plan.slab = aligned(pack) + packed_transposes
     plan.compressed = plan.slab + aligned(slab)
     plan.thread_scratch_size = plan.compressed + plan.sparse.thread_scratch_size
     plan.size = plan.thread_scratch + n_threads * plan.thread_scratch_size

@@ -1,5 +1,7 @@
 # Prediction: blocks of rows, by one thread or by several. Included by engine.pxi, which imports
 # and checks.
+# uses: dataset.pxi, interrupt.pxi, layout.pxi, limits.pxi, plain.pxi
+# gives: Prediction, predict_rows
 
 cdef class Prediction:
     """What the threads of one predict share; both dtypes, as in Training. One phase."""

@@ -9,14 +9,14 @@
 #include "matrix.h"
 #include "tile.h"
 
-/* Rows, or columns, without their zeros: the entries of piece p of row i are those from
- * begins[i * pieces + p] to ends[the same]. */
+/* Rows, or columns, without their zeros: the entries of segment p of row i are those from
+ * begins[i * segments + p] to ends[the same]. */
 typedef struct {
     const void *values;         /* of the dtype of the computation */
     const void *indices;        /* int32, or int64 if wide */
     int wide;
     const int64_t *begins, *ends;
-    ptrdiff_t pieces;
+    ptrdiff_t segments;
 } cmlp_compressed;
 
 /* vectors of a row of the result that are summed at once: with 512 bits there are 32 registers */
@@ -44,16 +44,16 @@ CMLP_INLINE cmlp_vec_f64 cmlp_load_part_f64(const double *p, int n) {
 
 #define CMLP_DEFINE_COMBINE(T, S, I, N)                                                           \
     /* row g of out = [the same, or start] + sum_t x[t] (row index[t] of b) over the entries t of \
-     * a piece of row g of rows, `piece` being that of row 0, counted through. Each element is    \
+     * a segment of row g of rows, `segment` being that of row 0, counted through. Each element is    \
      * one chain of multiply-adds, so that leaving out terms that are zero changes no bit of it.  \
      * `vectors` and `partial` are constants at every call. The last vector overlaps the one      \
      * before; a row narrower than a vector (partial) is masked. */                               \
     CMLP_INLINE void cmlp_combine_fixed_##S##N(                                                   \
-        const int vectors, const int partial, const cmlp_compressed *rows, ptrdiff_t piece,       \
+        const int vectors, const int partial, const cmlp_compressed *rows, ptrdiff_t segment,       \
         const cmlp_matrix *matrix, const cmlp_matrix *result, const T *start, int accumulate) {   \
         enum { LANES = CMLP_VECTOR_BYTES / sizeof(T) };                                           \
-        const int64_t *first = rows->begins + piece, *end = rows->ends + piece;                   \
-        const ptrdiff_t step = rows->pieces, groups = result->rows;                               \
+        const int64_t *first = rows->begins + segment, *end = rows->ends + segment;                   \
+        const ptrdiff_t step = rows->segments, groups = result->rows;                               \
         const T *const x = (const T *)rows->values, *const b = (const T *)matrix->data;           \
         const I *const index = (const I *)rows->indices;                                          \
         const ptrdiff_t ldb = matrix->row_stride, ldout = result->row_stride;                     \
@@ -85,7 +85,7 @@ CMLP_INLINE cmlp_vec_f64 cmlp_load_part_f64(const double *p, int n) {
     }                                                                                             \
     /* the same for 1 <= cols <= CMLP_SUMS vectors */                                             \
     static void cmlp_combine_##S##N(                                                              \
-        const cmlp_compressed *rows, ptrdiff_t piece, const cmlp_matrix *matrix,                  \
+        const cmlp_compressed *rows, ptrdiff_t segment, const cmlp_matrix *matrix,                  \
         const cmlp_matrix *result, const T *start, int accumulate) {                              \
         enum { LANES = CMLP_VECTOR_BYTES / sizeof(T) };                                           \
         const ptrdiff_t cols = result->cols;                                                      \
@@ -101,7 +101,7 @@ CMLP_INLINE cmlp_vec_f64 cmlp_load_part_f64(const double *p, int n) {
 #define CMLP_COMBINE_CASE(S, N, which, vectors)                                                   \
     case which:                                                                                   \
         cmlp_combine_fixed_##S##N(                                                                \
-            vectors, which == 0, rows, piece, matrix, result, start, accumulate);                 \
+            vectors, which == 0, rows, segment, matrix, result, start, accumulate);                 \
         break;
 #if CMLP_SUMS == 16
 #define CMLP_COMBINE_CASES_9_16(S, N)                                                             \

@@ -18,16 +18,16 @@ from cmlp._core.types cimport AS_IS, Compressed, Source, SparsePlan
 cdef extern from "sparse.h" nogil:
     int SPILL "CMLP_SPILL"
     void cmlp_combine_f32(
-        const Compressed* rows, Py_ssize_t piece, const Matrix* b, const Matrix* out,
+        const Compressed* rows, Py_ssize_t segment, const Matrix* b, const Matrix* out,
         const float* start, int accumulate)
     void cmlp_combine_f64(
-        const Compressed* rows, Py_ssize_t piece, const Matrix* b, const Matrix* out,
+        const Compressed* rows, Py_ssize_t segment, const Matrix* b, const Matrix* out,
         const double* start, int accumulate)
     void cmlp_combine_f32_wide(
-        const Compressed* rows, Py_ssize_t piece, const Matrix* b, const Matrix* out,
+        const Compressed* rows, Py_ssize_t segment, const Matrix* b, const Matrix* out,
         const float* start, int accumulate)
     void cmlp_combine_f64_wide(
-        const Compressed* rows, Py_ssize_t piece, const Matrix* b, const Matrix* out,
+        const Compressed* rows, Py_ssize_t segment, const Matrix* b, const Matrix* out,
         const double* start, int accumulate)
     int32_t cmlp_compress_f32(
         const float* row, int32_t n, int32_t first, float* values, int32_t* indices)
@@ -44,7 +44,7 @@ cdef inline Compressed compressed_rows(
 ) noexcept nogil:
     """The rows that `compress` has found: in the workspace, or in CSR itself."""
     cdef Compressed x
-    x.pieces = plan.row_pieces
+    x.segments = plan.row_segments
     x.begins = as_int64(&work[plan.begins])
     x.ends = as_int64(&work[plan.ends])
     x.wide = source.sparse and source.wide_indices
@@ -153,10 +153,10 @@ cdef inline void drop_zeros(
     cdef int32_t* indices = as_int32(&work[plan.indices])
     cdef int64_t* begins = as_int64(&work[plan.begins])
     cdef int64_t* ends = as_int64(&work[plan.ends])
-    cdef int32_t n = <int32_t>source.n_features, n_pieces = <int32_t>plan.row_pieces
-    cdef int32_t width = (n + n_pieces - 1) // n_pieces
+    cdef int32_t n = <int32_t>source.n_features, n_segments = <int32_t>plan.row_segments
+    cdef int32_t width = (n + n_segments - 1) // n_segments
     cdef int32_t j, stop
-    cdef Py_ssize_t i, at, piece, stride = source.x_col
+    cdef Py_ssize_t i, at, segment, stride = source.x_col
     cdef const floating* row
     for i in range(first, last):
         if i + 1 < last:
@@ -164,9 +164,9 @@ cdef inline void drop_zeros(
                            + sample(order, start + i + 1) * source.x_row, LINES_AHEAD)
         row = <const floating*>source.x + sample(order, start + i) * source.x_row
         at = i * (source.n_features + SPILL)
-        for piece in range(i * n_pieces, (i + 1) * n_pieces):
-            begins[piece] = at
-            j = <int32_t>(piece - i * n_pieces) * width
+        for segment in range(i * n_segments, (i + 1) * n_segments):
+            begins[segment] = at
+            j = <int32_t>(segment - i * n_segments) * width
             stop = min(n, j + width)
             if stride == 1:
                 if floating is float:
@@ -179,7 +179,7 @@ cdef inline void drop_zeros(
                     indices[at] = j
                     at += row[j * stride] != 0
                     j += 1
-            ends[piece] = at
+            ends[segment] = at
 
 
 cdef inline void count_columns(
@@ -225,18 +225,19 @@ cdef inline Compressed transpose(
     cdef const int32_t* short_indices = <const int32_t*>x.indices
     cdef const int64_t* wide_indices = <const int64_t*>x.indices
     cdef int32_t count, total = 0
-    cdef Py_ssize_t i, j, piece, at, n_entries, n = last - first
-    cdef Py_ssize_t n_pieces = plan.column_pieces, height = (rows + n_pieces - 1) // n_pieces
+    cdef Py_ssize_t i, j, segment, at, n_entries, n = last - first
+    cdef Py_ssize_t n_segments = plan.column_segments
+    cdef Py_ssize_t height = (rows + n_segments - 1) // n_segments
     columns.values = values
     columns.indices = indices
     columns.wide = False
     columns.begins = starts
     columns.ends = starts + 1
-    columns.pieces = n_pieces
+    columns.segments = n_segments
     memset(next, 0, n * sizeof(int32_t))
     for i in range(rows):
-        at = x.begins[i * x.pieces]            # the pieces of a row follow one another
-        n_entries = x.ends[(i + 1) * x.pieces - 1] - at
+        at = x.begins[i * x.segments]            # the segments of a row follow one another
+        n_entries = x.ends[(i + 1) * x.segments - 1] - at
         if x.wide:
             count_columns(wide_indices + at, n_entries, first, n, next)
         else:
@@ -245,19 +246,19 @@ cdef inline Compressed transpose(
         count = next[j]
         next[j] = total
         total += count
-    for piece in range(n_pieces):
+    for segment in range(n_segments):
         for j in range(n):
-            starts[j * n_pieces + piece] = next[j]
-        for i in range(min(rows, piece * height), min(rows, (piece + 1) * height)):
-            at = x.begins[i * x.pieces]
-            n_entries = x.ends[(i + 1) * x.pieces - 1] - at
+            starts[j * n_segments + segment] = next[j]
+        for i in range(min(rows, segment * height), min(rows, (segment + 1) * height)):
+            at = x.begins[i * x.segments]
+            n_entries = x.ends[(i + 1) * x.segments - 1] - at
             if x.wide:
                 deal_out(wide_indices + at, from_values + at, n_entries, <int32_t>i, first, n,
                          next, values, indices)
             else:
                 deal_out(short_indices + at, from_values + at, n_entries, <int32_t>i, first, n,
                          next, values, indices)
-    starts[n * n_pieces] = total
+    starts[n * n_segments] = total
     return columns
 
 
@@ -266,20 +267,20 @@ cdef inline void combine(
     bint accumulate,
 ) noexcept nogil:
     """out = X B [+ start, a row] [+ out] for rows first.. of X; a row of out fits in registers."""
-    cdef Py_ssize_t piece, at = first * x.pieces
+    cdef Py_ssize_t segment, at = first * x.segments
     cdef bint add
-    for piece in range(x.pieces):
-        add = accumulate or piece > 0
+    for segment in range(x.segments):
+        add = accumulate or segment > 0
         if floating is float:
             if x.wide:
-                cmlp_combine_f32_wide(x, at + piece, &b, &out, start, add)
+                cmlp_combine_f32_wide(x, at + segment, &b, &out, start, add)
             else:
-                cmlp_combine_f32(x, at + piece, &b, &out, start, add)
+                cmlp_combine_f32(x, at + segment, &b, &out, start, add)
         else:
             if x.wide:
-                cmlp_combine_f64_wide(x, at + piece, &b, &out, start, add)
+                cmlp_combine_f64_wide(x, at + segment, &b, &out, start, add)
             else:
-                cmlp_combine_f64(x, at + piece, &b, &out, start, add)
+                cmlp_combine_f64(x, at + segment, &b, &out, start, add)
 
 
 cdef inline Matrix pack_columns(Matrix b, floating* pack, Py_ssize_t width) noexcept nogil:

@@ -1,6 +1,8 @@
 # Training: an epoch, or one gradient, as a job for the pool of threads. Included by engine.pxi,
 # which imports and checks; the work on a minibatch is in network.pxd, updates by a gradient that
 # is clipped are in update.pxi.
+# uses: dataset.pxi, layout.pxi, limits.pxi, update.pxi
+# gives: Training
 
 
 cdef class Training(Update):
@@ -133,7 +135,7 @@ cdef class Training(Update):
         self.at += self.rows
         if self.at < self.end:
             return
-        # a division by outputs is scikit-learn's squared error, its gradient a plain sum
+        # scikit-learn reports squared error as a mean over outputs but differentiates the sum
         if loss_table[net.loss.id].mean_over_outputs:
             self.loss *= 1.0 / net.n_outputs
         if self.hyper is not NULL:

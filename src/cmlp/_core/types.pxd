@@ -40,10 +40,10 @@ cdef struct Net:
 # thread's scratch.
 cdef struct SparsePlan:
     bint used                  # else X is dense and stays so
-    Py_ssize_t row_pieces      # each row is summed in so many pieces
-    Py_ssize_t column_pieces
+    Py_ssize_t row_segments    # each row is summed in so many segments
+    Py_ssize_t column_segments
     bint packs_b               # whether the weights are packed
-    Py_ssize_t begins          # of each piece of each row, int64
+    Py_ssize_t begins          # of each segment of each row, int64
     Py_ssize_t ends
     Py_ssize_t values          # of dense rows; those of CSR are read in place
     Py_ssize_t indices         # int32
@@ -61,9 +61,9 @@ cdef extern from "sparse.h" nogil:
         const void* values
         const void* indices
         bint wide              # indices are int64, not int32
-        const int64_t* begins  # of each piece of each row
+        const int64_t* begins  # of each segment of each row
         const int64_t* ends
-        Py_ssize_t pieces      # of a row
+        Py_ssize_t segments    # of a row
 
 # What decides which units are dropped, besides the layer and the place of the unit.
 cdef extern from "dropout.h" nogil:
