@@ -5,6 +5,7 @@
 # one that is transposed, those of a column follow one another, and so do those of rows of C.
 
 from cython cimport floating
+from libc.string cimport memcpy
 from cmlp._core.matrix cimport (
     A_GAPS, A_ROW_GAPS, A_UNFIT, B_GAPS, B_ROW_GAPS, B_UNFIT, C_GAPS, C_ROW_GAPS, Matrix, fits,
     has_no_gaps, matrix, onwards, part, require, transposed)
@@ -89,19 +90,23 @@ cdef inline void pack_panel(Matrix b, floating* panel) noexcept nogil:
     """Copy B, or what is transposed in memory, into a zero-padded panel."""
     cdef Py_ssize_t width = panel_width(sizeof(floating))
     cdef const floating* data = <const floating*>b.data
-    cdef Py_ssize_t p, j
+    cdef Py_ssize_t p, j, rows = b.rows, cols = b.cols, ld = b.row_stride
+    if b.col_stride == 1 and cols == width:
+        for p in range(rows):
+            memcpy(panel + p * width, data + p * ld, 2 * VECTOR_BYTES)
+        return
     if b.col_stride == 1:
-        for p in range(b.rows):
-            for j in range(b.cols):
-                panel[p * width + j] = data[p * b.row_stride + j]
+        for p in range(rows):
+            for j in range(cols):
+                panel[p * width + j] = data[p * ld + j]
     else:
-        for j in range(b.cols):
-            for p in range(b.rows):
-                panel[p * width + j] = data[j * b.col_stride + p]
-    if b.cols < width:
-        for p in range(b.rows):
-            for j in range(b.cols, width):
-                panel[p * width + j] = 0
+        ld = b.col_stride
+        for j in range(cols):
+            for p in range(rows):
+                panel[p * width + j] = data[j * ld + p]
+    for p in range(rows):
+        for j in range(cols, width):
+            panel[p * width + j] = 0
 
 
 cdef inline bint packs_panel(Py_ssize_t cols, size_t itemsize) noexcept nogil:
