@@ -231,6 +231,7 @@ def test_auto_batch_size_of_more_than_200_samples(task):
     check_fit(task, X, y, max_iter=20)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", ["C", "F", "CSR", "CSC"])
 @pytest.mark.parametrize("dtype", [np.float64, np.int64])
 @pytest.mark.parametrize("solver", SOLVERS)
@@ -296,6 +297,7 @@ def test_early_stopping_stops_where_scikit_learn_stops():
         assert 10 < ours.n_iter_ < 200
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("nesterovs_momentum", [True, False])
 @pytest.mark.parametrize("momentum", [0.0, 0.9, 1.0])
 @pytest.mark.parametrize("learning_rate", ["constant", "invscaling", "adaptive"])
@@ -537,6 +539,7 @@ def float32_data(task):
     return X.astype(np.float32), y.astype(np.float32) if y.dtype == np.float64 else y
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("batch_size", [16, "auto"])
 @pytest.mark.parametrize("task", TASKS)

@@ -385,6 +385,7 @@ def is_our_own(name, params):
     )
 
 
+@pytest.mark.slow
 @as_sklearn
 @profile
 @given(
@@ -592,6 +593,7 @@ def network(name, activation, sizes, dtype, n_features):
     return NETWORKS[key]
 
 
+@pytest.mark.slow
 @profile
 @given(
     st.sampled_from(ESTIMATORS),

@@ -146,6 +146,7 @@ class TestElementwise:
         z = np.array([0, np.nan, 1, np.nan], dtype=dtype)
         np.testing.assert_array_equal(np.isnan(activate(engine, name, z)), np.isnan(z))
 
+    @pytest.mark.slow
     def test_every_length(self, engine, dtype, name):
         """Vectorised body and remainder give the same."""
         z = np.random.default_rng(1).normal(size=40, scale=3).astype(dtype)

@@ -283,6 +283,7 @@ class TestLossAndGradient:
         problem.data = engine.Dataset(problem.X, floats, problem.weight, y_scale=0.3, y_shift=0.2)
         problem.check_gradient(alpha=0.7)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         "name", [name for name, row in loaded.ACTIVATIONS.items() if row["hidden"]]
     )
@@ -312,6 +313,7 @@ class TestLossAndGradient:
         problem.check_gradient(alpha=0.3)
         problem.check_predict()
 
+    @pytest.mark.slow
     def test_wide_layers(self, engine, dtype):
         """Wider than the blocks of the matrix product."""
         problem = Problem(
@@ -413,6 +415,7 @@ class TestTrainEpoch:
         orders = [None, rng.permutation(40), rng.integers(40, size=23)]
         problem.check_epochs(optimizer, batch_size, orders)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("loss", loaded.LOSSES)
     @pytest.mark.parametrize("fit_intercept", [False, True])
     @pytest.mark.parametrize("weighted", [False, True])

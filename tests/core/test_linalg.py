@@ -139,6 +139,7 @@ class TestGemm:
         for bias, accumulate in [(False, False), (True, True)]:
             check_gemm(engine, dtype, m, n, k, trans_b, bias, accumulate, source)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("k", [1, 2, 33, 700])
     def test_rows_and_columns_alone_have_the_same_bits(self, engine, dtype, trans_b, k):
         """Whatever tile an element is in: some compilers fuse multiply and add in some only."""

@@ -83,6 +83,7 @@ class TestValue:
                     engine.loss_sum(loss, y, p, weight), weight @ value, **tolerance
                 )
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("n", [1, 2, 5])
     def test_scikit_learns_private_functions(self, engine, dtype, loss, n):
         if loss not in sklearn_base.LOSS_FUNCTIONS:
@@ -170,6 +171,7 @@ class TestDelta:
         engine.output_delta(loss, activation, y, p, delta, slope, weight)
         return delta
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("n", [2, 5])
     def test_central_differences(self, engine, loss, activation, n):
         y, z, p, weight = self.case(engine, loss, activation, (9, n), seed=n)

@@ -92,6 +92,7 @@ def test_depths(engine, dtype, hidden, n_outputs, rule):
     check(problem, rule, tolerance=tolerance_of(dtype))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("activation", HIDDEN)
 @pytest.mark.parametrize("width", [3, 16, 19])
@@ -104,6 +105,7 @@ def test_activations(engine, dtype, width, activation, rule):
     check(problem, rule, tolerance=tolerance_of(dtype))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("activation", OUTPUT)
 @pytest.mark.parametrize("n_outputs", [1, 3, 17])
@@ -138,6 +140,7 @@ def test_losses(engine, dtype, units, fit_intercept, weighted, loss, rule):
     check(problem, rule, tolerance=tolerance_of(dtype))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("storage", ["dense", "fortran", "negative"])
 @pytest.mark.parametrize("units", [(7, 1), (7, 2), (7, 20), (7, 5, 2)])

@@ -118,6 +118,7 @@ class TestStep:
         kernels.step(name, vector, params, grad, state)
         np.testing.assert_array_equal(np.flatnonzero(np.isnan(params)), [4])
 
+    @pytest.mark.slow
     def test_neighbours_untouched(self, kernels, dtype, name, hyper):
         n_slots = engine.OPTIMIZERS[name][1]
         for n in range(1, 34):

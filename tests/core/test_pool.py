@@ -319,6 +319,7 @@ def makes_denormals():
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_threads", [1, 2, 3])
 def test_denormals_are_flushed_inside_and_only_there(engine, kernels, n_threads):
     kept = []

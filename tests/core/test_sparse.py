@@ -62,12 +62,14 @@ def check_products(engine, X, dense, n, dtype, order=None, seed=0, **keywords):
 
 
 class TestProducts:
+    @pytest.mark.slow
     @pytest.mark.parametrize("storage", STORAGES)
     @pytest.mark.parametrize("n", WIDTHS)
     def test_widths(self, engine, dtype, n, storage):
         dense = mostly_zero(n, (37, 45), dtype)
         check_products(engine, stored(dense, storage), dense, n, dtype)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("storage", STORAGES)
     @pytest.mark.parametrize("shape", [(1, 1), (1, 9), (2, 1), (3, 8), (20, 7), (65, 33)])
     @pytest.mark.parametrize("density", [0.0, 0.05, 0.5, 1.0])

@@ -118,6 +118,7 @@ def test_whatever_x_is(X):
     np.testing.assert_array_equal(est.predict_proba(X), expected.predict_proba(converted))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["C", "Fortran", "CSR", "CSC"])
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
 def test_numbers_too_large_for_float32(form, solver):

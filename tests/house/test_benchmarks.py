@@ -203,6 +203,7 @@ def test_grid_search_in_threads():
     assert seconds > 0
 
 
+@pytest.mark.slow
 def test_worker_times_another_process():
     with Worker(systems=["cmlp"]) as worker:
         assert worker.where().name == "__init__.py"
@@ -214,6 +215,7 @@ def test_worker_times_another_process():
         assert long > 0
 
 
+@pytest.mark.slow
 def test_an_interrupted_worker_ends():
     worker = Worker(systems=["cmlp"])
     with suppress(KeyboardInterrupt), worker:
@@ -259,6 +261,7 @@ def test_real_data_are_left_out_if_they_are_missing(monkeypatch, tmp_path):
         PROBLEMS["mnist"].load("float32")
 
 
+@pytest.mark.slow
 def test_run_writes_table_and_results(tmp_path):
     command = [sys.executable, "-m", "benchmarks.run", "--problems", "online"]
     options = [
@@ -345,6 +348,7 @@ def test_blocks_of_the_report():
     assert blocks.slower_anywhere(RECORD["growth"])
 
 
+@pytest.mark.slow
 def test_report_fills_what_is_marked(tmp_path):
     results = tmp_path / "results.json"
     results.write_text(json.dumps(RECORD))
@@ -419,6 +423,7 @@ def test_compare_looks_again_before_it_fails():
     assert compare.slower(*compare.look("a", "float64", workers, 2, 0))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("problem", quickstart.PROBLEMS)
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_quickstart(problem):

@@ -117,6 +117,7 @@ def test_every_parameter_is_documented_in_order(documented):
     assert list(split_entries(text)) == names
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("estimator", ESTIMATORS)
 def test_shared_text_is_there_whole(estimator):
     for documented, shared in ((estimator, ESTIMATOR), (estimator.fit, FIT)):

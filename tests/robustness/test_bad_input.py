@@ -461,6 +461,7 @@ TAMPERED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("call", CALLS)
 @pytest.mark.parametrize("name", ["MLPClassifier", "MLPRegressor"])
 @pytest.mark.parametrize("tampered", TAMPERED)

@@ -109,6 +109,7 @@ def interrupted(est, *data, **kwargs):
     return est
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
 def test_ctrl_c_within_an_errstate(monkeypatch, solver):
     """Which then does not set NumPy's warnings back, as if it was entered and not left."""

@@ -76,6 +76,7 @@ def test_fit_here_then_in_a_worker_of_loky():
     executor.shutdown()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
 def test_fork_while_other_threads_fit_and_predict(monkeypatch, solver):

@@ -273,6 +273,7 @@ def test_ctrl_c_within_an_epoch(n_jobs, batch_size):
     assert float(out.split()[-1]) < 20  # seconds; an epoch is longer on any slow machine
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="no setitimer")
 def test_signals_within_a_step_of_wide_layers(monkeypatch):
     """One step, of two pieces only; handlers run within them, and what is stopped is sound."""
