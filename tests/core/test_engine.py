@@ -8,18 +8,35 @@ import reference
 import scipy.sparse as sp
 
 from cmlp._core import engine as loaded
+from cmlp._optimizers import OPTIMIZERS
 
 CHUNK_ROWS = 1024  # of engine.pxi: larger batches are cut
 TOLERANCE = {"float32": {"rtol": 2e-4, "atol": 2e-5}, "float64": {"rtol": 1e-10, "atol": 1e-12}}
-HYPER = {
-    "sgd": [0.05, 0.9, 1.0],
-    "adam": [0.01, 0.9, 0.999, 1e-8, 0.0],
-    "adamw": [0.01, 0.9, 0.999, 1e-8, 0.0, 0.1],
-    "nadam": [0.01, 0.9, 0.999, 1e-8, 0.0, 1.0],
-    "rmsprop": [0.003, 0.5, 0.9, 1e-8],
-    "adagrad": [0.05, 1e-8],
-    "schedule_free_adamw": [0.02, 0.9, 0.999, 1e-8, 0.0, 0.1, 0.0],
+#: values of hyper-parameters, and of those of some optimizers in particular
+VALUES = {
+    "learning_rate": 0.01,
+    "momentum": 0.9,
+    "nesterov": 1.0,
+    "beta_1": 0.9,
+    "beta_2": 0.999,
+    "epsilon": 1e-8,
+    "weight_decay": 0.1,
 }
+OWN_VALUES = {
+    "sgd": {"learning_rate": 0.05},
+    "rmsprop": {"learning_rate": 0.003, "momentum": 0.5, "beta_2": 0.9},
+    "adagrad": {"learning_rate": 0.05},
+    "schedule_free_adamw": {"learning_rate": 0.02},
+}
+
+
+def hyper_of(name):
+    """The vector of hyper-parameters of an optimizer at its first step."""
+    values = VALUES | OWN_VALUES.get(name, {}) | OPTIMIZERS[name].counters
+    return [values[hyper] for hyper in loaded.OPTIMIZERS[name][2]]
+
+
+HYPER = {name: hyper_of(name) for name in loaded.OPTIMIZERS}
 CANONICAL = {loss: row["canonical_activation"] for loss, row in loaded.LOSSES.items()}
 
 
@@ -458,7 +475,7 @@ class TestTrainEpoch:
         out, again = np.empty((2, 1600, units[-1]), dtype)
         data = engine.Dataset(problem.X)
         for n, p in ((1, out), (n_threads, again)):
-            work = problem.layout.workspace(1600, dtype, n, each=True, data=problem.data)
+            work = problem.layout.workspace(1600, dtype, n, per_thread=True, data=problem.data)
             engine.predict(problem.layout, data, problem.params, work, p, n)
         np.testing.assert_array_equal(out, again)
         for rows in (1, 2, 700):

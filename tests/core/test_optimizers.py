@@ -5,14 +5,14 @@ import numpy as np
 import pytest
 import reference
 from sklearn.neural_network._stochastic_optimizers import AdamOptimizer, SGDOptimizer
-from test_engine import start_state
+from test_engine import HYPER, start_state
 
 from cmlp._core import engine
 
 STEPS = 25
 
 # what is tested: optimizer, its hyper-parameters
-CASES = {
+CASES = {f"{name} as elsewhere": (name, hyper) for name, hyper in HYPER.items()} | {
     "sgd": ("sgd", [0.1, 0.0, 0.0]),
     "momentum": ("sgd", [0.1, 0.9, 0.0]),
     "nesterov": ("sgd", [0.1, 0.9, 1.0]),

@@ -47,6 +47,25 @@ def test_solvers(estimator):
         assert f"'{name}'" in paragraph(estimator, "solver"), name
 
 
+@pytest.mark.parametrize("name", engine.OPTIMIZERS)
+def test_an_optimizer_is_a_row_a_class_and_a_twin(name):
+    """The class knows, by parameter or counter, whatever the row wants to be told; the twin takes
+    what the row takes."""
+    optimizer = OPTIMIZERS[name]
+    assert optimizer.name == name
+    number, n_states, hyper = engine.OPTIMIZERS[name]
+    assert list(engine.OPTIMIZERS)[number] == name
+    assert n_states >= 1
+    assert hyper[0] == "learning_rate"
+    own = optimizer(MLPClassifier(solver=name), 3, np.dtype(np.float32))
+    assert own.state.shape == (n_states, 3)
+    assert own.hyper.shape == (len(hyper),)
+    assert np.isfinite(own.hyper).all()
+    assert set(optimizer.counters) <= set(hyper)
+    twin = reference.OPTIMIZERS[name](*own.hyper)
+    assert twin.update(np.ones(3), np.ones(3)).shape == (3,)
+
+
 @pytest.mark.parametrize("estimator", ESTIMATORS)
 def test_losses(estimator):
     kind = "classifier" if estimator is MLPClassifier else "regressor"

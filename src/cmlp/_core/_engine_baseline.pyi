@@ -80,7 +80,7 @@ class Layout:
         batch_size: int,
         dtype: np.dtype[Any] | type[np.floating[Any]],
         n_threads: int = 1,
-        each: bool = False,
+        per_thread: bool = False,
         data: Dataset | None = None,
     ) -> _Floats: ...
     def gradient(
@@ -106,6 +106,31 @@ def train_epoch(
     rates: _Doubles | None = None,
     max_grad_norm: float = 0,
     averaging: _Doubles | None = None,
+) -> float: ...
+def batch_gradient(
+    layout: Layout,
+    data: Dataset,
+    order: _Indices | None,
+    start: int,
+    stop: int,
+    params: _Floats,
+    grads: _Floats,
+    work: _Floats,
+    n_threads: int = 1,
+    dropout: tuple[int, int] | None = None,
+) -> tuple[float, float]: ...
+def apply_gradient(
+    layout: Layout,
+    optimizer: str,
+    hyper: _Doubles,
+    alpha: float,
+    weight: float,
+    params: _Floats,
+    grads: _Floats,
+    state: _Floats,
+    max_grad_norm: float = 0,
+    averaging: _Doubles | None = None,
+    n_threads: int = 1,
 ) -> float: ...
 def loss_and_gradient(
     layout: Layout,

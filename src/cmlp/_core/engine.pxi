@@ -1,5 +1,7 @@
 # The entry points of the engine: what Python calls once per epoch, per L-BFGS evaluation or per
 # predict. Arguments are checked here, before any memory is touched; no arithmetic.
+# uses: dataset.pxi, layout.pxi, limits.pxi, online.pxi, predict.pxi, train.pxi
+# gives: check_call, set_key, train_epoch, predict, mean_loss
 
 from operator import index
 from threading import get_ident, main_thread
@@ -27,13 +29,14 @@ from cmlp._core.batch cimport gather_targets, gather_weights, gather_x, total_we
 from cmlp._core.dropout cimport drops_input, take_input
 from cmlp._core.linalg cimport ROWS, VECTOR_BYTES, gemm_pack_size
 from cmlp._core.losses cimport (
-    FOR_CLASSIFIER, FOR_REGRESSOR, N_LOSSES, SOFTMAX, TILE, loss_sum as sum_of_losses, loss_table)
+    FOR_CLASSIFIER, FOR_REGRESSOR, N_LOSSES, REPEATED, SOFTMAX, loss_sum as sum_of_losses,
+    loss_table)
 from cmlp._core.network cimport (
     count_slabs, finish_gradient, forward, gathers_x, output_offset, plan_workspace, rows_phase,
-    shift, slabs_phase)
+    shift, slabs_phase, GradientUse)
 from cmlp._core.optimizers cimport (
-    ADAGRAD, ADAM, ADAM_EPSILON, ADAMW, LEARNING_RATE, NADAM, RMSPROP, SCHEDULE_FREE_ADAMW, SGD,
-    Step, begin_step, clip_scale, end_step, finish_block, optimizer_step)
+    LEARNING_RATE, N_OPTIMIZERS, ONLINE, ONLINE_LINEAR, Step, begin_step, clip_scale, end_step,
+    finish_block, optimizer_step, optimizer_table, sum_of_squares)
 from cmlp._core cimport online as _online
 from cmlp._core cimport online_blocks as _blocks
 from cmlp._core cimport online_plan as _online_plan
@@ -43,21 +46,17 @@ from cmlp._core.pool cimport pool_run
 from cmlp._core.stop cimport raise_flag, raised, stop_flag, watch_begin, watch_end
 from cmlp._core.sparse_plan cimport density, entries, most_entries
 from cmlp._core.types cimport (
-    AS_IS, FROM_OTHER, ROUNDED, DropoutPlan, Layer, Loss, Net, Plan, Source)
+    ABSENT, AS_IS, Batch, FROM_OTHER, ROUNDED, DropoutPlan, Layer, Loss, Net, Plan, Source)
 
 cnp.import_array()
 
-cdef enum:
-    CHUNK_ROWS = 1024            # samples whose activations are held at once at most
-    PREDICT_ROWS = 512           # the same in predict
-    FLOPS_PER_SIGNAL_CHECK = 50_000_000   # a few ms of work between two looks at Ctrl-C
-    FLOPS_PER_LOOK_WITHIN = 500_000_000   # the same within a piece; smaller pieces are not watched
-    FLOPS_PER_PREDICT_PIECE = 1_000_000   # or a block of rows, if that is more
-    MAX_PREDICT_PIECES = 1_000_000        # the pool counts pieces in 24 bits
-
+include "limits.pxi"
 include "layout.pxi"
 include "dataset.pxi"
+include "interrupt.pxi"
+include "update.pxi"
 include "train.pxi"
+include "gradient.pxi"
 include "predict.pxi"
 include "plain.pxi"
 include "predictor.pxi"
@@ -138,90 +137,31 @@ def train_epoch(
     cdef double loss_scale = 1
     if batch_size < 1 or n < 1:
         raise ValueError("There must be samples, and at least one in a batch.")
-    if max_grad_norm > 0:
-        run.clip(max_grad_norm)
+    run.step_by(optimizer, hyper, alpha, max_grad_norm, averaging, state.shape[0], state.shape[1])
+    if run.max_norm > 0:
+        run.squares = np.zeros(2 * run.n_blocks())
     run.plan_for(batch_size, n_threads, sizeof(floating))
     check_call(layout, data, np.asarray(params), np.asarray(work), &run.plan, True)
-    if (run.to_grads if grads is None else grads.shape[0] != layout.net.n_params) \
-            or state.shape[1] != layout.net.n_params \
-            or state.shape[0] != OPTIMIZERS[optimizer][1] + (averaging is not None) \
-            or hyper.shape[0] != len(OPTIMIZERS[optimizer][2]):
-        raise ValueError("grads, state or hyper do not fit the network and the optimizer.")
-    if rates is not None and rates.shape[0] * batch_size < n \
-            or averaging is not None and averaging.shape[0] != 2:
-        raise ValueError("rates or averaging do not fit the epoch.")
-    if order is not None:
-        if np.min(order) < 0 or np.max(order) >= data.source.n_samples:
-            raise ValueError("order has indices out of bounds.")
-        run.order = &order[0]
-        if data.source.sparse \
-                and run.plan.rows * data.source.row_entries > data.source.n_entries \
-                and most_entries(&data.source, run.order, n, batch_size, run.plan.rows) \
-                > entries(&data.source, run.plan.rows):
-            raise ValueError("order has indices twice in a batch.")
-    run.optimizer = OPTIMIZERS[optimizer][0]
+    if run.to_grads if grads is None else grads.shape[0] != layout.net.n_params:
+        raise ValueError("grads do not fit the network.")
+    if rates is not None:
+        if rates.shape[0] * batch_size < n:
+            raise ValueError("rates do not fit the epoch.")
+        run.rates = &rates[0]
+    run.take(order, 0, n, batch_size)
     if dropout is not None:
         seed, epoch = dropout
         set_key(&run.plan.dropout, seed, epoch)
     elif rates is None and averaging is None and max_grad_norm <= 0 and trains_online(
-            &layout.net, &data.source, batch_size, run.optimizer, &hyper[0], sizeof(floating)):
-        # a division by outputs is scikit-learn's squared error, its gradient a plain sum
+            &data.source, batch_size, run.optimizer, optimizer, &hyper[0]):
+        # scikit-learn reports squared error as a mean over outputs but differentiates the sum
         if loss_table[layout.net.loss.id].mean_over_outputs:
             loss_scale = 1.0 / layout.net.n_outputs
         return online_epoch(&layout.net, &data.source, run.order, n, run.optimizer, hyper, alpha,
                             loss_scale, params, state) / n
-    run.n = n
-    run.batch_size = batch_size
-    run.alpha = alpha
-    run.hyper = &hyper[0]
-    run.n_slots = OPTIMIZERS[optimizer][1]
-    if rates is not None:
-        run.rates = &rates[0]
-    if averaging is not None:
-        run.averaging = &averaging[0]
     run.hold(params, grads, state, work)
     run.run()
     return run.total / n
-
-
-def loss_and_gradient(
-    Layout layout not None, Dataset data not None, double alpha, const floating[::1] params,
-    floating[::1] grads, floating[::1] work, int n_threads=1,
-):
-    """The penalised loss over all samples, as an estimator reports it, and its gradient.
-
-    The gradient is written to grads. For a squared error with several outputs the loss is the
-    mean over outputs and the gradient that of the sum, as in scikit-learn.
-
-    Returns
-    -------
-    loss : float
-
-    Raises
-    ------
-    ValueError
-        If the arrays do not fit the network, or the sample weights sum to zero.
-    """
-    cdef Training run = Training(layout, data)
-    cdef double weight
-    run.plan_for(data.source.n_samples, n_threads, sizeof(floating))
-    check_call(layout, data, np.asarray(params), np.asarray(work), &run.plan, True)
-    if grads.shape[0] != layout.net.n_params:
-        raise ValueError("grads does not fit the network.")
-    with nogil:
-        weight = total_weight(&data.source, NULL, 0, data.source.n_samples, <floating*>NULL)
-    if weight == 0:
-        raise ValueError("Sample weights sum to zero.")
-    run.n = run.batch_size = data.source.n_samples
-    run.to_grads = True
-    writable = np.asarray(params)      # as the type of an update's parameters has to be
-    run.hold(writable if writable.flags.writeable else writable.copy(), grads, None, work)
-    run.run()
-    with nogil:
-        loss = (run.total + finish_gradient(&layout.net, alpha, weight, params, grads)) / weight
-        if not layout.net.fit_intercept:
-            grads[layout.net.n_coefs:] = 0
-    return loss
 
 
 def predict(
@@ -246,7 +186,7 @@ def predict(
     check_call(layout, data, np.asarray(params), np.asarray(work), &plan, False)
     if seed is not None:
         set_key(&plan.dropout, seed, 0)
-        plan.dropout.saved = -1               # for derivatives only
+        plan.dropout.saved = ABSENT               # for derivatives only
         n_draws = out.shape[0] // source.n_samples
     if out.shape[0] != n_draws * source.n_samples or n_draws < 1 or n_draws > UINT32_MAX \
             or out.shape[1] != net.n_outputs:
@@ -284,7 +224,8 @@ def mean_loss(
     cdef Net* net = &layout.net
     cdef Source* source = &data.source
     cdef Py_ssize_t n = source.n_samples, k = net.n_outputs, at = 0, rows
-    cdef Py_ssize_t block = min(n, <Py_ssize_t>CHUNK_ROWS), w0 = -1
+    cdef Py_ssize_t block = min(n, <Py_ssize_t>CHUNK_ROWS)
+    cdef floating* weights = NULL
     cdef double total = 0, weight
     if source.y is NULL or source.n_outputs != k or out.shape[0] != n or out.shape[1] != k \
             or out.itemsize != data.dtype.itemsize:
@@ -292,15 +233,15 @@ def mean_loss(
     cdef const floating[::1] p = np.asarray(out).reshape(-1)
     cdef floating[::1] work = aligned_vector(block * (k + 1), np.asarray(out).dtype)
     if source.weight is not NULL:
-        w0 = block * k
+        weights = &work[block * k]
     with nogil:
         weight = total_weight(source, NULL, 0, n, <floating*>NULL)
         while at < n:
             rows = min(block, n - at)
-            gather_targets(source, NULL, at, rows, work, 0)
-            if w0 >= 0:
-                gather_weights(source, NULL, at, rows, work, w0)
-            total += sum_of_losses(&net.loss, rows, k, work, 0, p, at * k, work, w0)
+            gather_targets(source, NULL, at, rows, &work[0])
+            if weights is not NULL:
+                gather_weights(source, NULL, at, rows, weights)
+            total += sum_of_losses(&net.loss, rows, k, &work[0], &p[at * k], weights)
             at += rows
     if weight == 0:
         return np.nan

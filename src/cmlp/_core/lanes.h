@@ -4,8 +4,12 @@
 #ifndef CMLP_LANES_H
 #define CMLP_LANES_H
 
+#include <math.h>
 #include <stddef.h>
 #include "vector.h"
+
+#define CMLP_SQRT_f32 sqrtf
+#define CMLP_SQRT_f64 sqrt
 
 #if defined(__GNUC__) && !defined(CMLP_NO_VECTOR_EXTENSIONS)
 #if defined(__SSE2__)
@@ -31,7 +35,8 @@ CMLP_DEFINE_LANES(float, f32, uint32_t)
 CMLP_DEFINE_LANES(double, f64, uint64_t)
 
 /* Per instruction set: if_less(a, b, x, y) is a < b ? x : y, if_equal a == b ? x : y;
- * max and min give their second argument where one is NaN; any_greater: a > b in some lane. */
+ * max and min give their second argument where one is NaN; any_greater: a > b in some lane;
+ * sqrt is rounded once. */
 #if defined(__AVX512F__)
 #define CMLP_DEFINE_SELECT(S, V, P, M)                                                            \
     CMLP_INLINE cmlp_lanes_##S cmlp_if_less_##S(                                                  \
@@ -52,6 +57,9 @@ CMLP_DEFINE_LANES(double, f64, uint64_t)
     }                                                                                             \
     CMLP_INLINE int cmlp_any_greater_##S(cmlp_lanes_##S a, cmlp_lanes_##S b) {                    \
         return _mm512_cmp_##P##_mask((V)a, (V)b, _CMP_GT_OQ) != 0;                                \
+    }                                                                                             \
+    CMLP_INLINE cmlp_lanes_##S cmlp_sqrt_##S(cmlp_lanes_##S a) {                                  \
+        return (cmlp_lanes_##S)_mm512_sqrt_##P((V)a);                                             \
     }
 CMLP_DEFINE_SELECT(f32, __m512, ps, 16)
 CMLP_DEFINE_SELECT(f64, __m512d, pd, 8)
@@ -83,6 +91,9 @@ CMLP_DEFINE_SELECT(f64, __m512d, pd, 8)
     }                                                                                             \
     CMLP_INLINE int cmlp_any_greater_##S(cmlp_lanes_##S a, cmlp_lanes_##S b) {                    \
         return CMLP_ANY(P, (V)(a > b)) != 0;                                                      \
+    }                                                                                             \
+    CMLP_INLINE cmlp_lanes_##S cmlp_sqrt_##S(cmlp_lanes_##S a) {                                  \
+        return (cmlp_lanes_##S)CMLP_MM(P, sqrt)((V)a);                                            \
     }
 #else
 #define CMLP_VECTOR_f32
@@ -103,6 +114,10 @@ CMLP_DEFINE_SELECT(f64, __m512d, pd, 8)
         int any = 0;                                                                              \
         for (int i = 0; i < CMLP_WIDTH_##S; i++) any |= mask[i] != 0;                             \
         return any;                                                                               \
+    }                                                                                             \
+    CMLP_INLINE cmlp_lanes_##S cmlp_sqrt_##S(cmlp_lanes_##S a) {                                  \
+        for (int i = 0; i < CMLP_WIDTH_##S; i++) a[i] = CMLP_SQRT_##S(a[i]);                      \
+        return a;                                                                                 \
     }
 #endif
 CMLP_DEFINE_SELECT(f32, CMLP_VECTOR_f32, ps)
@@ -134,7 +149,8 @@ CMLP_DEFINE_IF(f64)
     CMLP_INLINE T cmlp_if_equal_##S(T a, T b, T x, T y) { return a == b ? x : y; }                \
     CMLP_INLINE T cmlp_max_##S(T a, T b) { return a > b ? a : b; }                                \
     CMLP_INLINE T cmlp_min_##S(T a, T b) { return a < b ? a : b; }                                \
-    CMLP_INLINE int cmlp_any_greater_##S(T a, T b) { return a > b; }
+    CMLP_INLINE int cmlp_any_greater_##S(T a, T b) { return a > b; }                              \
+    CMLP_INLINE T cmlp_sqrt_##S(T a) { return CMLP_SQRT_##S(a); }
 CMLP_DEFINE_LANES(float, f32, uint32_t)
 CMLP_DEFINE_LANES(double, f64, uint64_t)
 #endif

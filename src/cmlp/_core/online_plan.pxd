@@ -3,29 +3,18 @@
 # they are narrower than their input. Copied in and out here; trained in online.pxd.
 
 from cython cimport floating
-from libc.math cimport pow, sqrt
-from libc.string cimport memcpy, memset
+from libc.string cimport memcmp, memcpy, memset
 from cmlp._core.linalg cimport VECTOR_BYTES
 from cmlp._core.network cimport apply_activation
 from cmlp._core.optimizers cimport (
-    ADAM, ADAM_BETA_1, ADAM_BETA_2, ADAM_EPSILON, ADAM_LEARNING_RATE, ADAM_T,
-    SGD_LEARNING_RATE, SGD_MOMENTUM, SGD_NESTEROV)
-from cmlp._core.types cimport Layer, Net
+    MAX_CONSTANTS, Rule, cmlp_begin_step, optimizer_table)
+from cmlp._core.types cimport ABSENT, Layer, Net, Source
 
-# the update rules, and where their constants stand
+# where the constants of a step stand
 cdef extern from "online.h" nogil:
-    int MOMENTUM "CMLP_MOMENTUM"
-    int NESTEROV "CMLP_NESTEROV"
-    int ADAPTIVE "CMLP_ADAM"
     int SCALE "CMLP_SCALE"
     int DECAY "CMLP_DECAY"
-    int MU "CMLP_MU"
-    int BETA_1 "CMLP_BETA_1"
-    int REST_1 "CMLP_REST_1"
-    int BETA_2 "CMLP_BETA_2"
-    int REST_2 "CMLP_REST_2"
-    int EPSILON "CMLP_EPSILON"
-    int STEP "CMLP_STEP"
+    int FIRST_CONSTANT "CMLP_FIRST_CONSTANT"
     int RULE_SIZE "CMLP_RULE_SIZE"
 
 cdef enum:
@@ -41,17 +30,27 @@ cdef struct OnlineLayer:
     bint transposed            # a row holds the weights of an output, not of an input
     bint zero_stays            # the activation maps the padding to itself
     Py_ssize_t width           # fan_out, padded
-    Py_ssize_t coef            # the copied weights, or -1: in place
+    Py_ssize_t coef            # the copied weights; ABSENT: they are used in place
     Py_ssize_t bias            # the biases, then their state
     Py_ssize_t a
-    Py_ssize_t slope           # -1: not kept
+    Py_ssize_t slope           # ABSENT: not kept
     Py_ssize_t delta
 
 cdef struct Online:
+    # what an epoch does
+    const Source* source
+    const Py_ssize_t* order    # NULL: samples come in their own order
+    double* hyper
+    double alpha               # 0: there is no penalty
+    double loss_scale
+    Py_ssize_t* nonzero        # room for the indices of the inputs of a layer that are not zero
+    # where its network lies
     OnlineLayer* layers
-    int how                    # the update rule
+    Rule rule                  # of the optimizer
+    Py_ssize_t n_hyper
+    bint changes               # the constants of the rule change from step to step
     int n_slots
-    Py_ssize_t rule            # its constants
+    Py_ssize_t constants       # of the rule, in the dtype of the parameters
     Py_ssize_t one             # a vector of ones
     Py_ssize_t squares         # partial sums of the squared weights
     Py_ssize_t unused          # products that nobody needs
@@ -94,22 +93,22 @@ cdef inline void plan_online(
             here.rows = 1 if here.transposed else layer.fan_in
             here.n = layer.fan_in if here.transposed else layer.fan_out
             here.ld = here.n
-            here.coef = -1
+            here.coef = ABSENT
         here.bias = at
         here.a = at + (1 + n_slots) * here.width
         here.delta = here.a + here.width
         here.slope = here.delta + here.width
         at = here.slope + here.width
         if not layer.keeps_slope:
-            here.slope = -1
+            here.slope = ABSENT
     online.unused = at
     online.x = at + widest
     online.next_x = online.x + padded(net.n_features, itemsize)
     online.one = online.next_x + padded(net.n_features, itemsize)
     online.squares = online.one + lanes
     online.y = online.squares + lanes
-    online.rule = online.y + padded(net.n_outputs, itemsize)
-    online.size = online.rule + padded(RULE_SIZE, itemsize)
+    online.constants = online.y + padded(net.n_outputs, itemsize)
+    online.size = online.constants + padded(RULE_SIZE, itemsize)
 
 
 cdef inline void copy_weights(
@@ -153,6 +152,12 @@ cdef inline void copy_layers(
                        layer.fan_out * sizeof(floating))
 
 
+cdef inline void set_constants(const Online* online, floating[::1] s) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(MAX_CONSTANTS):
+        s[online.constants + FIRST_CONSTANT + i] = <floating>online.rule.weights[i]
+
+
 cdef inline void set_up(
     const Net* net, Online* online, int optimizer, const double* hyper,
     floating[::1] params, floating[:, ::1] state, floating[::1] s,
@@ -162,38 +167,30 @@ cdef inline void set_up(
     cdef OnlineLayer* here
     memset(&s[0], 0, online.size * sizeof(floating))
     s[online.one] = 1
-    if optimizer == ADAM:
-        online.how = ADAPTIVE
-        s[online.rule + BETA_1] = <floating>hyper[ADAM_BETA_1]
-        s[online.rule + BETA_2] = <floating>hyper[ADAM_BETA_2]
-        s[online.rule + REST_1] = <floating>(1 - hyper[ADAM_BETA_1])
-        s[online.rule + REST_2] = <floating>(1 - hyper[ADAM_BETA_2])
-        s[online.rule + EPSILON] = <floating>hyper[ADAM_EPSILON]
-    else:
-        online.how = NESTEROV if hyper[SGD_NESTEROV] != 0 else MOMENTUM
-        s[online.rule + MU] = <floating>hyper[SGD_MOMENTUM]
+    memset(&online.rule, 0, sizeof(Rule))
+    online.n_hyper = optimizer_table[optimizer].n_hyper
+    cmlp_begin_step[optimizer](hyper, &online.rule)
+    online.changes = memcmp(hyper, online.rule.hyper, online.n_hyper * sizeof(double)) != 0
+    set_constants(online, s)
     for l in range(net.n_layers):
         here = &online.layers[l]
         here.zero_stays = False
         if l < net.n_layers - 1:
-            apply_activation(net.layers[l].activation, 1, 1, NULL, s, online.unused)
+            apply_activation(net.layers[l].activation, 1, 1, NULL, &s[online.unused])
             here.zero_stays = s[online.unused] == 0
             s[online.unused] = 0
     copy_layers(net, online, False, params, state, s)
 
 
-cdef inline void set_rule(
-    const Online* online, double* hyper, double alpha, double weight, floating[::1] s,
+cdef inline void begin_sample(
+    Online* online, double weight, floating[::1] s,
 ) noexcept nogil:
-    """The constants of the update rule for one step on a sample of the given weight."""
-    cdef double t, scale = 1 / weight
-    if online.how == ADAPTIVE:
-        hyper[ADAM_T] += 1
-        t = hyper[ADAM_T]
-        s[online.rule + STEP] = <floating>(
-            -hyper[ADAM_LEARNING_RATE] * sqrt(1 - pow(hyper[ADAM_BETA_2], t))
-            / (1 - pow(hyper[ADAM_BETA_1], t)))
-    else:
-        scale *= -hyper[SGD_LEARNING_RATE]
-    s[online.rule + SCALE] = <floating>scale
-    s[online.rule + DECAY] = <floating>(scale * alpha)
+    """Have the constants of the update rule ready for a step on a sample of the given weight."""
+    cdef double scale
+    if online.changes:
+        cmlp_begin_step[online.rule.optimizer](online.hyper, &online.rule)
+        memcpy(online.hyper, online.rule.hyper, online.n_hyper * sizeof(double))
+        set_constants(online, s)
+    scale = online.rule.factor / weight
+    s[online.constants + SCALE] = <floating>scale
+    s[online.constants + DECAY] = <floating>(scale * online.alpha)

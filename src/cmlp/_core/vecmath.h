@@ -337,7 +337,7 @@ CMLP_DEFINE_LOG(float, f32, uint32_t, 23, 127, UINT32_C(0x3f800000), UINT32_C(0x
 CMLP_DEFINE_LOG(double, f64, uint64_t, 52, 1023, UINT64_C(0x3ff0000000000000),
                 UINT64_C(0x3fe6a09e667f3bcd), 0x1p-1022)
 
-/* The words of the formulas in the tables of activations and losses; the suffix is DTYPE, f32 or
+/* The words of the formulas in the tables of activations, losses and optimizers; the suffix is DTYPE, f32 or
  * f64, at the place where a table is expanded. */
 #define CMLP_WORD(name, S) cmlp_##name##_##S
 #define CMLP_OF(name, S) CMLP_WORD(name, S)
@@ -347,6 +347,7 @@ CMLP_DEFINE_LOG(double, f64, uint64_t, 52, 1023, UINT64_C(0x3ff0000000000000),
 #define MAXIMUM(a, b) CMLP_OF(max, DTYPE)(a, b)
 #define MINIMUM(a, b) CMLP_OF(min, DTYPE)(a, b)
 #define ABS(x) CMLP_OF(abs, DTYPE)(x)
+#define SQRT(x) CMLP_OF(sqrt, DTYPE)(x)
 #define EXP(x) CMLP_OF(exp, DTYPE)(x)
 #define TANH(x) CMLP_OF(tanh, DTYPE)(x)
 #define LOGISTIC(x) CMLP_OF(logistic, DTYPE)(x)

@@ -159,12 +159,28 @@ CMLP_INLINE cmlp_half_f64 cmlp_half_of_f64(cmlp_vec_f64 v) {
 }
 #else
 #define CMLP_MASKED 0
-#define CMLP_DEFINE_PARTIAL(T, S)                                                                 \
+#if defined(__AVX2__) && defined(__GNUC__) && !defined(CMLP_NO_VECTOR_EXTENSIONS)
+#include <immintrin.h>
+/* loads only: some processors are slow at masked stores */
+CMLP_INLINE cmlp_vec_f32 cmlp_load_n_f32(const float *p, int n) {
+    const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    return (cmlp_vec_f32)_mm256_maskload_ps(p, _mm256_cmpgt_epi32(_mm256_set1_epi32(n), lane));
+}
+CMLP_INLINE cmlp_vec_f64 cmlp_load_n_f64(const double *p, int n) {
+    const __m256i lane = _mm256_setr_epi64x(0, 1, 2, 3);
+    return (cmlp_vec_f64)_mm256_maskload_pd(p, _mm256_cmpgt_epi64(_mm256_set1_epi64x(n), lane));
+}
+#else
+#define CMLP_DEFINE_LOAD_N(T, S)                                                                  \
     CMLP_INLINE cmlp_vec_##S cmlp_load_n_##S(const T *p, int n) {                                 \
         T lanes[CMLP_VECTOR_BYTES / sizeof(T)] = {0};                                             \
         for (int i = 0; i < n; i++) lanes[i] = p[i];                                              \
         return cmlp_load_##S(lanes);                                                              \
-    }                                                                                             \
+    }
+CMLP_DEFINE_LOAD_N(float, f32)
+CMLP_DEFINE_LOAD_N(double, f64)
+#endif
+#define CMLP_DEFINE_PARTIAL(T, S)                                                                 \
     CMLP_INLINE void cmlp_store_n_##S(T *p, cmlp_vec_##S v, int n) {                              \
         T lanes[CMLP_VECTOR_BYTES / sizeof(T)];                                                   \
         cmlp_store_##S(lanes, v);                                                                 \
