@@ -43,6 +43,7 @@ lint: $(VENV)/.linted
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/cython-lint src
+	$(BIN)/clang-format --dry-run --Werror src/cmlp/_core/*.h
 
 # what is installed: every public type known, a program of a user, the stubs of the engine. The
 # checkers look for it by the python on PATH; an engine is compared if it can run here

@@ -28,6 +28,7 @@
  * shared      what value and derivative have in common: p, q = ..., or NOTHING
  * value       f(z)
  * derivative  OUTPUT: d * f'(z), from a and d; SLOPE: f'(z), from z */
+/* clang-format off */
 #define CMLP_ACTIVATIONS(X)                                                                       \
     X(identity, CMLP_ON_HIDDEN | CMLP_ON_OUTPUT, OUTPUT, CMLP_FAN_BOTH, 6,                        \
       "z",                                                                                        \
@@ -95,6 +96,7 @@
       NOTHING,                                                                                    \
       LESS(z, NUMBER(-3), NUMBER(0), LESS(z, NUMBER(3), z * (z + 3) * (T)(1 / 6.), z)),           \
       LESS(z, NUMBER(-3), NUMBER(0), LESS(NUMBER(3), z, NUMBER(1), z * (T)(1 / 3.) + (T)0.5)))
+/* clang-format on */
 
 /* tanh(log(1 + exp(z))) = q / MISH_DIVISOR, with p = exp(-|z|) */
 #define MISH_DIVISOR (q + 2 * LESS(z, NUMBER(0), NUMBER(1), p * p))
@@ -104,7 +106,7 @@ enum cmlp_activation {
 #define CMLP_ROW(name, ...) CMLP_##name,
     CMLP_ACTIVATIONS(CMLP_ROW)
 #undef CMLP_ROW
-    CMLP_N_ACTIVATIONS
+        CMLP_N_ACTIVATIONS
 };
 
 typedef struct {
@@ -115,12 +117,14 @@ typedef struct {
 
 #define CMLP_KEEPS_OUTPUT 0
 #define CMLP_KEEPS_SLOPE 1
+/* clang-format off */
 static const cmlp_activation_row cmlp_activation_table[] = {
 #define CMLP_ROW(name, where, from, fan, factor, formula, shared, value, derivative) \
     {#name, formula, where, CMLP_KEEPS_##from, fan, factor},
     CMLP_ACTIVATIONS(CMLP_ROW)
 #undef CMLP_ROW
 };
+/* clang-format on */
 
 /* What may be applied to the registers of a product's tile before it is stored: activations cheap
  * enough, whose derivative comes from the output; and a product with the slopes that were kept. */
@@ -158,10 +162,10 @@ CMLP_DEFINE_SLOPE(f64)
         return value;                                                                             \
     }                                                                                             \
     static void cmlp_activate_##name##_##S(E *values, ptrdiff_t n) {                              \
-        CMLP_FOR_LANES(S, n,                                                                      \
+        CMLP_FOR_LANES(S, n, {                                                                    \
             cmlp_lanes_##S z = cmlp_load_lanes_##S(values + i, count);                            \
             cmlp_store_lanes_##S(values + i, cmlp_value_##name##_##S(z), count);                  \
-        )                                                                                         \
+        })                                                                                        \
     }
 #define CMLP_DEFINE_FROM_OUTPUT(name, E, S, shared, value, derivative)                            \
     CMLP_INLINE cmlp_lanes_##S cmlp_delta_##name##_##S(cmlp_lanes_##S a, cmlp_lanes_##S d) {      \
@@ -169,47 +173,47 @@ CMLP_DEFINE_SLOPE(f64)
         return derivative;                                                                        \
     }                                                                                             \
     static void cmlp_activate_with_slope_##name##_##S(E *values, E *slopes, ptrdiff_t n) {        \
-        CMLP_FOR_LANES(S, n,                                                                      \
+        CMLP_FOR_LANES(S, n, {                                                                    \
             cmlp_lanes_##S a = cmlp_value_##name##_##S(cmlp_load_lanes_##S(values + i, count));   \
             cmlp_store_lanes_##S(values + i, a, count);                                           \
             cmlp_lanes_##S s = cmlp_delta_##name##_##S(a, cmlp_splat_##S(1));                     \
             cmlp_store_lanes_##S(slopes + i, s, count);                                           \
-        )                                                                                         \
+        })                                                                                        \
     }                                                                                             \
     static void cmlp_backward_##name##_##S(const E *as, const E *slopes, E *ds, ptrdiff_t n) {    \
         (void)slopes;                                                                             \
-        CMLP_FOR_LANES(S, n,                                                                      \
+        CMLP_FOR_LANES(S, n, {                                                                    \
             cmlp_lanes_##S a = cmlp_load_lanes_##S(as + i, count);                                \
             cmlp_lanes_##S d = cmlp_load_lanes_##S(ds + i, count);                                \
             cmlp_store_lanes_##S(ds + i, cmlp_delta_##name##_##S(a, d), count);                   \
-        )                                                                                         \
+        })                                                                                        \
     }
 /* Both are computed before a store: compilers fuse a product and a sum only where no branch is in
  * between, and the last lanes, whose stores branch, are to have the bits of the others. */
 #define CMLP_DEFINE_FROM_SLOPE(name, E, S, shared, value, derivative)                             \
     static void cmlp_activate_with_slope_##name##_##S(E *values, E *slopes, ptrdiff_t n) {        \
-        CMLP_FOR_LANES(S, n,                                                                      \
+        CMLP_FOR_LANES(S, n, {                                                                    \
             cmlp_lanes_##S z = cmlp_load_lanes_##S(values + i, count), p = z, q = z;              \
             shared;                                                                               \
             (void)p, (void)q;                                                                     \
             cmlp_lanes_##S v = value, s = derivative;                                             \
             cmlp_store_lanes_##S(slopes + i, s, count);                                           \
             cmlp_store_lanes_##S(values + i, v, count);                                           \
-        )                                                                                         \
+        })                                                                                        \
     }                                                                                             \
     static void cmlp_backward_##name##_##S(const E *as, const E *slopes, E *ds, ptrdiff_t n) {    \
         (void)as;                                                                                 \
-        CMLP_FOR_LANES(S, n,                                                                      \
+        CMLP_FOR_LANES(S, n, {                                                                    \
             cmlp_lanes_##S s = cmlp_load_lanes_##S(slopes + i, count);                            \
             cmlp_lanes_##S d = cmlp_load_lanes_##S(ds + i, count);                                \
             cmlp_store_lanes_##S(ds + i, cmlp_delta_slope_##S(s, d), count);                      \
-        )                                                                                         \
+        })                                                                                        \
     }
 
 #define T float
 #define DTYPE f32
-#define CMLP_ROW(name, where, from, fan, factor, formula, shared, value, derivative) \
-    CMLP_DEFINE_VALUE(name, float, f32, shared, value)                               \
+#define CMLP_ROW(name, where, from, fan, factor, formula, shared, value, derivative)              \
+    CMLP_DEFINE_VALUE(name, float, f32, shared, value)                                            \
     CMLP_DEFINE_FROM_##from(name, float, f32, shared, value, derivative)
 CMLP_ACTIVATIONS(CMLP_ROW)
 #undef CMLP_ROW
@@ -218,8 +222,8 @@ CMLP_ACTIVATIONS(CMLP_ROW)
 
 #define T double
 #define DTYPE f64
-#define CMLP_ROW(name, where, from, fan, factor, formula, shared, value, derivative) \
-    CMLP_DEFINE_VALUE(name, double, f64, shared, value)                              \
+#define CMLP_ROW(name, where, from, fan, factor, formula, shared, value, derivative)              \
+    CMLP_DEFINE_VALUE(name, double, f64, shared, value)                                           \
     CMLP_DEFINE_FROM_##from(name, double, f64, shared, value, derivative)
 CMLP_ACTIVATIONS(CMLP_ROW)
 #undef CMLP_ROW

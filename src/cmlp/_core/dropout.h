@@ -15,8 +15,8 @@
 #include <stdint.h>
 #include "lanes.h"
 
-#define CMLP_DRAWS_PER_GROUP 64   /* draws of eight blocks */
-#define CMLP_DRAWS 1024           /* drawn at once: they stay in L1 */
+#define CMLP_DRAWS_PER_GROUP 64 /* draws of eight blocks */
+#define CMLP_DRAWS 1024         /* drawn at once: they stay in L1 */
 
 typedef struct {
     uint32_t key[2], epoch;
@@ -56,8 +56,7 @@ CMLP_INLINE void cmlp_prepare_philox(
 CMLP_INLINE void cmlp_philox(
     cmlp_bits_f64 blocks, const cmlp_philox_constants *c, void *words_01, void *words_23) {
     cmlp_bits_f64 c0 = blocks, c1 = blocks >> 32, c2 = c->epoch, c3 = c->layer;
-    CMLP_UNROLL
-    for (int round = 0; round < 10; round++) {
+    CMLP_UNROLLED_FOR(int round = 0; round < 10; round++) {
         cmlp_bits_f64 p0 = CMLP_WIDE_PRODUCT(c0, c->factor[0]);
         cmlp_bits_f64 p1 = CMLP_WIDE_PRODUCT(c2, c->factor[1]);
         c0 = (p1 >> 32) ^ c1 ^ c->keys[round][0];
@@ -83,8 +82,7 @@ static void cmlp_draws(
     first = first + group * 8;
     for (ptrdiff_t g = 0; g < n_groups; g++) {
         uint16_t *to = draws + g * CMLP_DRAWS_PER_GROUP;
-        CMLP_UNROLL
-        for (int t = 0; t < 8; t += CMLP_WIDTH_f64) {
+        CMLP_UNROLLED_FOR(int t = 0; t < 8; t += CMLP_WIDTH_f64) {
             cmlp_philox(first, &constants, to + 4 * t, to + 32 + 4 * t);
             first = first + (uint64_t)CMLP_WIDTH_f64;
         }
@@ -151,9 +149,9 @@ static void cmlp_draws_at(
             const ptrdiff_t skipped = (ptrdiff_t)(element % CMLP_DRAWS_PER_GROUP);                \
             const ptrdiff_t count = n < CMLP_DRAWS - skipped ? n : CMLP_DRAWS - skipped;          \
             const uint16_t *mine = draws + skipped;                                               \
-            cmlp_draws(key, layer, element / CMLP_DRAWS_PER_GROUP,                                \
-                       (skipped + count + CMLP_DRAWS_PER_GROUP - 1) / CMLP_DRAWS_PER_GROUP,       \
-                       draws);                                                                    \
+            cmlp_draws(                                                                           \
+                key, layer, element / CMLP_DRAWS_PER_GROUP,                                       \
+                (skipped + count + CMLP_DRAWS_PER_GROUP - 1) / CMLP_DRAWS_PER_GROUP, draws);      \
             for (ptrdiff_t i = 0; i < count; i++)                                                 \
                 values[i] = mine[i] >= least ? values[i] * factor : (T)0;                         \
             values += count;                                                                      \

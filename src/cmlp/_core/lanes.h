@@ -140,10 +140,24 @@ CMLP_DEFINE_IF(f64)
     typedef T cmlp_lanes_##S;                                                                     \
     typedef U cmlp_bits_##S;                                                                      \
     enum { CMLP_WIDTH_##S = 1 };                                                                  \
-    CMLP_INLINE U cmlp_bits_of_##S(T x) { U i; memcpy(&i, &x, sizeof i); return i; }              \
-    CMLP_INLINE T cmlp_from_bits_##S(U i) { T x; memcpy(&x, &i, sizeof x); return x; }            \
-    CMLP_INLINE T cmlp_load_lanes_##S(const T *p, int count) { (void)count; return *p; }          \
-    CMLP_INLINE void cmlp_store_lanes_##S(T *p, T x, int count) { (void)count; *p = x; }          \
+    CMLP_INLINE U cmlp_bits_of_##S(T x) {                                                         \
+        U i;                                                                                      \
+        memcpy(&i, &x, sizeof i);                                                                 \
+        return i;                                                                                 \
+    }                                                                                             \
+    CMLP_INLINE T cmlp_from_bits_##S(U i) {                                                       \
+        T x;                                                                                      \
+        memcpy(&x, &i, sizeof x);                                                                 \
+        return x;                                                                                 \
+    }                                                                                             \
+    CMLP_INLINE T cmlp_load_lanes_##S(const T *p, int count) {                                    \
+        (void)count;                                                                              \
+        return *p;                                                                                \
+    }                                                                                             \
+    CMLP_INLINE void cmlp_store_lanes_##S(T *p, T x, int count) {                                 \
+        (void)count;                                                                              \
+        *p = x;                                                                                   \
+    }                                                                                             \
     CMLP_INLINE T cmlp_splat_##S(T x) { return x; }                                               \
     CMLP_INLINE T cmlp_if_less_##S(T a, T b, T x, T y) { return a < b ? x : y; }                  \
     CMLP_INLINE T cmlp_if_equal_##S(T a, T b, T x, T y) { return a == b ? x : y; }                \

@@ -33,6 +33,7 @@ enum cmlp_domain {
  * slope       dL / dp; where L has a kink, 0
  * delta       dL / dz with its own activation, in a form that neither overflows nor cancels; with
  *             softmax p dL / dp, from which losses.pxd makes dL / dz */
+/* clang-format off */
 #define CMLP_LOSSES(X)                                                                           \
     X(squared_error, "squared_error", CMLP_FOR_REGRESSOR | CMLP_RESIDUAL | CMLP_MEAN,            \
       CMLP_identity, CMLP_REAL_TARGETS, "", 0,                                                   \
@@ -111,12 +112,13 @@ enum cmlp_domain {
       (p - y) * (p - y),                                                                         \
       2 * (p - y),                                                                               \
       2 * (p - y) * p * (1 - p))
+/* clang-format on */
 
 enum cmlp_loss {
 #define CMLP_ROW(name, ...) CMLP_##name,
     CMLP_LOSSES(CMLP_ROW)
 #undef CMLP_ROW
-    CMLP_N_LOSSES
+        CMLP_N_LOSSES
 };
 
 typedef struct {
@@ -126,6 +128,7 @@ typedef struct {
     double parameter_default;
 } cmlp_loss_row;
 
+/* clang-format off */
 static const cmlp_loss_row cmlp_loss_table[] = {
 #define CMLP_ROW(name, loss, flags, activation, domain, parameter, standard, ...)                \
     {#name, loss, (flags) & (CMLP_FOR_REGRESSOR | CMLP_FOR_CLASSIFIER),                          \
@@ -134,23 +137,27 @@ static const cmlp_loss_row cmlp_loss_table[] = {
     CMLP_LOSSES(CMLP_ROW)
 #undef CMLP_ROW
 };
+/* clang-format on */
 
-#define CMLP_DEFINE_LOSS_WORDS(S)                                                                \
-    /* x^s, for s > 0 also of x = 0 */                                                           \
-    CMLP_INLINE cmlp_lanes_##S cmlp_power_of_##S(cmlp_lanes_##S x, cmlp_lanes_##S s) {           \
-        return cmlp_exp_##S(s * cmlp_log_##S(x));                                                \
-    }                                                                                            \
+#define CMLP_DEFINE_LOSS_WORDS(S)                                                                  \
+    /* x^s, for s > 0 also of x = 0 */                                                             \
+    CMLP_INLINE cmlp_lanes_##S cmlp_power_of_##S(cmlp_lanes_##S x, cmlp_lanes_##S s) {             \
+        return cmlp_exp_##S(s * cmlp_log_##S(x));                                                  \
+    }                                                                                              \
     /* log(cosh(x)): near 0 -log1p(-tanh(x)^2) / 2, log1p(-a) = -a log(1 - a) / ((1 - a) - 1),   \
-     * whose quotient hardly depends on how 1 - a was rounded; elsewhere without overflow */     \
-    CMLP_INLINE cmlp_lanes_##S cmlp_log_cosh_##S(cmlp_lanes_##S x) {                             \
-        cmlp_lanes_##S size = cmlp_abs_##S(x), tanh = cmlp_tanh_##S(x), square = tanh * tanh;    \
-        cmlp_lanes_##S rest = 1 - square;                                                        \
-        cmlp_lanes_##S near = cmlp_if_equal_##S(                                                 \
-            rest, cmlp_splat_##S(1), square, cmlp_log_##S(rest) * square / (rest - 1)) / 2;      \
-        return cmlp_if_less_##S(                                                                 \
-            size, cmlp_splat_##S(0.5), near,                                                     \
-            size + (cmlp_log_##S(1 + cmlp_exp_##S(-2 * size))                                    \
-                    - cmlp_splat_##S(0.69314718055994530942)));                                  \
+     * whose quotient hardly depends on how 1 - a was rounded; elsewhere without overflow */ \
+    CMLP_INLINE cmlp_lanes_##S cmlp_log_cosh_##S(cmlp_lanes_##S x) {                               \
+        cmlp_lanes_##S size = cmlp_abs_##S(x), tanh = cmlp_tanh_##S(x), square = tanh * tanh;      \
+        cmlp_lanes_##S rest = 1 - square;                                                          \
+        cmlp_lanes_##S near =                                                                      \
+            cmlp_if_equal_##S(                                                                     \
+                rest, cmlp_splat_##S(1), square, cmlp_log_##S(rest) * square / (rest - 1))         \
+            / 2;                                                                                   \
+        return cmlp_if_less_##S(                                                                   \
+            size, cmlp_splat_##S(0.5), near,                                                       \
+            size                                                                                   \
+                + (cmlp_log_##S(1 + cmlp_exp_##S(-2 * size))                                       \
+                   - cmlp_splat_##S(0.69314718055994530942)));                                     \
     }
 CMLP_DEFINE_LOSS_WORDS(f32)
 CMLP_DEFINE_LOSS_WORDS(f64)
@@ -161,30 +168,29 @@ CMLP_DEFINE_LOSS_WORDS(f64)
 
 /* Per dtype: values(y, p, t, out, n) writes L(y_i, p_i, t_i) to out_i, slopes and deltas what
  * their formulas say; t is not read unless the row has a parameter */
-#define CMLP_DEFINE_LOSS(name, parameter, S, E, what, formula)                                   \
-    static void cmlp_loss_##what##_##name##_##S(                                                 \
-        const E *ys, const E *ps, const E *ts, E *out, ptrdiff_t n) {                            \
-        (void)ts;                                                                                \
-        CMLP_FOR_LANES(S, n,                                                                     \
-            cmlp_lanes_##S y = cmlp_load_lanes_##S(ys + i, count);                               \
-            cmlp_lanes_##S p = cmlp_load_lanes_##S(ps + i, count), t = p;                        \
-            if (sizeof(parameter) > 1)                                                           \
-                t = cmlp_load_lanes_##S(ts + i, count);                                          \
-            (void)y;                                                                             \
-            (void)t;                                                                             \
-            cmlp_store_lanes_##S(out + i, formula, count);                                       \
-        )                                                                                        \
+#define CMLP_DEFINE_LOSS(name, parameter, S, E, what, formula)                                    \
+    static void cmlp_loss_##what##_##name##_##S(                                                  \
+        const E *ys, const E *ps, const E *ts, E *out, ptrdiff_t n) {                             \
+        (void)ts;                                                                                 \
+        CMLP_FOR_LANES(S, n, {                                                                    \
+            cmlp_lanes_##S y = cmlp_load_lanes_##S(ys + i, count);                                \
+            cmlp_lanes_##S p = cmlp_load_lanes_##S(ps + i, count), t = p;                         \
+            if (sizeof(parameter) > 1) t = cmlp_load_lanes_##S(ts + i, count);                    \
+            (void)y;                                                                              \
+            (void)t;                                                                              \
+            cmlp_store_lanes_##S(out + i, formula, count);                                        \
+        })                                                                                        \
     }
-#define CMLP_DEFINE_ROW(name, parameter, S, E, value, slope, delta)                              \
-    CMLP_DEFINE_LOSS(name, parameter, S, E, values, value)                                       \
-    CMLP_DEFINE_LOSS(name, parameter, S, E, slopes, slope)                                       \
+#define CMLP_DEFINE_ROW(name, parameter, S, E, value, slope, delta)                               \
+    CMLP_DEFINE_LOSS(name, parameter, S, E, values, value)                                        \
+    CMLP_DEFINE_LOSS(name, parameter, S, E, slopes, slope)                                        \
     CMLP_DEFINE_LOSS(name, parameter, S, E, deltas, delta)
 
 #define DTYPE f32
 #define EPSILON FLT_EPSILON
 #define SMALLEST FLT_MIN
 #define LARGEST FLT_MAX
-#define CMLP_ROW(name, loss, flags, activation, domain, parameter, standard, ...)                \
+#define CMLP_ROW(name, loss, flags, activation, domain, parameter, standard, ...)                 \
     CMLP_DEFINE_ROW(name, parameter, f32, float, __VA_ARGS__)
 CMLP_LOSSES(CMLP_ROW)
 #undef CMLP_ROW
@@ -197,7 +203,7 @@ CMLP_LOSSES(CMLP_ROW)
 #define EPSILON DBL_EPSILON
 #define SMALLEST DBL_MIN
 #define LARGEST DBL_MAX
-#define CMLP_ROW(name, loss, flags, activation, domain, parameter, standard, ...)                \
+#define CMLP_ROW(name, loss, flags, activation, domain, parameter, standard, ...)                 \
     CMLP_DEFINE_ROW(name, parameter, f64, double, __VA_ARGS__)
 CMLP_LOSSES(CMLP_ROW)
 #undef CMLP_ROW
@@ -212,12 +218,12 @@ CMLP_LOSSES(CMLP_ROW)
 #define CMLP_SLOPES_f64(name, ...) cmlp_loss_slopes_##name##_f64,
 #define CMLP_DELTAS_f32(name, ...) cmlp_loss_deltas_##name##_f32,
 #define CMLP_DELTAS_f64(name, ...) cmlp_loss_deltas_##name##_f64,
-#define CMLP_DEFINE_LOSS_TABLES(E, S)                                                            \
-    static void (*const cmlp_loss_values_##S[])(                                                 \
-        const E *, const E *, const E *, E *, ptrdiff_t) = {CMLP_LOSSES(CMLP_VALUES_##S)};       \
-    static void (*const cmlp_loss_slopes_##S[])(                                                 \
-        const E *, const E *, const E *, E *, ptrdiff_t) = {CMLP_LOSSES(CMLP_SLOPES_##S)};       \
-    static void (*const cmlp_loss_deltas_##S[])(                                                 \
+#define CMLP_DEFINE_LOSS_TABLES(E, S)                                                             \
+    static void (*const cmlp_loss_values_##S[])(                                                  \
+        const E *, const E *, const E *, E *, ptrdiff_t) = {CMLP_LOSSES(CMLP_VALUES_##S)};        \
+    static void (*const cmlp_loss_slopes_##S[])(                                                  \
+        const E *, const E *, const E *, E *, ptrdiff_t) = {CMLP_LOSSES(CMLP_SLOPES_##S)};        \
+    static void (*const cmlp_loss_deltas_##S[])(                                                  \
         const E *, const E *, const E *, E *, ptrdiff_t) = {CMLP_LOSSES(CMLP_DELTAS_##S)};
 CMLP_DEFINE_LOSS_TABLES(float, f32)
 CMLP_DEFINE_LOSS_TABLES(double, f64)

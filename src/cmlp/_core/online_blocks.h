@@ -17,7 +17,7 @@
  * (w, v) = (keep[0] w + keep[1] v, keep[2] w + keep[3] v) + x.T (dw, dv). */
 typedef struct {
     ptrdiff_t rows, n;
-    ptrdiff_t count;            /* rows of x, dw and dv */
+    ptrdiff_t count; /* rows of x, dw and dv */
     const void *x;
     ptrdiff_t ldx;
     const void *dw, *dv;
@@ -30,22 +30,23 @@ typedef struct {
 /* CMLP_DEFINE_BLOCKS(type, suffix) */
 #define CMLP_DEFINE_BLOCKS(T, S)                                                                  \
     /* gram[i][j] = (row i of x) . (row j of x) for i in at_i.., j in at_j.. */                   \
-    CMLP_INLINE void cmlp_pairs_##S(const int rows, const int cols, ptrdiff_t n, ptrdiff_t ldx,   \
-                                    const T *xi, const T *xj, ptrdiff_t ldg, T *gram) {           \
+    CMLP_INLINE void cmlp_pairs_##S(                                                              \
+        const int rows, const int cols, ptrdiff_t n, ptrdiff_t ldx, const T *xi, const T *xj,     \
+        ptrdiff_t ldg, T *gram) {                                                                 \
         cmlp_vec_##S sums[CMLP_PAIRS][CMLP_PAIRS];                                                \
-        CMLP_UNROLL for (int i = 0; i < rows; i++)                                                \
-            CMLP_UNROLL for (int j = 0; j < cols; j++) sums[i][j] = cmlp_spread_##S(0);           \
+        CMLP_UNROLLED_FOR(int i = 0; i < rows; i++)                                               \
+            CMLP_UNROLLED_FOR(int j = 0; j < cols; j++) sums[i][j] = cmlp_spread_##S(0);          \
         for (ptrdiff_t p = 0; p < n; p += CMLP_VECTOR_BYTES / sizeof(T)) {                        \
             cmlp_vec_##S row[CMLP_PAIRS];                                                         \
-            CMLP_UNROLL for (int j = 0; j < cols; j++) row[j] = cmlp_load_##S(xj + j * ldx + p);  \
-            CMLP_UNROLL for (int i = 0; i < rows; i++) {                                          \
+            CMLP_UNROLLED_FOR(int j = 0; j < cols; j++) row[j] = cmlp_load_##S(xj + j * ldx + p); \
+            CMLP_UNROLLED_FOR(int i = 0; i < rows; i++) {                                         \
                 cmlp_vec_##S v = cmlp_load_##S(xi + i * ldx + p);                                 \
-                CMLP_UNROLL for (int j = 0; j < cols; j++)                                        \
+                CMLP_UNROLLED_FOR(int j = 0; j < cols; j++)                                       \
                     sums[i][j] = cmlp_madd_##S(v, row[j], sums[i][j]);                            \
             }                                                                                     \
         }                                                                                         \
-        CMLP_UNROLL for (int i = 0; i < rows; i++)                                                \
-            CMLP_UNROLL for (int j = 0; j < cols; j++)                                            \
+        CMLP_UNROLLED_FOR(int i = 0; i < rows; i++)                                               \
+            CMLP_UNROLLED_FOR(int j = 0; j < cols; j++)                                           \
                 gram[i * ldg + j] = cmlp_sum_##S(sums[i][j]);                                     \
     }                                                                                             \
     /* gram = x x.T for count rows of x, padded to n whole vectors: at and below the diagonal */  \
@@ -53,8 +54,8 @@ typedef struct {
         ptrdiff_t i = 0, j;                                                                       \
         for (; i + CMLP_PAIRS <= count; i += CMLP_PAIRS)                                          \
             for (j = 0; j <= i; j += CMLP_PAIRS)                                                  \
-                cmlp_pairs_##S(CMLP_PAIRS, CMLP_PAIRS, n, n, x + i * n, x + j * n, ldg,           \
-                               gram + i * ldg + j);                                               \
+                cmlp_pairs_##S(                                                                   \
+                    CMLP_PAIRS, CMLP_PAIRS, n, n, x + i * n, x + j * n, ldg, gram + i * ldg + j); \
         for (; i < count; i++)                                                                    \
             for (j = 0; j <= i; j++)                                                              \
                 cmlp_pairs_##S(1, 1, n, n, x + i * n, x + j * n, ldg, gram + i * ldg + j);        \
@@ -67,16 +68,16 @@ typedef struct {
         const T *const dw = (const T *)block->dw + j, *const dv = (const T *)block->dv + j;       \
         T *const w = (T *)block->w + i * ld + j, *const v = (T *)block->v + i * ld + j;           \
         cmlp_vec_##S ws[CMLP_ROWS], vs[CMLP_ROWS];                                                \
-        CMLP_UNROLL for (int r = 0; r < rows; r++) ws[r] = vs[r] = cmlp_spread_##S(0);            \
+        CMLP_UNROLLED_FOR(int r = 0; r < rows; r++) ws[r] = vs[r] = cmlp_spread_##S(0);           \
         for (ptrdiff_t t = 0; t < count; t++) {                                                   \
             const cmlp_vec_##S a = cmlp_load_##S(dw + t * ldd), b = cmlp_load_##S(dv + t * ldd);  \
-            CMLP_UNROLL for (int r = 0; r < rows; r++) {                                          \
+            CMLP_UNROLLED_FOR(int r = 0; r < rows; r++) {                                         \
                 const T scalar = x[t * ldx + r];                                                  \
                 ws[r] = cmlp_fma_##S(scalar, a, ws[r]);                                           \
                 vs[r] = cmlp_fma_##S(scalar, b, vs[r]);                                           \
             }                                                                                     \
         }                                                                                         \
-        CMLP_UNROLL for (int r = 0; r < rows; r++) {                                              \
+        CMLP_UNROLLED_FOR(int r = 0; r < rows; r++) {                                             \
             const cmlp_vec_##S a = cmlp_get_##S(w + r * ld, lanes);                               \
             const cmlp_vec_##S b = cmlp_get_##S(v + r * ld, lanes);                               \
             ws[r] = cmlp_fma_##S(keep[0], a, cmlp_fma_##S(keep[1], b, ws[r]));                    \

@@ -25,6 +25,7 @@
  * TIMES          a factor of the gradient that single samples get for nothing
  * UPDATE         of lanes (lanes.h): from the gradient g, penalty included and TIMES its factor,
  *                to the new state and the new parameter w */
+/* clang-format off */
 #define CMLP_OPTIMIZERS(X)                                                                        \
     /* Sutskever et al., "On the importance of initialization and momentum in deep learning", ICML\
      * 2013, in scikit-learn's form. v: velocities */                                             \
@@ -139,6 +140,7 @@
         z = z - (rate * g / (SQRT(v) + epsilon) + decay * w);                                     \
         x = x + mix * (z - x);                                                                    \
         w = z + beta_1 * (x - z)))
+/* clang-format on */
 
 /* what depends on the loops of a row */
 #define CMLP_WHEN_BATCHES(...)
@@ -152,8 +154,9 @@ enum { CMLP_BATCHES, CMLP_ONLINE, CMLP_ONLINE_LINEAR };
 #define CMLP_EACH(M, S, list) CMLP_EACH_OF(M, S, CMLP_UNWRAP list)
 #define CMLP_UNWRAP(...) __VA_ARGS__
 #define CMLP_EACH_OF(M, S, ...)                                                                   \
-    CMLP_NINTH(__VA_ARGS__, CMLP_EACH_8, CMLP_EACH_7, CMLP_EACH_6, CMLP_EACH_5, CMLP_EACH_4,      \
-               CMLP_EACH_3, CMLP_EACH_2, CMLP_EACH_1, )(M, S, 0, __VA_ARGS__)
+    CMLP_NINTH(                                                                                   \
+        __VA_ARGS__, CMLP_EACH_8, CMLP_EACH_7, CMLP_EACH_6, CMLP_EACH_5, CMLP_EACH_4,             \
+        CMLP_EACH_3, CMLP_EACH_2, CMLP_EACH_1, )(M, S, 0, __VA_ARGS__)
 #define CMLP_NINTH(a, b, c, d, e, f, g, h, ninth, ...) ninth
 #define CMLP_EACH_1(M, S, i, a) M(S, i, a)
 #define CMLP_EACH_2(M, S, i, a, ...) M(S, i, a) CMLP_EACH_1(M, S, i + 1, __VA_ARGS__)
@@ -183,7 +186,7 @@ enum cmlp_optimizer {
 #define CMLP_ROW(name, ...) CMLP_##name,
     CMLP_OPTIMIZERS(CMLP_ROW)
 #undef CMLP_ROW
-    CMLP_N_OPTIMIZERS
+        CMLP_N_OPTIMIZERS
 };
 
 typedef struct {
@@ -192,7 +195,8 @@ typedef struct {
 } cmlp_optimizer_row;
 
 #define CMLP_STRING(S, i, name) #name,
-#define CMLP_PLUS_ONE(S, i, name) + 1
+#define CMLP_PLUS_ONE(S, i, name) +1
+/* clang-format off */
 static const cmlp_optimizer_row cmlp_optimizer_table[] = {
 #define CMLP_ROW(id, loops, flagged, hyper, state, ...)                                           \
     {#id, {CMLP_EACH(CMLP_STRING, , hyper)}, {CMLP_EACH(CMLP_STRING, , state)},                   \
@@ -200,6 +204,7 @@ static const cmlp_optimizer_row cmlp_optimizer_table[] = {
     CMLP_OPTIMIZERS(CMLP_ROW)
 #undef CMLP_ROW
 };
+/* clang-format on */
 
 /* The constants of one step, worked out once for all parameters. */
 typedef struct {
@@ -236,7 +241,8 @@ static void (*const cmlp_begin_step[])(const double *, cmlp_rule *) = {CMLP_OPTI
 /* What a loop needs of a row around its update: the constants by name from an array of doubles or
  * of lanes, and `count` elements of each vector of state, `stride` apart from one to the next. All
  * is loaded before, and stored after the arithmetic: see CMLP_DEFINE_FROM_SLOPE. */
-#define CMLP_SPLAT_CONSTANT(S, i, name) const cmlp_lanes_##S name = cmlp_splat_##S((T)constants[i]);
+#define CMLP_SPLAT_CONSTANT(S, i, name)                                                           \
+    const cmlp_lanes_##S name = cmlp_splat_##S((T)constants[i]);
 #define CMLP_LOAD_STATE(S, i, name)                                                               \
     cmlp_lanes_##S name = cmlp_load_lanes_##S(state + (i) * stride, count);
 #define CMLP_STORE_STATE(S, i, name) cmlp_store_lanes_##S(state + (i) * stride, name, count);
@@ -252,7 +258,7 @@ static void (*const cmlp_begin_step[])(const double *, cmlp_rule *) = {CMLP_OPTI
         const cmlp_lanes_##S scale = cmlp_splat_##S((T)scale_);                                   \
         const cmlp_lanes_##S factor = cmlp_splat_##S((T)rule->factor);                            \
         CMLP_EACH(CMLP_SPLAT_CONSTANT, S, constants_)                                             \
-        CMLP_FOR_LANES(S, n,                                                                      \
+        CMLP_FOR_LANES(S, n, {                                                                    \
             T *const state = states_ + i;                                                         \
             cmlp_lanes_##S w = cmlp_load_lanes_##S(params + i, count);                            \
             cmlp_lanes_##S g = cmlp_load_lanes_##S(grads + i, count);                             \
@@ -261,7 +267,7 @@ static void (*const cmlp_begin_step[])(const double *, cmlp_rule *) = {CMLP_OPTI
             CMLP_UNWRAP update;                                                                   \
             CMLP_EACH(CMLP_STORE_STATE, S, states)                                                \
             cmlp_store_lanes_##S(params + i, w, count);                                           \
-        )                                                                                         \
+        })                                                                                        \
     }                                                                                             \
     static void cmlp_step_##id##_##S(                                                             \
         const cmlp_rule *rule, int of_weights, ptrdiff_t n, double decay, double scale,           \

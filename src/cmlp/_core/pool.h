@@ -177,7 +177,8 @@ static inline void cmlp_pool_sleep(cmlp_pool *pool, int rank) {
     CMLP_LOCK(&slot->mutex);
     CMLP_STORE(&slot->asleep, 1);
     if (rank == 0) {
-        if (!cmlp_called(CMLP_LOAD64(&pool->ticket), 0)) CMLP_TIMED_WAIT(&slot->condition, &slot->mutex);
+        if (!cmlp_called(CMLP_LOAD64(&pool->ticket), 0))
+            CMLP_TIMED_WAIT(&slot->condition, &slot->mutex);
     } else {
         while (!cmlp_called(CMLP_LOAD64(&pool->ticket), rank))
             CMLP_SLEEP(&slot->condition, &slot->mutex);
@@ -194,8 +195,9 @@ static inline void cmlp_pool_advance(cmlp_pool *pool) {
     int rank, n_threads = pool->n_threads, n_pieces = pool->next_phase(pool->context);
     pool->n_pieces = n_pieces;
     CMLP_STORE(&pool->unfinished, n_pieces);
-    CMLP_STORE64(&pool->ticket,
-                 phase << 32 | (uint64_t)(n_pieces ? n_threads : 0) << 24 | (uint64_t)n_pieces);
+    CMLP_STORE64(
+        &pool->ticket,
+        phase << 32 | (uint64_t)(n_pieces ? n_threads : 0) << 24 | (uint64_t)n_pieces);
     /* from here on the job may be over, and the next caller's begun */
     if (n_pieces == 0) n_threads = 1;
     for (rank = 0; rank < n_threads; rank++) {
@@ -246,8 +248,8 @@ static void *cmlp_worker(void *rank) {
 static inline int cmlp_start_worker(int rank) {
     void *argument = (void *)(intptr_t)rank;
 #if defined(_WIN32)
-    HANDLE thread = CreateThread(NULL, CMLP_STACK_BYTES, cmlp_worker, argument,
-                                 STACK_SIZE_PARAM_IS_A_RESERVATION, NULL);
+    HANDLE thread = CreateThread(
+        NULL, CMLP_STACK_BYTES, cmlp_worker, argument, STACK_SIZE_PARAM_IS_A_RESERVATION, NULL);
     if (!thread) return 0;
     CloseHandle(thread);
     return 1;
@@ -280,7 +282,8 @@ static inline int cmlp_start_worker(int rank) {
  * signal handler forked), its job ends without a result. */
 static void cmlp_pool_forked(void) {
     cmlp_pool *pool = &cmlp_the_pool;
-    if (CMLP_LOAD(&pool->busy) && pool->has_caller && pthread_equal(pool->caller, pthread_self())) {
+    if (CMLP_LOAD(&pool->busy) && pool->has_caller
+        && pthread_equal(pool->caller, pthread_self())) {
         pool->orphaned = 1;
     } else {
         pool->orphaned = pool->has_caller = 0;
@@ -316,8 +319,8 @@ static inline int cmlp_pool_grow(cmlp_pool *pool, int n_threads) {
  * n_threads, or less if threads cannot be made, or 1 if the pool has another caller's job.
  * 0: the job itself forked, this is the child, and there is no result.
  * Denormals are zero meanwhile. */
-static inline int cmlp_pool_run(cmlp_next_phase next_phase, cmlp_piece piece, cmlp_idle idle,
-                                void *context, int n_threads) {
+static inline int cmlp_pool_run(
+    cmlp_next_phase next_phase, cmlp_piece piece, cmlp_idle idle, void *context, int n_threads) {
     cmlp_pool *pool = &cmlp_the_pool;
     cmlp_fp_state before = cmlp_flush_denormals();
     int i, n, alone = 1;

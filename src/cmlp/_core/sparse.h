@@ -12,8 +12,8 @@
 /* Rows, or columns, without their zeros: the entries of segment p of row i are those from
  * begins[i * segments + p] to ends[the same]. */
 typedef struct {
-    const void *values;         /* of the dtype of the computation */
-    const void *indices;        /* int32, or int64 if wide */
+    const void *values;  /* of the dtype of the computation */
+    const void *indices; /* int32, or int64 if wide */
     int wide;
     const int64_t *begins, *ends;
     ptrdiff_t segments;
@@ -42,73 +42,84 @@ CMLP_INLINE cmlp_vec_f64 cmlp_load_part_f64(const double *p, int n) {
 #define cmlp_load_part_f64 cmlp_load_n_f64
 #endif
 
-#define CMLP_DEFINE_COMBINE(T, S, I, N)                                                           \
+#define CMLP_DEFINE_COMBINE(T, S, I, N)                                                             \
     /* row g of out = [the same, or start] + sum_t x[t] (row index[t] of b) over the entries t of \
      * a segment of row g of rows, `segment` being that of row 0, counted through. Each element is    \
      * one chain of multiply-adds, so that leaving out terms that are zero changes no bit of it.  \
      * `vectors` and `partial` are constants at every call. The last vector overlaps the one      \
-     * before; a row narrower than a vector (partial) is masked. */                               \
-    CMLP_INLINE void cmlp_combine_fixed_##S##N(                                                   \
+     * before; a row narrower than a vector (partial) is masked. */ \
+    CMLP_INLINE void cmlp_combine_fixed_##S##N(                                                     \
         const int vectors, const int partial, const cmlp_compressed *rows, ptrdiff_t segment,       \
-        const cmlp_matrix *matrix, const cmlp_matrix *result, const T *start, int accumulate) {   \
-        enum { LANES = CMLP_VECTOR_BYTES / sizeof(T) };                                           \
-        const int64_t *first = rows->begins + segment, *end = rows->ends + segment;                   \
+        const cmlp_matrix *matrix, const cmlp_matrix *result, const T *start, int accumulate) {     \
+        enum { LANES = CMLP_VECTOR_BYTES / sizeof(T) };                                             \
+        const int64_t *first = rows->begins + segment, *end = rows->ends + segment;                 \
         const ptrdiff_t step = rows->segments, groups = result->rows;                               \
-        const T *const x = (const T *)rows->values, *const b = (const T *)matrix->data;           \
-        const I *const index = (const I *)rows->indices;                                          \
-        const ptrdiff_t ldb = matrix->row_stride, ldout = result->row_stride;                     \
-        const int cols = (int)result->cols;                                                       \
-        T *out = (T *)result->data;                                                               \
-        const ptrdiff_t last = partial ? 0 : cols - LANES;                                        \
-        for (ptrdiff_t g = 0; g < groups; g++, out += ldout) {                                    \
-            cmlp_vec_##S sums[CMLP_SUMS];                                                         \
-            const T *from = accumulate ? out : start;                                             \
-            int64_t t = first[g * step];                                                          \
-            const int64_t stop = end[g * step];                                                   \
-            if (accumulate && t == stop) continue;                                                \
-            CMLP_UNROLL for (int v = 0; v < vectors; v++)                                         \
-                sums[v] = !from ? cmlp_load_##S(cmlp_zeros_##S)                                   \
-                    : partial ? cmlp_load_part_##S(from, cols)                                    \
-                    : cmlp_load_##S(from + (v < vectors - 1 ? v * LANES : last));                 \
-            for (; t < stop; t++) {                                                               \
-                const T *row = b + (ptrdiff_t)index[t] * ldb;                                     \
-                CMLP_UNROLL for (int v = 0; v < vectors; v++)                                     \
-                    sums[v] = cmlp_fma_##S(                                                       \
-                        x[t], partial ? cmlp_load_part_##S(row, cols)                             \
-                        : cmlp_load_##S(row + (v < vectors - 1 ? v * LANES : last)), sums[v]);    \
-            }                                                                                     \
-            CMLP_UNROLL for (int v = 0; v < vectors; v++) {                                       \
-                if (partial) cmlp_store_n_##S(out, sums[v], cols);                                \
-                else cmlp_store_##S(out + (v < vectors - 1 ? v * LANES : last), sums[v]);         \
-            }                                                                                     \
-        }                                                                                         \
-    }                                                                                             \
-    /* the same for 1 <= cols <= CMLP_SUMS vectors */                                             \
-    static void cmlp_combine_##S##N(                                                              \
+        const T *const x = (const T *)rows->values, *const b = (const T *)matrix->data;             \
+        const I *const index = (const I *)rows->indices;                                            \
+        const ptrdiff_t ldb = matrix->row_stride, ldout = result->row_stride;                       \
+        const int cols = (int)result->cols;                                                         \
+        T *out = (T *)result->data;                                                                 \
+        const ptrdiff_t last = partial ? 0 : cols - LANES;                                          \
+        for (ptrdiff_t g = 0; g < groups; g++, out += ldout) {                                      \
+            cmlp_vec_##S sums[CMLP_SUMS];                                                           \
+            const T *from = accumulate ? out : start;                                               \
+            int64_t t = first[g * step];                                                            \
+            const int64_t stop = end[g * step];                                                     \
+            if (accumulate && t == stop) continue;                                                  \
+            CMLP_UNROLLED_FOR(int v = 0; v < vectors; v++)                                          \
+                sums[v] = !from ? cmlp_load_##S(cmlp_zeros_##S)                                     \
+                    : partial   ? cmlp_load_part_##S(from, cols)                                    \
+                                : cmlp_load_##S(from + (v < vectors - 1 ? v * LANES : last));       \
+            for (; t < stop; t++) {                                                                 \
+                const T *row = b + (ptrdiff_t)index[t] * ldb;                                       \
+                CMLP_UNROLLED_FOR(int v = 0; v < vectors; v++)                                      \
+                    sums[v] = cmlp_fma_##S(                                                         \
+                        x[t],                                                                       \
+                        partial ? cmlp_load_part_##S(row, cols)                                     \
+                                : cmlp_load_##S(row + (v < vectors - 1 ? v * LANES : last)),        \
+                        sums[v]);                                                                   \
+            }                                                                                       \
+            CMLP_UNROLLED_FOR(int v = 0; v < vectors; v++) {                                        \
+                if (partial) cmlp_store_n_##S(out, sums[v], cols);                                  \
+                else cmlp_store_##S(out + (v < vectors - 1 ? v * LANES : last), sums[v]);           \
+            }                                                                                       \
+        }                                                                                           \
+    }                                                                                               \
+    /* the same for 1 <= cols <= CMLP_SUMS vectors */                                               \
+    static void cmlp_combine_##S##N(                                                                \
         const cmlp_compressed *rows, ptrdiff_t segment, const cmlp_matrix *matrix,                  \
-        const cmlp_matrix *result, const T *start, int accumulate) {                              \
-        enum { LANES = CMLP_VECTOR_BYTES / sizeof(T) };                                           \
-        const ptrdiff_t cols = result->cols;                                                      \
-        switch (cols < LANES ? 0 : (cols + LANES - 1) / LANES) {                                  \
-            CMLP_COMBINE_CASE(S, N, 0, 1) CMLP_COMBINE_CASE(S, N, 1, 1)                           \
-            CMLP_COMBINE_CASE(S, N, 2, 2) CMLP_COMBINE_CASE(S, N, 3, 3)                           \
-            CMLP_COMBINE_CASE(S, N, 4, 4) CMLP_COMBINE_CASE(S, N, 5, 5)                           \
-            CMLP_COMBINE_CASE(S, N, 6, 6) CMLP_COMBINE_CASE(S, N, 7, 7)                           \
-            CMLP_COMBINE_CASE(S, N, 8, 8) CMLP_COMBINE_CASES_9_16(S, N)                           \
-        }                                                                                         \
+        const cmlp_matrix *result, const T *start, int accumulate) {                                \
+        enum { LANES = CMLP_VECTOR_BYTES / sizeof(T) };                                             \
+        const ptrdiff_t cols = result->cols;                                                        \
+        switch (cols < LANES ? 0 : (cols + LANES - 1) / LANES) {                                    \
+            CMLP_COMBINE_CASE(S, N, 0, 1)                                                           \
+            CMLP_COMBINE_CASE(S, N, 1, 1)                                                           \
+            CMLP_COMBINE_CASE(S, N, 2, 2)                                                           \
+            CMLP_COMBINE_CASE(S, N, 3, 3)                                                           \
+            CMLP_COMBINE_CASE(S, N, 4, 4)                                                           \
+            CMLP_COMBINE_CASE(S, N, 5, 5)                                                           \
+            CMLP_COMBINE_CASE(S, N, 6, 6)                                                           \
+            CMLP_COMBINE_CASE(S, N, 7, 7)                                                           \
+            CMLP_COMBINE_CASE(S, N, 8, 8)                                                           \
+            CMLP_COMBINE_CASES_9_16(S, N)                                                           \
+        }                                                                                           \
     }
 
 #define CMLP_COMBINE_CASE(S, N, which, vectors)                                                   \
     case which:                                                                                   \
         cmlp_combine_fixed_##S##N(                                                                \
-            vectors, which == 0, rows, segment, matrix, result, start, accumulate);                 \
+            vectors, which == 0, rows, segment, matrix, result, start, accumulate);               \
         break;
 #if CMLP_SUMS == 16
 #define CMLP_COMBINE_CASES_9_16(S, N)                                                             \
-    CMLP_COMBINE_CASE(S, N, 9, 9) CMLP_COMBINE_CASE(S, N, 10, 10)                                 \
-    CMLP_COMBINE_CASE(S, N, 11, 11) CMLP_COMBINE_CASE(S, N, 12, 12)                               \
-    CMLP_COMBINE_CASE(S, N, 13, 13) CMLP_COMBINE_CASE(S, N, 14, 14)                               \
-    CMLP_COMBINE_CASE(S, N, 15, 15) CMLP_COMBINE_CASE(S, N, 16, 16)
+    CMLP_COMBINE_CASE(S, N, 9, 9)                                                                 \
+    CMLP_COMBINE_CASE(S, N, 10, 10)                                                               \
+    CMLP_COMBINE_CASE(S, N, 11, 11)                                                               \
+    CMLP_COMBINE_CASE(S, N, 12, 12)                                                               \
+    CMLP_COMBINE_CASE(S, N, 13, 13)                                                               \
+    CMLP_COMBINE_CASE(S, N, 14, 14)                                                               \
+    CMLP_COMBINE_CASE(S, N, 15, 15)                                                               \
+    CMLP_COMBINE_CASE(S, N, 16, 16)
 #else
 #define CMLP_COMBINE_CASES_9_16(S, N)
 #endif
@@ -123,8 +134,8 @@ CMLP_DEFINE_COMBINE(double, f64, int64_t, _wide)
  * given; returns how many. Up to CMLP_SPILL elements behind them are overwritten. */
 #define CMLP_SPILL 16
 #if defined(__AVX512F__) && defined(__AVX512VL__) && CMLP_MASKED
-CMLP_INLINE int32_t cmlp_compress_f32(
-    const float *row, int32_t n, int32_t first, float *values, int32_t *index) {
+CMLP_INLINE int32_t
+cmlp_compress_f32(const float *row, int32_t n, int32_t first, float *values, int32_t *index) {
     const __m512i lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
     __m512i at = _mm512_add_epi32(_mm512_set1_epi32(first), lane);
     int32_t count = 0;
@@ -140,8 +151,8 @@ CMLP_INLINE int32_t cmlp_compress_f32(
     }
     return count;
 }
-CMLP_INLINE int32_t cmlp_compress_f64(
-    const double *row, int32_t n, int32_t first, double *values, int32_t *index) {
+CMLP_INLINE int32_t
+cmlp_compress_f64(const double *row, int32_t n, int32_t first, double *values, int32_t *index) {
     const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
     __m256i at = _mm256_add_epi32(_mm256_set1_epi32(first), lane);
     int32_t count = 0;

@@ -7,6 +7,7 @@
 
 /* (expm1(r) - r) / r^2 for |r| <= ln(2) / 2, fitted to the smallest relative error of expm1:
  * 5e-10 and 1.9e-17. The powers of 2 are exact in one step, without a table. */
+/* clang-format off */
 #define CMLP_EXPM1_POLY_f32(r)                                                                    \
     CMLP_POLY_6(r, 0x1p-1f, 0x1.555554p-3f, 0x1.5554fp-5f, 0x1.1113p-7f, 0x1.6d43ccp-10f,         \
                 0x1.9e050ap-13f)
@@ -15,6 +16,7 @@
                  0x1.1111111118656p-7, 0x1.6c16c17f5b89cp-10, 0x1.a01a017825ed2p-13,              \
                  0x1.a019a5fa4cd3ep-16, 0x1.71de810a52aa8p-19, 0x1.28a34f1179545p-22,             \
                  0x1.ae77544466fcbp-26)
+/* clang-format on */
 
 /* expm1(x), and exp(x) but for 0 where it is no normal number; x <= 0 */
 #define CMLP_DEFINE_EXPM1(T, S, MANTISSA, BIAS, NORMAL)                                           \
@@ -40,8 +42,8 @@ CMLP_DEFINE_EXPM1(double, f64, 52, 1023, 708)
         cmlp_lanes_##S f = cmlp_if_less_##S(root, x, x * (T)0.5 - (T)0.5, x);                     \
         cmlp_lanes_##S k = cmlp_if_less_##S(root, x, 1 + zero, zero);                             \
         cmlp_lanes_##S s = f / (2 + f), z = s * s, half = (T)0.5 * f * f;                         \
-        return k * CMLP_LN2_HIGH_##S - ((half - (s * (half + z * CMLP_LOG_POLY_##S(z))            \
-                                                 + k * CMLP_LN2_LOW_##S)) - f);                   \
+        return k * CMLP_LN2_HIGH_##S                                                              \
+            - ((half - (s * (half + z * CMLP_LOG_POLY_##S(z)) + k * CMLP_LN2_LOW_##S)) - f);      \
     }
 CMLP_DEFINE_LOG1P(float, f32)
 CMLP_DEFINE_LOG1P(double, f64)
@@ -55,6 +57,7 @@ CMLP_DEFINE_LOG1P(double, f64)
         cmlp_lanes_##S u = 1 / (a + CENTRE), t = 2 * a * u - 1;                                   \
         return CMLP_TAIL_POLY_##S(t) * u;                                                         \
     }
+/* clang-format off */
 #define CMLP_TAIL_POLY_f64(t)                                                                     \
     ((0x1.82b53e6be5a89p-1) + (t) * ((-0x1.37404574ac929p-1) + (t) * ((0x1.8c74fc1e08d0cp-2)      \
      + (t) * (CMLP_POLY_4(t, -0x1.7e0e85b20cddep-3, 0x1.eeef777d64ed1p-5,                         \
@@ -67,18 +70,22 @@ CMLP_DEFINE_LOG1P(double, f64)
         t, 0x1.126797465a98bp-20, 0x1.1b30ef9f38222p-22, -0x1.5099937c5d4a4p-23,                  \
         -0x1.4b87804dd0399p-24, 0x1.14b8e237c3a79p-26, 0x1.f6dc29ccc6191p-27,                     \
         -0x1.7a11bb5d568fbp-32, -0x1.4a0526be57e72p-30))))))
+/* clang-format on */
 CMLP_DEFINE_TAIL(f64, 0x1.000378p+2)
 
 #if CMLP_STEPS == 1
+/* clang-format off */
 #define CMLP_TAIL_POLY_f32(t)                                                                     \
     CMLP_POLY_10(t, 0x1.82b51ep-1f, -0x1.373fc2p-1f, 0x1.8c731cp-2f, -0x1.7e0b9ep-3f,             \
                  0x1.eef08p-5f, -0x1.ed9394p-8f, -0x1.cb747p-9f, 0x1.9c0566p-10f,                 \
                  0x1.67683cp-13f, -0x1.1eca7ep-13f)
+/* clang-format on */
 CMLP_DEFINE_TAIL(f32, 0x1.00029cp+2f)
 #else
 /* 16 polynomials c + sum_i b_i (a - x0)^i, chosen by the exponent and the first two bits of the
  * mantissa of a + 1. Each x0 is near the middle of its interval, where g is nearly a float; errors
  * of the fits: 1.1e-7 at most. Rows: x0, c, b_1, b_2, ... */
+/* clang-format off */
 static const float cmlp_tail_pieces_f32[7][16] = {
     {0x1.4000acp+0f, 0x1.bffd44p+0f, 0x1.2000d8p+1f, 0x1.600268p+1f, 0x1.bffd08p+1f,
      0x1.2000fap+2f, 0x1.600318p+2f, 0x1.a001dap+2f, 0x1.000112p+3f, 0x1.40008cp+3f,
@@ -107,6 +114,7 @@ static const float cmlp_tail_pieces_f32[7][16] = {
      -0x1.6ebc74p-16f, -0x1.12f1acp-17f, -0x1.cf42dcp-19f, -0x1.33ad92p-20f, -0x1.62ff0ep-22f,
      -0x1.f59066p-24f, -0x1.9e9c1ep-25f, -0x1.465866p-6f, -0x1.78ce02p-7f, -0x1.b4a0b4p-8f,
      -0x1.062604p-8f}};
+/* clang-format on */
 CMLP_INLINE cmlp_lanes_f32 cmlp_tail_piece_f32(cmlp_bits_f32 piece, int i) {
     return (cmlp_lanes_f32)_mm512_permutexvar_ps(
         (__m512i)piece, _mm512_loadu_ps(cmlp_tail_pieces_f32[i]));
@@ -115,8 +123,7 @@ CMLP_INLINE cmlp_lanes_f32 cmlp_tail_f32(cmlp_lanes_f32 a) {
     cmlp_bits_f32 piece = cmlp_bits_of_f32(a + 1) >> 21;
     cmlp_lanes_f32 r = a - cmlp_tail_piece_f32(piece, 0);
     cmlp_lanes_f32 y = cmlp_tail_piece_f32(piece, 6);
-    CMLP_UNROLL
-    for (int i = 5; i > 0; i--) y = y * r + cmlp_tail_piece_f32(piece, i);
+    CMLP_UNROLLED_FOR(int i = 5; i > 0; i--) y = y * r + cmlp_tail_piece_f32(piece, i);
     return y;
 }
 #endif
@@ -136,7 +143,7 @@ CMLP_INLINE cmlp_lanes_f64 cmlp_any_power_f64(cmlp_lanes_f64 t, cmlp_lanes_f64 n
 }
 #define CMLP_DEFINE_GAUSS(T, S, MANTISSA, P, V)                                                   \
     CMLP_INLINE cmlp_lanes_##S cmlp_gauss_##S(cmlp_lanes_##S a, cmlp_lanes_##S *power) {          \
-        cmlp_lanes_##S half = a * (T)-0.5, high = cmlp_splat_##S(-CMLP_LN2_HIGH_##S);             \
+        cmlp_lanes_##S half = a * (T) - 0.5, high = cmlp_splat_##S(-CMLP_LN2_HIGH_##S);           \
         cmlp_lanes_##S t = half * a * (T)0x1.71547652b82fep+0 + CMLP_MAGIC(T, MANTISSA);          \
         cmlp_lanes_##S n = t - CMLP_MAGIC(T, MANTISSA);                                           \
         cmlp_lanes_##S r = (cmlp_lanes_##S)_mm512_fmadd_##P((V)half, (V)a, (V)(n * high))         \
@@ -151,12 +158,11 @@ CMLP_DEFINE_GAUSS(double, f64, 52, pd, __m512d)
 #define CMLP_DEFINE_GAUSS(T, S, MANTISSA, HALF)                                                   \
     CMLP_INLINE cmlp_lanes_##S cmlp_gauss_##S(cmlp_lanes_##S a, cmlp_lanes_##S *power) {          \
         cmlp_lanes_##S first = cmlp_from_bits_##S(cmlp_bits_of_##S(a) & (HALF));                  \
-        cmlp_lanes_##S square = first * first * (T)-0.5;                                          \
-        cmlp_lanes_##S rest = (a - first) * (a + first) * (T)-0.5;                                \
+        cmlp_lanes_##S square = first * first * (T) - 0.5;                                        \
+        cmlp_lanes_##S rest = (a - first) * (a + first) * (T) - 0.5;                              \
         cmlp_lanes_##S t = (square + rest) * (T)0x1.71547652b82fep+0 + CMLP_MAGIC(T, MANTISSA);   \
         cmlp_lanes_##S n = t - CMLP_MAGIC(T, MANTISSA);                                           \
-        cmlp_lanes_##S r = (square - n * CMLP_LN2_HIGH_##S)                                       \
-            + (rest - n * CMLP_LN2_LOW_##S);                                                      \
+        cmlp_lanes_##S r = (square - n * CMLP_LN2_HIGH_##S) + (rest - n * CMLP_LN2_LOW_##S);      \
         *power = cmlp_scale_##S(cmlp_splat_##S(0), t, n);                                         \
         return r + r * r * CMLP_EXP_POLY_##S(r);                                                  \
     }
@@ -167,8 +173,7 @@ CMLP_DEFINE_GAUSS(double, f64, 52, UINT64_C(0xfffffffff8000000))
 /* With a = |z| and Q(a) the normal distribution at -a: a Q(a), and its derivative, which is
  * Q(a) - a exp(-a^2 / 2) / sqrt(2 pi). HIGHEST: beyond it both are 0. */
 #define CMLP_DEFINE_NORMAL(T, S, HIGHEST)                                                         \
-    CMLP_INLINE cmlp_lanes_##S cmlp_weighted_tail_##S(                                            \
-        cmlp_lanes_##S z, cmlp_lanes_##S *slope) {                                                \
+    CMLP_INLINE cmlp_lanes_##S cmlp_weighted_tail_##S(cmlp_lanes_##S z, cmlp_lanes_##S *slope) {  \
         cmlp_lanes_##S a = cmlp_min_##S(cmlp_splat_##S(HIGHEST), cmlp_abs_##S(z)), power;         \
         cmlp_lanes_##S p = cmlp_gauss_##S(a, &power), g = cmlp_tail_##S(a);                       \
         cmlp_lanes_##S tail = power * (g + g * p);                                                \

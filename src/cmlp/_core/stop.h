@@ -22,10 +22,10 @@ typedef volatile long cmlp_flag;
 typedef void (*cmlp_look)(void *context, ptrdiff_t flops);
 
 typedef struct {
-    cmlp_flag *flag;  /* of the job; NULL: nothing to watch */
+    cmlp_flag *flag; /* of the job; NULL: nothing to watch */
     cmlp_look look;
-    void *context;    /* of look; NULL: another thread looks */
-    int in_products;  /* a product may be left unfinished */
+    void *context;   /* of look; NULL: another thread looks */
+    int in_products; /* a product may be left unfinished */
 } cmlp_watch;
 
 CMLP_THREAD_LOCAL cmlp_watch cmlp_watched;

@@ -16,6 +16,7 @@
 /* Polynomials in Estrin's order, by powers of r^2, so that what follows waits for less; the
  * longest begins in Horner's, which rounds less. */
 #define CMLP_POLY_2(r, c0, c1) ((c0) + (r) * (c1))
+/* clang-format off */
 #define CMLP_POLY_4(r, c0, c1, c2, c3)                                                            \
     (CMLP_POLY_2(r, c0, c1) + (r) * (r) * CMLP_POLY_2(r, c2, c3))
 #define CMLP_POLY_5(r, c0, c1, c2, c3, c4)                                                        \
@@ -29,10 +30,12 @@
      + ((r) * (r)) * ((r) * (r)) * CMLP_POLY_4(r, c4, c5, c6, c7))
 #define CMLP_POLY_10(r, c0, c1, c2, c3, c4, c5, c6, c7, c8, c9)                                   \
     ((c0) + (r) * ((c1) + (r) * CMLP_POLY_8(r, c2, c3, c4, c5, c6, c7, c8, c9)))
+/* clang-format on */
 
 #if defined(__AVX512F__) && defined(__GNUC__) && !defined(CMLP_NO_VECTOR_EXTENSIONS)
 #define CMLP_STEPS 16
 #define CMLP_EXP_POLY_f32(r) CMLP_POLY_2(r, 0x1.00022p-1f, 0x1.555648p-3f)
+/* clang-format off */
 #define CMLP_EXP_POLY_f64(r)                                                                      \
     CMLP_POLY_5(r, 0x1.fffffffffffb8p-2, 0x1.555555548f129p-3, 0x1.55555559047b1p-5,              \
                 0x1.11123b0515c63p-7, 0x1.6c14c214fe703p-10)
@@ -60,12 +63,13 @@ static const double cmlp_powers_lost_f64[16] = {
     0x1.bd1ab48c60b91p-58, -0x1.497dbb83d8512p-58, 0x1.d4397afec42e2p-57, 0x1.8c93015191eb3p-57,
     0x1.08b2fb1366ea9p-57, 0x1.7d51023f6cda2p-57, -0x1.22c1d52f369b2p-56, 0x1.c7c46b071f2bep-57,
     -0x1.0bc65974466fdp-56, 0x1.11065895048ddp-56, 0x1.2ed02d75b3707p-56, 0x1.63dce863d76ccp-59};
+/* clang-format on */
 
 /* 2^(k/16) from the sum t whose low bits are k */
 CMLP_INLINE cmlp_lanes_f32 cmlp_power_f32(cmlp_lanes_f32 t) {
     cmlp_bits_f32 k = cmlp_bits_of_f32(t);
-    cmlp_bits_f32 powers = (cmlp_bits_f32)_mm512_permutexvar_epi32(
-        (__m512i)k, _mm512_loadu_si512(cmlp_powers_f32));
+    cmlp_bits_f32 powers =
+        (cmlp_bits_f32)_mm512_permutexvar_epi32((__m512i)k, _mm512_loadu_si512(cmlp_powers_f32));
     return cmlp_from_bits_f32(powers + (k << 19));
 }
 CMLP_INLINE cmlp_lanes_f64 cmlp_lookup_f64(cmlp_lanes_f64 t, const void *table) {
@@ -86,9 +90,11 @@ CMLP_INLINE cmlp_lanes_f64 cmlp_power_f64(cmlp_lanes_f64 t) {
 CMLP_DEFINE_SCALE(f32, ps, __m512)
 CMLP_DEFINE_SCALE(f64, pd, __m512d)
 
+/* clang-format off */
 #define CMLP_TANH_POLY_f64(r)                                                                     \
     CMLP_POLY_6(r, 0x1.ffffffffffffcp-1, 0x1.55555555552d6p-1, 0x1.5555555639a8fp-2,              \
                 0x1.111111055b63cp-3, 0x1.6c1429fa49a7ap-5, 0x1.a3faf51ee0c76p-7)
+/* clang-format on */
 
 /* (exp(2 x) - 1) / 2, x >= 0, and three terms whose sum is closer to it */
 CMLP_INLINE cmlp_lanes_f64 cmlp_half_expm1_f64(
@@ -111,6 +117,7 @@ CMLP_INLINE cmlp_lanes_f64 cmlp_estimate_f64(cmlp_lanes_f64 d, cmlp_lanes_f64 re
 /* tanh in float: 32 polynomials c + sum_i a_i (|x| - x0)^i, chosen by exponent and the first two
  * bits of the mantissa of |x| in [0.039, 10). Each x0 is near the middle of its interval, where
  * tanh is nearly a float; errors of the fits: 0.26 units at most. */
+/* clang-format off */
 static const float cmlp_tanh_pieces[7][32] = {
      {0x1.1ffe24p+1f, 0x1.60023p+1f, 0x1.a0006ep+1f, 0x1.e001ecp+1f, 0x1.1ffee2p+2f,
       0x1.600258p+2f, 0x1.9ffda8p+2f, 0x1.e00258p+2f, 0x1.4p+3f, 0, 0x1.9fff36p-5f,
@@ -160,6 +167,7 @@ static const float cmlp_tanh_pieces[7][32] = {
       0x1.0ab38p-4f, -0x1.21c70ep-5f, -0x1.7a4e0ap-9f, 0x1.7b328ep-5f, -0x1.6d529ep-5f,
       -0x1.dda68cp-5f, -0x1.129124p-4f, -0x1.9b8c8ap-5f, -0x1.0632eap-5f, -0x1.36ff24p-7f,
       0x1.67e2bep-10f, 0x1.2e9a8ep-8f}};
+/* clang-format on */
 CMLP_INLINE cmlp_lanes_f32 cmlp_tanh_piece(cmlp_bits_f32 piece, int i) {
     return (cmlp_lanes_f32)_mm512_permutex2var_ps(
         _mm512_loadu_ps(cmlp_tanh_pieces[i]), (__m512i)piece,
@@ -181,6 +189,7 @@ CMLP_INLINE cmlp_lanes_f32 cmlp_tanh_f32(cmlp_lanes_f32 x) {
 #else /* one step */
 #define CMLP_STEPS 1
 #define CMLP_THIRD(term)
+/* clang-format off */
 #define CMLP_EXP_POLY_f32(r)                                                                      \
     CMLP_POLY_5(r, 0x1.fffffcp-2f, 0x1.555492p-3f, 0x1.5558bp-5f, 0x1.12398ep-7f, 0x1.6a4d34p-10f)
 #define CMLP_EXP_POLY_f64(r)                                                                      \
@@ -196,6 +205,7 @@ CMLP_INLINE cmlp_lanes_f32 cmlp_tanh_f32(cmlp_lanes_f32 x) {
                  0x1.11111111a0dc4p-3, 0x1.6c16c17def087p-5, 0x1.a019fa499e5cfp-7,                \
                  0x1.a01a3c370831ap-9, 0x1.71f83b69f6743p-11, 0x1.24ae7c123a083p-13,              \
                  0x1.f8176f79315a4p-16)
+/* clang-format on */
 
 /* The same functions. 2^k comes from the sum t whose low bits are k; a k whose power is no normal
  * number is applied in two halves. */
@@ -238,42 +248,42 @@ CMLP_DEFINE_POWERS(double, f64, 52, 1023)
 #define CMLP_MAGIC(T, MANTISSA) ((T)1.5 * ((uint64_t)1 << MANTISSA) / CMLP_STEPS)
 
 /* LOWEST, HIGHEST: beyond them exp is 0 and inf; NORMAL: within +-NORMAL it is a normal number */
-#define CMLP_DEFINE_EXP(T, S, MANTISSA, LOWEST, HIGHEST, NORMAL)                                  \
-    /* x = r + n ln 2, n = k / steps, k in the low bits of t */                                   \
-    CMLP_INLINE cmlp_lanes_##S cmlp_reduce_##S(                                                   \
-        cmlp_lanes_##S x, cmlp_lanes_##S *t, cmlp_lanes_##S *n) {                                 \
-        *t = x * (T)0x1.71547652b82fep+0 + CMLP_MAGIC(T, MANTISSA);                               \
-        *n = *t - CMLP_MAGIC(T, MANTISSA);                                                        \
-        return (x - *n * CMLP_LN2_HIGH_##S) - *n * CMLP_LN2_LOW_##S;                              \
-    }                                                                                             \
-    CMLP_INLINE cmlp_lanes_##S cmlp_exp_##S(cmlp_lanes_##S x) {                                   \
-        cmlp_lanes_##S t, n, r, p, power, y;                                                      \
-        x = cmlp_max_##S(cmlp_splat_##S(LOWEST), x);                                              \
-        x = cmlp_min_##S(cmlp_splat_##S(HIGHEST), x);                                             \
-        r = cmlp_reduce_##S(x, &t, &n);                                                           \
-        p = r + r * r * CMLP_EXP_POLY_##S(r);                                                     \
-        power = cmlp_power_##S(t);                                                                \
-        y = power + power * p;                                                                    \
-        if (cmlp_any_greater_##S(cmlp_abs_##S(x), cmlp_splat_##S(NORMAL)))                        \
-            y = cmlp_scale_##S(p, t, n);                                                          \
-        return y;                                                                                 \
-    }                                                                                             \
+#define CMLP_DEFINE_EXP(T, S, MANTISSA, LOWEST, HIGHEST, NORMAL)                                    \
+    /* x = r + n ln 2, n = k / steps, k in the low bits of t */                                     \
+    CMLP_INLINE cmlp_lanes_##S cmlp_reduce_##S(                                                     \
+        cmlp_lanes_##S x, cmlp_lanes_##S *t, cmlp_lanes_##S *n) {                                   \
+        *t = x * (T)0x1.71547652b82fep+0 + CMLP_MAGIC(T, MANTISSA);                                 \
+        *n = *t - CMLP_MAGIC(T, MANTISSA);                                                          \
+        return (x - *n * CMLP_LN2_HIGH_##S) - *n * CMLP_LN2_LOW_##S;                                \
+    }                                                                                               \
+    CMLP_INLINE cmlp_lanes_##S cmlp_exp_##S(cmlp_lanes_##S x) {                                     \
+        cmlp_lanes_##S t, n, r, p, power, y;                                                        \
+        x = cmlp_max_##S(cmlp_splat_##S(LOWEST), x);                                                \
+        x = cmlp_min_##S(cmlp_splat_##S(HIGHEST), x);                                               \
+        r = cmlp_reduce_##S(x, &t, &n);                                                             \
+        p = r + r * r * CMLP_EXP_POLY_##S(r);                                                       \
+        power = cmlp_power_##S(t);                                                                  \
+        y = power + power * p;                                                                      \
+        if (cmlp_any_greater_##S(cmlp_abs_##S(x), cmlp_splat_##S(NORMAL)))                          \
+            y = cmlp_scale_##S(p, t, n);                                                            \
+        return y;                                                                                   \
+    }                                                                                               \
     /* 1 / (1 + e) or, for x < 0, e / (1 + e), with e = exp(-|x|), which cannot overflow. The     \
-     * latter is corrected by what the quotient q leaves of e, as 1 / (1 + e) = 1 - q. */         \
-    CMLP_INLINE cmlp_lanes_##S cmlp_logistic_##S(cmlp_lanes_##S x) {                              \
-        cmlp_lanes_##S t, n, r, p, power, e, q, zero = cmlp_splat_##S(0);                         \
-        cmlp_lanes_##S a = cmlp_max_##S(cmlp_splat_##S(LOWEST), -cmlp_abs_##S(x));                \
-        r = cmlp_reduce_##S(a, &t, &n);                                                           \
-        p = r + r * r * CMLP_EXP_POLY_##S(r);                                                     \
-        power = cmlp_power_##S(t);                                                                \
-        e = power + power * p;                                                                    \
-        q = cmlp_if_less_##S(x, zero, e, 1 + zero) / (e + 1);                                     \
-        e = q + ((power * (1 - q) - q) + power * p * (1 - q)) * (1 - q);                          \
-        if (cmlp_any_greater_##S(-a, cmlp_splat_##S(NORMAL))) {                                   \
-            e = cmlp_if_less_##S(a, cmlp_splat_##S(-NORMAL), cmlp_scale_##S(p, t, n), e);         \
-            q = cmlp_if_less_##S(a, cmlp_splat_##S(-NORMAL), 1 + zero, q);                        \
-        }                                                                                         \
-        return cmlp_if_less_##S(x, zero, e, q);                                                   \
+     * latter is corrected by what the quotient q leaves of e, as 1 / (1 + e) = 1 - q. */ \
+    CMLP_INLINE cmlp_lanes_##S cmlp_logistic_##S(cmlp_lanes_##S x) {                                \
+        cmlp_lanes_##S t, n, r, p, power, e, q, zero = cmlp_splat_##S(0);                           \
+        cmlp_lanes_##S a = cmlp_max_##S(cmlp_splat_##S(LOWEST), -cmlp_abs_##S(x));                  \
+        r = cmlp_reduce_##S(a, &t, &n);                                                             \
+        p = r + r * r * CMLP_EXP_POLY_##S(r);                                                       \
+        power = cmlp_power_##S(t);                                                                  \
+        e = power + power * p;                                                                      \
+        q = cmlp_if_less_##S(x, zero, e, 1 + zero) / (e + 1);                                       \
+        e = q + ((power * (1 - q) - q) + power * p * (1 - q)) * (1 - q);                            \
+        if (cmlp_any_greater_##S(-a, cmlp_splat_##S(NORMAL))) {                                     \
+            e = cmlp_if_less_##S(a, cmlp_splat_##S(-NORMAL), cmlp_scale_##S(p, t, n), e);           \
+            q = cmlp_if_less_##S(a, cmlp_splat_##S(-NORMAL), 1 + zero, q);                          \
+        }                                                                                           \
+        return cmlp_if_less_##S(x, zero, e, q);                                                     \
     }
 CMLP_DEFINE_EXP(float, f32, 23, -104, 89, 87)
 CMLP_DEFINE_EXP(double, f64, 52, -746, 710, 708)
@@ -293,7 +303,7 @@ CMLP_DEFINE_EXP(double, f64, 52, -746, 710, 708)
         e = cmlp_half_expm1_##S(t, r, &first, &second, &third);                                   \
         q = e / (e + 1);                                                                          \
         rest = 1 - q;                                                                             \
-        left = (first * rest - q) + second * rest CMLP_THIRD(+ third * rest);                     \
+        left = (first * rest - q) + second * rest CMLP_THIRD(+third * rest);                      \
         return cmlp_with_sign_##S(q + left * cmlp_estimate_##S(e + 1, rest), x);                  \
     }
 #if CMLP_STEPS == 1 /* else it is made of pieces */
@@ -303,12 +313,14 @@ CMLP_DEFINE_TANH(double, f64, 52, 20)
 
 /* log(x) = k ln 2 + log(1 + f), 1 + f in [sqrt(1/2), sqrt(2)). With s = f / (2 + f),
  * log(1 + f) = 2 atanh(s) = f - f^2/2 + s (f^2/2 + R(s^2)), R fitted to 5e-11 and 2.5e-18. */
+/* clang-format off */
 #define CMLP_LOG_POLY_f32(z)                                                                      \
     CMLP_POLY_4(z, 0x1.555554p-1f, 0x1.999c26p-2f, 0x1.23d3dep-2f, 0x1.f13c84p-3f)
 #define CMLP_LOG_POLY_f64(z)                                                                      \
     CMLP_POLY_7(z, 0x1.5555555555593p-1, 0x1.999999997fae8p-2, 0x1.24924942137f8p-2,              \
                 0x1.c71c51f04fd8cp-3, 0x1.746643a56b505p-3, 0x1.39a147ca16a75p-3,                 \
                 0x1.2f09b3eaf274dp-3)
+/* clang-format on */
 
 #define CMLP_DEFINE_LOG(T, S, U, MANTISSA, BIAS, ONE, ROOT_HALF, SMALLEST)                        \
     CMLP_INLINE cmlp_lanes_##S cmlp_log_##S(cmlp_lanes_##S x) {                                   \
@@ -320,22 +332,25 @@ CMLP_DEFINE_TANH(double, f64, 52, 20)
         cmlp_lanes_##S normal = cmlp_if_less_##S(x, smallest, x * two_to_mantissa, x);            \
         cmlp_bits_##S i = cmlp_bits_of_##S(normal) + (ONE - ROOT_HALF);                           \
         k = cmlp_from_bits_##S((i >> MANTISSA) | cmlp_bits_of_##S(zero + two_to_mantissa));       \
-        k = k - cmlp_if_less_##S(x, smallest, zero + (two_to_mantissa + (BIAS + MANTISSA)),       \
-                                 zero + (two_to_mantissa + BIAS));                                \
+        k = k                                                                                     \
+            - cmlp_if_less_##S(                                                                   \
+                x, smallest, zero + (two_to_mantissa + (BIAS + MANTISSA)),                        \
+                zero + (two_to_mantissa + BIAS));                                                 \
         f = cmlp_from_bits_##S((i & mantissa) + ROOT_HALF) - 1;                                   \
         s = f / (2 + f);                                                                          \
         z = s * s;                                                                                \
         half = (T)0.5 * f * f;                                                                    \
-        y = k * CMLP_LN2_HIGH_##S - ((half - (s * (half + z * CMLP_LOG_POLY_##S(z))               \
-                                              + k * CMLP_LN2_LOW_##S)) - f);                      \
+        y = k * CMLP_LN2_HIGH_##S                                                                 \
+            - ((half - (s * (half + z * CMLP_LOG_POLY_##S(z)) + k * CMLP_LN2_LOW_##S)) - f);      \
         y = cmlp_if_less_##S(x, infinity, y, x);                                                  \
         return cmlp_if_less_##S(                                                                  \
             zero, x, y, cmlp_if_equal_##S(x, zero, -infinity, infinity - infinity));              \
     }
-CMLP_DEFINE_LOG(float, f32, uint32_t, 23, 127, UINT32_C(0x3f800000), UINT32_C(0x3f3504f3),
-                0x1p-126)
-CMLP_DEFINE_LOG(double, f64, uint64_t, 52, 1023, UINT64_C(0x3ff0000000000000),
-                UINT64_C(0x3fe6a09e667f3bcd), 0x1p-1022)
+CMLP_DEFINE_LOG(
+    float, f32, uint32_t, 23, 127, UINT32_C(0x3f800000), UINT32_C(0x3f3504f3), 0x1p-126)
+CMLP_DEFINE_LOG(
+    double, f64, uint64_t, 52, 1023, UINT64_C(0x3ff0000000000000), UINT64_C(0x3fe6a09e667f3bcd),
+    0x1p-1022)
 
 /* The words of the formulas in the tables of activations, losses and optimizers; the suffix is DTYPE, f32 or
  * f64, at the place where a table is expanded. */

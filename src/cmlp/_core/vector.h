@@ -23,9 +23,9 @@
 #if defined(__GNUC__) && !defined(CMLP_NO_VECTOR_EXTENSIONS)
 #define CMLP_VECTOR_EXTENSIONS
 #ifdef __clang__
-#define CMLP_UNROLL _Pragma("clang loop unroll(full)")
+#define CMLP_UNROLLED_FOR(...) _Pragma("clang loop unroll(full)") for (__VA_ARGS__)
 #else
-#define CMLP_UNROLL _Pragma("GCC unroll 16")
+#define CMLP_UNROLLED_FOR(...) _Pragma("GCC unroll 16") for (__VA_ARGS__)
 #endif
 #define CMLP_DEFINE_VECTOR(T, S)                                                                  \
     typedef T cmlp_vec_##S __attribute__((vector_size(CMLP_VECTOR_BYTES)));                       \
@@ -44,16 +44,18 @@
 #ifdef __FMA__
 #include <immintrin.h>
 #if CMLP_VECTOR_BYTES == 64
-#define CMLP_MADD(type, S) (cmlp_vec_##S)_mm512_fmadd_##type
+#define CMLP_MADD(type, S) (cmlp_vec_##S) _mm512_fmadd_##type
 #else
-#define CMLP_MADD(type, S) (cmlp_vec_##S)_mm256_fmadd_##type
+#define CMLP_MADD(type, S) (cmlp_vec_##S) _mm256_fmadd_##type
 #endif
 #else
 #define CMLP_MADD(type, S) cmlp_plain_madd_##S
 #endif
-#define CMLP_DEFINE_MADD(T, type, S)                                                               \
+#define CMLP_DEFINE_MADD(T, type, S)                                                              \
     CMLP_INLINE cmlp_vec_##S cmlp_plain_madd_##S(                                                 \
-        cmlp_vec_##S a, cmlp_vec_##S b, cmlp_vec_##S c) { return a * b + c; }                     \
+        cmlp_vec_##S a, cmlp_vec_##S b, cmlp_vec_##S c) {                                         \
+        return a * b + c;                                                                         \
+    }                                                                                             \
     CMLP_INLINE cmlp_vec_##S cmlp_madd_##S(cmlp_vec_##S a, cmlp_vec_##S b, cmlp_vec_##S c) {      \
         return CMLP_MADD(type, S)(a, b, c);                                                       \
     }                                                                                             \
@@ -62,12 +64,16 @@
     }
 #else
 /* compilers without vector extensions (MSVC): fixed-length loops that they may vectorise */
-#define CMLP_UNROLL
+#define CMLP_UNROLLED_FOR(...) for (__VA_ARGS__)
 #define CMLP_DEFINE_VECTOR(T, S)                                                                  \
-    typedef struct { T v[CMLP_VECTOR_BYTES / sizeof(T)]; } cmlp_vec_##S;                          \
+    typedef struct {                                                                              \
+        T v[CMLP_VECTOR_BYTES / sizeof(T)];                                                       \
+    } cmlp_vec_##S;                                                                               \
     enum { CMLP_LANES_##S = CMLP_VECTOR_BYTES / sizeof(T) };                                      \
     CMLP_INLINE cmlp_vec_##S cmlp_load_##S(const T *p) {                                          \
-        cmlp_vec_##S v; memcpy(&v, p, sizeof v); return v;                                        \
+        cmlp_vec_##S v;                                                                           \
+        memcpy(&v, p, sizeof v);                                                                  \
+        return v;                                                                                 \
     }                                                                                             \
     CMLP_INLINE void cmlp_store_##S(T *p, cmlp_vec_##S v) { memcpy(p, &v, sizeof v); }            \
     CMLP_INLINE cmlp_vec_##S cmlp_fma_##S(T a, cmlp_vec_##S b, cmlp_vec_##S c) {                  \
@@ -142,7 +148,8 @@ CMLP_INLINE cmlp_half_f32 cmlp_half_fma_f32(float a, cmlp_half_f32 b, cmlp_half_
     return (cmlp_half_f32)_mm256_fmadd_ps((__m256)(a - (cmlp_half_f32){0}), (__m256)b, (__m256)c);
 }
 CMLP_INLINE cmlp_half_f64 cmlp_half_fma_f64(double a, cmlp_half_f64 b, cmlp_half_f64 c) {
-    return (cmlp_half_f64)_mm256_fmadd_pd((__m256d)(a - (cmlp_half_f64){0}), (__m256d)b, (__m256d)c);
+    return (cmlp_half_f64)_mm256_fmadd_pd(
+        (__m256d)(a - (cmlp_half_f64){0}), (__m256d)b, (__m256d)c);
 }
 /* as the lower half of a vector whose upper half is anything, and back: no instruction */
 CMLP_INLINE cmlp_vec_f32 cmlp_whole_f32(cmlp_half_f32 v) {
