@@ -28,7 +28,7 @@ lint: $(VENV)/.linted
 # what is installed: every public type known, a program of a user, the stubs of the engine. The
 # checkers look for it by the python on PATH; an engine is compared if it can run here
 types: $(VENV)/.typed
-	cd tests/type_checks && export PATH="$(CURDIR)/$(BIN):$$PATH" && \
+	cd tests/house/type_checks && export PATH="$(CURDIR)/$(BIN):$$PATH" && \
 	pyright --verifytypes cmlp --ignoreexternal && \
 	pyright user_program.py && \
 	mypy --strict user_program.py && \
@@ -37,14 +37,14 @@ types: $(VENV)/.typed
 # `make bench BENCH=bench,rivals` measures PyTorch, JAX and ONNX Runtime too
 bench: $(VENV)/.installed
 	$(BIN)/pip install --quiet ".[$(BENCH)]"
-	$(BIN)/python benchmarks/run.py
+	$(BIN)/python -m benchmarks.run
 
 # how a step grows, its table and plot in docs/performance.md; GROWTH=--quick for a look at it.
 # It says so and goes on where cmlp is slower than another system.
 growth: $(VENV)/.installed
 	$(BIN)/pip install --quiet ".[$(BENCH)]"
-	-$(BIN)/python benchmarks/growth.py $(GROWTH)
-	$(BIN)/python benchmarks/report.py docs/performance.md \
+	-$(BIN)/python -m benchmarks.growth $(GROWTH)
+	$(BIN)/python -m benchmarks.report docs/performance.md \
 		--results benchmarks/results/growth.json --plots docs
 
 # every check of Cython on, no optimisation; in an environment of its own

@@ -1,1 +1,1 @@
-"""Whole fits of several systems, side by side; ``python benchmarks/run.py`` times them."""
+"""Whole fits of several systems, side by side; ``python -m benchmarks.run`` times them."""

@@ -1,7 +1,7 @@
 """Compares cmlp's times of two commits, or of two runs that were recorded:
 
-``python benchmarks/compare.py main HEAD`` builds both and times them in turns on one core;
-``python benchmarks/compare.py base.json head.json`` reads what ``run.py`` wrote.
+``python -m benchmarks.compare main HEAD`` builds both and times them in turns on one core;
+``python -m benchmarks.compare base.json head.json`` reads what ``run.py`` wrote.
 
 Exit status 1 if any case became slower by more than both limits.
 """
@@ -16,9 +16,7 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from benchmarks import cases, machine, problems, report, timing
+from benchmarks import cases, machine, problems, tables, timing
 from benchmarks.cases import CMLP, REFERENCE
 from benchmarks.worker import ROOT, Worker
 
@@ -50,7 +48,7 @@ def ratio(base, head, system):
 
 def print_header():
     columns = ["case", "dtype", "base us", "head us", "ratio", f"ratio of {REFERENCE}", ""]
-    print(report.table(columns, [], 2), flush=True)
+    print(tables.table(columns, [], 2), flush=True)
 
 
 def print_case(case, base, head):
@@ -63,13 +61,13 @@ def print_case(case, base, head):
     reference = ratio(base, head, REFERENCE)
     cells = [
         *case,
-        report.number(before),
-        report.number(after),
+        tables.number(before),
+        tables.number(after),
         f"{after / before:.2f}",
         "" if reference is None else f"{reference:.2f}",
         "**slower**" if failed else "",
     ]
-    print(report.row(cells), flush=True)
+    print(tables.row(cells), flush=True)
     return " ".join(case) if failed else None
 
 

@@ -1,5 +1,5 @@
 """How the time of a training step grows with the width and with the batch:
-``python benchmarks/growth.py`` prints tables, marks where cmlp is slower than another system or
+``python -m benchmarks.growth`` prints tables, marks where cmlp is slower than another system or
 falls off a cliff, and writes growth.json and growth.png. Exit status 1 if it is slower anywhere.
 """
 
@@ -9,9 +9,7 @@ import sys
 from functools import partial
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from benchmarks import cases, machine, plots, report, runners, timing, work
+from benchmarks import blocks, cases, machine, plots, runners, tables, timing
 from benchmarks.cases import CMLP, REFERENCE
 from benchmarks.problems import Problem, synthetic_classes
 
@@ -21,8 +19,6 @@ BATCHES = tuple(2**i for i in range(13))
 N_FEATURES, N_CLASSES, BATCH, WIDTH = 64, 10, 200, 100
 TURNS, SECONDS = 5, 0.1
 QUICK_TURNS, QUICK_SECONDS, QUICK_STRIDE = 2, 0.02, 3
-#: of the rate at the next smaller size: less is a cliff
-CLIFF = 0.75
 
 
 def problem(width, batch_size):
@@ -49,47 +45,6 @@ def measure(size, sized_problem, dtype, adapters, turns, seconds):
     return {"size": size, **case.record(), **timing.summary(pairs, case.n_units)}
 
 
-def verdicts(results):
-    """One text per result: where cmlp is slower, and where its rate drops; or nothing."""
-    texts, before = [], None
-    for result in results:
-        rate = work.gflops(result, CMLP)
-        ours = result["us"].get(CMLP)
-        slower = [
-            name
-            for name, theirs in result["us"].items()
-            if name != CMLP and ours and theirs and ours > report.SLOWER * theirs
-        ]
-        text = f"**slower than {', '.join(slower)}**" if slower else ""
-        if before and rate and rate < CLIFF * before:
-            text = f"{text} cliff: {rate / before:.0%} of the rate before".strip()
-        texts.append(text)
-        before = rate
-    return texts
-
-
-def sweep_table(label, results):
-    systems = report.systems_of(results)
-    rows = [
-        [
-            str(result["size"]),
-            *(report.number(result["us"].get(name)) for name in systems),
-            *(report.number(report.speedup(result, name), 2) for name in systems[1:]),
-            report.number(work.gflops(result, CMLP)),
-            verdict,
-        ]
-        for result, verdict in zip(results, verdicts(results), strict=True)
-    ]
-    columns = [
-        label,
-        *(f"{name}, µs" for name in systems),
-        *(f"vs {name}" for name in systems[1:]),
-        f"{CMLP}, GFLOP/s",
-        "",
-    ]
-    return report.table(columns, rows, 0)
-
-
 def measure_all(adapters, dtype, turns, seconds, report=print, quick=False):
     """All sweeps: a list of dicts with title, label, dtype and results; if quick, of few sizes."""
     sweeps = []
@@ -98,22 +53,16 @@ def measure_all(adapters, dtype, turns, seconds, report=print, quick=False):
         for size in sizes[::QUICK_STRIDE] if quick else sizes:
             report(f"{label} {size}")
             results.append(measure(size, sized_problem(size), dtype, adapters, turns, seconds))
-        sweeps.append({"title": title, "label": label, "dtype": dtype, "results": results})
+        sweeps.append(
+            {
+                "title": title,
+                "label": label,
+                "network": f"{N_FEATURES}-width-{N_CLASSES} relu, Adam",
+                "dtype": dtype,
+                "results": results,
+            }
+        )
     return sweeps
-
-
-def slower_anywhere(sweeps):
-    found = [verdict for sweep in sweeps for verdict in verdicts(sweep["results"])]
-    return any("slower" in verdict for verdict in found)
-
-
-def tables(sweeps):
-    """All sweeps as Markdown."""
-    return "\n\n".join(
-        f"{N_FEATURES}-width-{N_CLASSES} relu, Adam, {sweep['dtype']}; time of a step by"
-        f" {sweep['title']}:\n\n{sweep_table(sweep['label'], sweep['results'])}"
-        for sweep in sweeps
-    )
 
 
 def say(text):
@@ -125,7 +74,7 @@ def main():
     parser.add_argument("--dtype", choices=("float32", "float64"), default="float32")
     parser.add_argument("--quick", action="store_true", help="few sizes: under a minute")
     parser.add_argument("--turns", type=int, help=f"of each system; default: {TURNS}")
-    parser.add_argument("--output", type=Path, default=report.RESULTS, metavar="DIR")
+    parser.add_argument("--output", type=Path, default=tables.RESULTS, metavar="DIR")
     parser.add_argument(
         "--systems", type=lambda names: names.split(","), default=SYSTEMS, metavar="NAMES"
     )
@@ -138,14 +87,14 @@ def main():
     sweeps = measure_all(
         adapters, arguments.dtype, arguments.turns or turns, seconds, say, arguments.quick
     )
-    print(f"\n{tables(sweeps)}")
+    print(f"\n{blocks.growth_tables(sweeps)}")
     arguments.output.mkdir(parents=True, exist_ok=True)
     json_path = arguments.output / "growth.json"
     json_path.write_text(json.dumps({"machine": description, "growth": sweeps}, indent=1) + "\n")
     plot_path = arguments.output / "growth.png"
     written = [json_path, *plots.growth(sweeps, plot_path, description["cpu"])]
     print(f"\nWritten: {', '.join(map(str, written))}")
-    return 1 if slower_anywhere(sweeps) else 0
+    return 1 if blocks.slower_anywhere(sweeps) else 0
 
 
 if __name__ == "__main__":

@@ -1,17 +1,13 @@
-"""Times the kernels of the loaded engine against NumPy's: ``python benchmarks/kernels.py``.
+"""Times the kernels of the loaded engine against NumPy's: ``python -m benchmarks.kernels``.
 
 Each result is checked before it is timed. ``CMLP_SIMD`` chooses the engine. A single step of an
 optimizer takes a build with the kernels that only tests call: ``CMLP_TESTING=1``.
 """
 
-import sys
 import time
 from functools import partial
 from importlib import import_module
 from itertools import product
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 from scipy.special import erfc

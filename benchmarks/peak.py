@@ -1,5 +1,5 @@
 """The machine's limits, measured: multiply-adds per second of one core, and bytes read per second
-from each level of memory. ``python benchmarks/peak.py`` prints them.
+from each level of memory. ``python -m benchmarks.peak`` prints them.
 
 The loops are C with inline assembly, compiled when they are needed; without a compiler there are
 no limits, and nothing else is missing.
@@ -10,10 +10,11 @@ import mmap
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
+
+from benchmarks import machine
 
 SOURCE = Path(__file__).with_name("peak.c")
 CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
@@ -116,8 +117,5 @@ def as_text(limits):
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-    from benchmarks import machine
-
     machine.pin()
     print(as_text(measure()))

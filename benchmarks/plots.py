@@ -1,6 +1,6 @@
 """The plots of the results. No timing here; matplotlib is optional."""
 
-from benchmarks import report, work
+from benchmarks import tables, work
 from benchmarks.cases import CMLP
 
 COLORS = {"float32": "#1b9e77", "float64": "#7570b3"}
@@ -40,9 +40,9 @@ def of_results(record, folder):
         (training, "speedup.png", "training step"),
         (record.get("calls", []), "calls.png", "call"),
     ):
-        rivals = [name for name in report.systems_of(results) if name != CMLP]
+        rivals = [name for name in tables.systems_of(results) if name != CMLP]
         speedups = {
-            rival: [report.speedup(result, rival) for result in results] for rival in rivals
+            rival: [tables.speedup(result, rival) for result in results] for rival in rivals
         }
         if speedups:
             cpu = record["machine"]["cpu"]
@@ -158,10 +158,10 @@ def roofline(results, limits, path):
         1, len(dtypes), sharey=True, squeeze=False, figsize=(13, 5.6), layout="constrained"
     )
     for axis, dtype in zip(axes[0], dtypes, strict=True):
-        draw_roofline(axis, report.of_dtype(results, dtype), limits, dtype)
+        draw_roofline(axis, tables.of_dtype(results, dtype), limits, dtype)
     figure.canvas.draw()  # the labels need to know where the points are
     for axis, dtype in zip(axes[0], dtypes, strict=True):
-        label_points(axis, report.of_dtype(results, dtype))
+        label_points(axis, tables.of_dtype(results, dtype))
     axes[0, 0].set_ylabel("GFLOP/s of the products alone")
     axes[0, 0].legend(loc="lower right", fontsize=8, frameon=False)
     figure.suptitle("What a training step reaches of the core's limits", **LEFT)
@@ -268,7 +268,7 @@ def growth(sweeps, path, machine_name):
     )
     for axis, sweep in zip(axes[0], sweeps, strict=True):
         results = sweep["results"]
-        for name in report.systems_of(results):
+        for name in tables.systems_of(results):
             points = [(r["size"], r["us"][name]) for r in results if r["us"].get(name)]
             if not points:
                 continue

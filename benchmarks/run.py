@@ -1,4 +1,4 @@
-"""Times all systems side by side: ``python benchmarks/run.py [--quick]``.
+"""Times all systems side by side: ``python -m benchmarks.run [--quick]``.
 
 Prints Markdown tables of training, calls, threads and growth; writes JSON and plots. Exit status 1
 if the final losses differ: times of systems that do not do the same work say nothing.
@@ -10,17 +10,16 @@ import os
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
 from benchmarks import (
+    blocks,
     cases,
     growth,
     machine,
     peak,
     plots,
     problems,
-    report,
     runners,
+    tables,
     threads,
     timing,
     work,
@@ -68,7 +67,7 @@ def header(systems, with_losses):
     ]
     if with_losses:
         columns += ["MFLOP", "of peak", *(f"loss {name}" for name in systems)]
-    return report.table(columns, [], 3)
+    return tables.table(columns, [], 3)
 
 
 def line(result, systems, limits):
@@ -77,17 +76,17 @@ def line(result, systems, limits):
         result["problem"],
         result["description"],
         result["dtype"],
-        *(report.number(result["us"].get(name)) for name in systems),
-        *(report.number(report.speedup(result, name), 2) for name in systems if name != CMLP),
-        report.percent(result["noise"].get(CMLP)),
+        *(tables.number(result["us"].get(name)) for name in systems),
+        *(tables.number(tables.speedup(result, name), 2) for name in systems if name != CMLP),
+        tables.percent(result["noise"].get(CMLP)),
     ]
     if "loss" in result:
         cells += [
-            report.number(result["mflop"]),
-            report.percent(work.peak_fraction(result, CMLP, limits)),
+            tables.number(result["mflop"]),
+            tables.percent(work.peak_fraction(result, CMLP, limits)),
             *(loss_cell(result, name) for name in systems),
         ]
-    return report.row(cells)
+    return tables.row(cells)
 
 
 def loss_cell(result, system):
@@ -152,7 +151,7 @@ def parse_arguments():
     parser.add_argument(
         "--output",
         type=Path,
-        default=report.RESULTS,
+        default=tables.RESULTS,
         metavar="DIR",
         help="where results.json and the plots go; default: benchmarks/results",
     )
@@ -209,7 +208,7 @@ def main():
         "limits": limits,
         "turns": arguments.turns,
     }
-    print(report.machine_block(record), flush=True)
+    print(blocks.machine_block(record), flush=True)
     names = chosen_names(arguments)
     for part in ("training", "calls"):
         record[part] = print_cases(part, names[part], dtypes, adapters, arguments, limits)
@@ -225,10 +224,10 @@ def main():
         )
     )
     if record["threads"]:
-        print(f"\nOn one core and on two:\n\n{report.threads_block(record)}", flush=True)
+        print(f"\nOn one core and on two:\n\n{blocks.threads_block(record)}", flush=True)
     record["growth"] = measure_growth(adapters, arguments)
     if record["growth"]:
-        print(f"\n{report.growth_block(record)}", flush=True)
+        print(f"\n{blocks.growth_block(record)}", flush=True)
 
     arguments.output.mkdir(parents=True, exist_ok=True)
     json_path = arguments.output / "results.json"

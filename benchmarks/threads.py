@@ -1,15 +1,12 @@
 """Two threads against one: the same cases in a process on two cores and in one on one core.
 
-``python benchmarks/threads.py`` prints the table; ``run.py`` includes it.
+``python -m benchmarks.threads`` prints the table; ``run.py`` includes it.
 """
 
-import sys
 from contextlib import ExitStack
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from benchmarks import cases, timing
+from benchmarks import blocks, cases, timing
+from benchmarks.machine import available_cpus
 from benchmarks.worker import Worker
 
 N_CORES = 2
@@ -74,13 +71,10 @@ def measure_all(names, dtypes, cpus, turns, seconds, systems=None, report=print)
 
 
 def main():
-    from benchmarks import report
-    from benchmarks.machine import available_cpus
-
     results = list(
         measure_all(NAMES, ("float32", "float64"), available_cpus(), turns=5, seconds=0.2)
     )
-    print(report.threads_table(results))
+    print(blocks.threads_table(results))
 
 
 if __name__ == "__main__":

@@ -44,7 +44,8 @@ class Worker:
 
     def __enter__(self):
         self.process = subprocess.Popen(
-            [sys.executable, __file__, json.dumps(self.order)],
+            [sys.executable, "-m", "benchmarks.worker", json.dumps(self.order)],
+            cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -128,5 +129,4 @@ if __name__ == "__main__":
     end_with_parent(order["parent"])
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
-    sys.path.insert(0, str(ROOT))
     obey(order, sys.stdin, answers)

@@ -2,9 +2,9 @@
 
 from cmlp._checkpoint import Checkpoint
 from cmlp._classifier import MLPClassifier
-from cmlp._files import read
 from cmlp._hidden_layers import HiddenLayers
 from cmlp._network import Network
+from cmlp._persistence import read
 from cmlp._plots import LossCurveDisplay
 from cmlp._regressor import MLPRegressor
 from cmlp._skl2onnx import register_when_imported

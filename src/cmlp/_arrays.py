@@ -8,6 +8,9 @@ from scipy.special import xlogy
 
 from cmlp._core import engine
 
+#: Below what no float type has to round a number to infinity.
+LARGE = float(np.finfo(np.float16).max)
+
 
 def as_engine_input(X, dtype):
     """X as the engine reads it: the given dtype, native and aligned, dense or CSR."""
@@ -26,10 +29,10 @@ def as_engine_input(X, dtype):
     return X
 
 
-def as_engine_rows(X, dtype):
-    """X for a Dataset that computes in the given dtype.
+def accept_X(X, dtype):
+    """X for a Dataset that computes in the given dtype: unchanged if it is float32 or float64.
 
-    float32 and float64 stay what they are: the engine converts rows as it gathers them.
+    The engine converts each row of those as it reads it; others are converted as a whole.
     """
     is_read = X.dtype == dtype or X.dtype in (np.float32, np.float64)
     return as_engine_input(X, X.dtype if is_read else dtype)
@@ -63,7 +66,7 @@ def as_training_input(X, y, sample_weight, dtype, weight_name="sample_weight"):
             )
         if not sample_weight.any():
             raise ValueError("Sample weights must contain at least one non-zero number.")
-    return as_engine_rows(X, dtype), y, sample_weight
+    return accept_X(X, dtype), y, sample_weight
 
 
 @lru_cache
@@ -76,5 +79,7 @@ def loss_type(dtype, weight_dtype, other):
 
 def reported_loss(loss, kind):
     """The loss in that type, in which it may be infinite."""
+    if kind is np.float64 or abs(loss) < LARGE:
+        return kind(loss)
     with np.errstate(over="ignore"):
         return kind(loss)

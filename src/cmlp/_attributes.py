@@ -1,6 +1,6 @@
-"""What the fitted attributes of a network may be: the table by which files are written and read.
+"""Kinds of fitted attributes: what a value may be, and what becomes of one that a user has set.
 
-No file here, no training. What labels look like is the classifier's, see ``_check_loaded``.
+Which attribute is of which kind is said where the attributes are listed.
 """
 
 import reprlib
@@ -146,73 +146,3 @@ QUANTILES = Kind(
     as_floats,
 )
 NAME = Kind("a str", lambda value: isinstance(value, str), as_is)
-
-#: Of every fit that has begun.
-ALWAYS = {
-    "coefs_": LAYERS,
-    "intercepts_": LAYERS,
-    "n_features_in_": COUNT,
-    "n_outputs_": COUNT,
-    "n_layers_": COUNT,
-    "n_iter_": COUNT,
-    "t_": COUNT,
-    "loss_": REAL,
-    "out_activation_": NAME,
-}
-#: What older versions, and scikit-learn, do not have.
-NEWER = {"validation_loss_curve_", "best_iter_"}
-#: All or none but those, of a stochastic solver: what changes from epoch to epoch, besides.
-OF_EPOCHS = {
-    "best_loss_": or_none(REAL),
-    "loss_curve_": list_of(REAL),
-    "validation_scores_": or_none(list_of(REAL)),
-    "validation_loss_curve_": or_none(list_of(REAL)),
-    "best_validation_score_": or_none(REAL),
-    "best_iter_": or_none(COUNT),
-    "_no_improvement_count": COUNT,
-}
-SOMETIMES = {"_dropout_state": or_none(WORDS), "feature_names_in_": NAMES, "quantiles_": QUANTILES}
-KINDS = {**ALWAYS, **OF_EPOCHS, **SOMETIMES}
-
-#: Without a network there is none of these.
-FITTED = {"classes_", "_label_binarizer", *KINDS}
-
-
-def converted(attributes):
-    """The attributes, those that a user may have set in other types as what they mean.
-
-    Parameters
-    ----------
-    attributes : dict of str to object
-    """
-    attributes = dict(attributes)
-    for name in KINDS.keys() & attributes.keys():
-        value = attributes[name]
-        if not KINDS[name].holds(value) and not np.ma.isMA(value):  # whose mask would be lost
-            attributes[name] = KINDS[name].convert(value)
-    return attributes
-
-
-def check_attributes(attributes):
-    """Raise ValueError if an attribute of a fitted network is missing or cannot be.
-
-    Parameters
-    ----------
-    attributes : dict of str to object
-    """
-    required = set(ALWAYS)
-    if not OF_EPOCHS.keys().isdisjoint(attributes):
-        required |= OF_EPOCHS.keys() - NEWER
-    missing = required - attributes.keys()
-    if missing:
-        name = min(missing)
-        raise ValueError(f"{name} is missing, it must be {KINDS[name].what}")
-    for name, kind in KINDS.items():
-        if name in attributes and not kind.holds(attributes[name]):
-            value = short.repr(attributes[name])
-            raise ValueError(
-                f"{name} must be {kind.what}, got {value}, a {type(attributes[name]).__name__}"
-            )
-    scores, best = (attributes.get(n) for n in ("validation_scores_", "best_validation_score_"))
-    if (scores is None) != (best is None):
-        raise ValueError("validation_scores_ and best_validation_score_ do not fit each other")

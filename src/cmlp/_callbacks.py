@@ -2,10 +2,11 @@
 adam or an iteration of lbfgs is a subtask of it. No training, no layer.
 """
 
-from copy import deepcopy
 from typing import TYPE_CHECKING, Any, Self
 
 from sklearn.utils import _safe_indexing
+
+from cmlp._run import Listener
 
 if TYPE_CHECKING:
 
@@ -20,41 +21,34 @@ else:
             """scikit-learn before 1.9 has no callbacks: no ``set_callbacks``."""
 
 
-#: Attributes that go on growing, of which a callback is given a copy.
-CURVES = ("loss_curve_", "validation_scores_", "validation_loss_curve_")
-
-
-class FitTask:
+class SklearnCallbacks(Listener):
     """The hooks of a fit or partial_fit whose estimator has callbacks.
 
     Parameters
     ----------
-    est : estimator
-    parameters : Parameters
-        What is being trained; the estimator's attributes are views on it.
-    dtype : dtype
-        Of the weights that the fit ends with.
-    X, y, sample_weight
+    run : TrainingRun
+    task : sklearn.callback.CallbackContext
+        That of the fit; an epoch or iteration is a subtask.
+    given : Samples
         As the caller of fit gave them.
-    incremental : bool
-        Whether this is a partial_fit, with one subtask.
     """
 
-    def __init__(self, est, parameters, dtype, X, y, sample_weight, incremental):
-        self.est = est
-        self.parameters = parameters
-        self.dtype = dtype
-        metadata = None if sample_weight is None else {"sample_weight": sample_weight}
-        self.data = {"X": X, "y": y, "metadata": metadata}
-        self.subtask_name = "iteration" if est.solver == "lbfgs" else "epoch"
+    __slots__ = ("data", "run", "subtask", "subtask_name", "task")
+
+    def __init__(self, run, task, given):
+        self.run, self.task = run, task
+        metadata = None
+        if given.sample_weight is not None:
+            metadata = {"sample_weight": given.sample_weight}
+        self.data = {"X": given.X, "y": given.y, "metadata": metadata}
+        self.subtask_name = "epoch" if run.state.stochastic else "iteration"
         self.subtask = None
-        self.task = est._init_callback_context(
-            task_name="partial_fit" if incremental else "fit",
-            max_subtasks=1 if incremental else est.max_iter,
-        )
-        self.task.call_on_fit_task_begin(
-            estimator=est, **self.data, reconstruction_attributes=self.snapshot
-        )
+        self.tell(task.call_on_fit_task_begin)
+
+    def tell(self, hook, usable=True):
+        """Call a hook; it is shown data and weights if the weights are usable."""
+        shown = {**self.data, "reconstruction_attributes": self.snapshot} if usable else {}
+        return hook(estimator=self.run.est, **shown)
 
     def keep_rows(self, indices):
         """Say that only the given samples are trained on."""
@@ -77,44 +71,21 @@ class FitTask:
 
     def snapshot(self):
         """What makes a copy of the estimator one whose fit has ended here."""
-        est = self.est
-        parameters = self.parameters.astype(self.dtype)
-        if parameters is self.parameters:
-            parameters = parameters.copy()
-        attributes = {
-            "_parameters": parameters,
-            "coefs_": list(parameters.coefs),
-            "intercepts_": list(parameters.intercepts),
-        }
-        for name in CURVES:
-            curve = vars(est).get(name)
-            if curve is not None:
-                attributes[name] = list(curve)
-        if "_optimizer" in vars(est):
-            attributes["_optimizer"] = deepcopy(est._optimizer) if est._incremental else None
-        return attributes
+        return self.run.state.snapshot(self.run.problem.dtype)
 
-    def begin(self):
-        """An epoch or iteration begins."""
+    def step_begins(self, run):
         self.subtask = self.task.subcontext(task_name=self.subtask_name)
-        self.subtask.call_on_fit_task_begin(
-            estimator=self.est, **self.data, reconstruction_attributes=self.snapshot
-        )
+        self.tell(self.subtask.call_on_fit_task_begin)
 
-    def end(self, usable=True):
-        """It ends: whether a callback wants the fit to stop. Not usable: with no weights to show.
+    def step_ends(self, run):
+        """Whether a callback wants the fit to stop."""
+        return self.end_subtask(usable=run.is_finite)
 
-        Does nothing if none has begun.
-        """
+    def run_ends(self, run):
+        self.end_subtask(usable=False)
+        self.tell(self.task.call_on_fit_task_end)
+
+    def end_subtask(self, usable):
+        """Whether a callback wants the fit to stop; false if no epoch or iteration has begun."""
         subtask, self.subtask = self.subtask, None
-        if subtask is None:
-            return False
-        what = {**self.data, "reconstruction_attributes": self.snapshot} if usable else {}
-        return subtask.call_on_fit_task_end(estimator=self.est, **what)
-
-    def close(self):
-        """The fit ends."""
-        self.end(usable=False)
-        self.task.call_on_fit_task_end(
-            estimator=self.est, **self.data, reconstruction_attributes=self.snapshot
-        )
+        return subtask is not None and self.tell(subtask.call_on_fit_task_end, usable)

@@ -1,10 +1,11 @@
-"""Checkpoints: what the state of a fit is between two epochs, and whether another may take it on.
+"""Save the state of a fit after an epoch, and check whether a later fit may resume from it.
 
-No file here (``_files`` writes, ``_base`` asks it to), no training.
+No file here (the estimator writes it), no training.
 """
 
 import os
 import zlib
+from collections.abc import Callable
 from functools import cached_property
 from numbers import Integral
 from typing import Any
@@ -12,17 +13,17 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from cmlp._attributes import OF_EPOCHS
 from cmlp._core import engine
 from cmlp._optimizers import OPTIMIZERS
+from cmlp._parameters import Parameters
+from cmlp._run import Listener
 from cmlp._schedules import SCHEDULES
+from cmlp._training import RESUMED
 from cmlp._typing import Path
 
 #: Parameters that may be others when a fit is resumed: they change no number.
 FREE = {"max_iter", "verbose", "n_jobs", "warm_start", "max_fun"}
 FREE |= {"partial_fit_reshuffle", "partial_fit_loss_curve"}
-#: Fitted attributes that change from epoch to epoch, besides the weights.
-CHANGING = ("n_iter_", "t_", "loss_", *OF_EPOCHS)
 CHUNK = 1 << 20
 
 
@@ -83,25 +84,27 @@ class Checkpoint:
     def __repr__(self) -> str:
         return f"Checkpoint({self.path!r}, every={self.every})"
 
-    def check(self, est: Any) -> None:
-        """Whether this fit will be able to write checkpoints, before it takes a night."""
-        if not hasattr(est, "_write_checkpoint"):
-            raise TypeError(
-                "Checkpoint is a callback of MLPClassifier and MLPRegressor: set it on them, not"
-                f" on {type(est).__name__}."
-            )
-        check_resumable(est)
-        est._check_writable(self.path)
+    def epoch_ends(self, n_iter: int, write: Callable[[str], None]) -> None:
+        """Write, if it is time to.
 
-    def epoch_ends(self, est: Any) -> None:
-        """Write, if it is time to."""
-        if est.n_iter_ % self.every == 0:
-            est._write_checkpoint(self.path)
+        Parameters
+        ----------
+        n_iter : int
+            Epochs that have ended.
+        write : callable(path)
+            What writes the estimator and the state of its fit.
+        """
+        if n_iter % self.every == 0:
+            write(self.path)
 
     # scikit-learn's callback protocol
 
     def setup(self, estimator: Any, context: Any) -> None:
-        self.check(estimator)
+        if not hasattr(estimator, "hidden_layer"):
+            raise TypeError(
+                "Checkpoint is a callback of MLPClassifier and MLPRegressor: set it on them, not"
+                f" on {type(estimator).__name__}."
+            )
         if context.task_name == "partial_fit":
             raise ValueError("Checkpoint is for fit, not for partial_fit: pickle the estimator.")
 
@@ -109,8 +112,7 @@ class Checkpoint:
         pass
 
     def on_fit_task_end(self, estimator: Any, context: Any) -> None:
-        if context.task_name == "epoch":
-            self.epoch_ends(estimator)
+        """Nothing: CheckpointWriter, which knows the state of the fit, comes after callbacks."""
 
     def teardown(self, estimator: Any, context: Any) -> None:
         pass
@@ -124,76 +126,55 @@ def check_resumable(est):
         )
 
 
-class Training:
-    """The state of a fit between two epochs, as far as it is not in fitted attributes.
+class CheckpointWriter(Listener):
+    """Writes the state of a fit to the files of its checkpoints.
 
     Parameters
     ----------
-    data : dict of str to array, sparse matrix or None
-        What is trained on, and watched.
-    checkpoint : Checkpoint or None
-        That of fit's keyword; one that is a callback calls by itself.
-    resumed : Resumed or None
-        What to go on with.
+    checkpoints : list of Checkpoint
+    data : FitData
+    write : callable(path, training)
+        What writes the estimator, and a dict besides, to a model file.
     """
 
-    def __init__(self, data, checkpoint=None, resumed=None):
-        self.data = data
-        self.checkpoint = checkpoint
-        self.resumed = resumed
-        self.dtype = None  # of the weights that the fit ends with
+    __slots__ = ("checkpoints", "data", "write")
 
-    def begin(self, est, vector, trained, order, held_out, validation, random_state):
-        """Keep what a fit works on, and fill it with what it is resumed from.
+    def __init__(self, checkpoints, data, write):
+        self.checkpoints, self.data, self.write = checkpoints, data, write
 
-        Parameters
-        ----------
-        vector, trained : ndarray of shape (n_params,)
-            The weights that predict, and those that are trained (often the same).
-        order : ndarray of intp or None
-            The samples in the order of the last epoch.
-        held_out : ndarray of intp or None
-            The samples held out of the training data.
-        validation : Validation or None
-        random_state : RandomState or None
-            What shuffles.
-        """
-        self.optimizer = est._optimizer
-        self.vector, self.trained = vector, trained
-        self.order, self.held_out = order, held_out
-        self.best_vector = validation.best_vector if est.early_stopping else None
-        self.random_state = random_state
-        if self.resumed is not None:
-            self.resumed.fill(self)
+    def step_ends(self, run):
+        state = run.state
+        if not run.is_finite or not engine.is_plain_and_finite(state.parameters.vector):
+            return
+
+        def write(path):
+            about = {"data": self.data.described, "dtype": run.problem.dtype.name}
+            self.write(path, training={**about, **state.unshown()})
+
+        for checkpoint in self.checkpoints:
+            checkpoint.epoch_ends(state.n_iter, write)
+
+
+class FitData:
+    """What a fit is given: what it trains on, and watches.
+
+    Parameters
+    ----------
+    samples : Samples
+        As they were validated.
+    held_out : HeldOut or None
+        The validation data.
+    """
+
+    def __init__(self, samples, held_out):
+        X_val, y_val, weight_val = (None, None, None) if held_out is None else held_out[:3]
+        self.arrays = {**samples._asdict(), "X_val": X_val, "y_val": y_val}
+        self.arrays["sample_weight_val"] = weight_val
 
     @cached_property
     def described(self):
         """dtype, shape and a checksum of each array, as text; None for None."""
-        return {name: None if a is None else description(a) for name, a in self.data.items()}
-
-    @property
-    def usable(self):
-        """Whether there are finite weights to write."""
-        return engine.is_plain_and_finite(self.trained) and engine.is_plain_and_finite(self.vector)
-
-    def state(self):
-        """What a file holds besides the estimator."""
-        return {
-            "data": self.described,
-            "dtype": self.dtype.name,
-            "random_state": self.random_state,
-            "optimizer": self.optimizer.snapshot(),
-            **{name: value for name, value in self.arrays().items() if value is not None},
-        }
-
-    def arrays(self):
-        """The arrays that training changes in place, besides the weights that predict."""
-        return {
-            "trained": None if self.trained is self.vector else self.trained,
-            "order": self.order,
-            "held_out": self.held_out,
-            "best_vector": self.best_vector,
-        }
+        return {name: None if a is None else description(a) for name, a in self.arrays.items()}
 
 
 class Resumed:
@@ -206,7 +187,7 @@ class Resumed:
     loaded : estimator
         As it was after the epoch.
     state : dict or None
-        ``Training.state()``
+        What CheckpointWriter wrote.
     path : str or path-like
         For messages.
 
@@ -235,7 +216,7 @@ class Resumed:
             self.refuse(
                 "max_iter, which the learning rate follows,", loaded.max_iter, est.max_iter
             )
-        for name in CHANGING:
+        for name in RESUMED.values():
             self.check(hasattr(loaded, name), name)
         self.check(loaded.n_iter_ > 0, "n_iter_")
         if loaded.n_iter_ > est.max_iter:
@@ -243,6 +224,7 @@ class Resumed:
                 f"{self.path} is a checkpoint after epoch {loaded.n_iter_}, which is more"
                 f" than max_iter={est.max_iter}."
             )
+        self.parameters = Parameters.from_lists(loaded.coefs_, loaded.intercepts_)
         self.check(str(state.get("dtype")) in ("float32", "float64"), "dtype")
         self.dtype = np.dtype(str(state["dtype"]))
         generator = state.get("random_state")
@@ -257,10 +239,15 @@ class Resumed:
         if not condition:
             raise ValueError(f"{self.path} is a damaged checkpoint: {name} is wrong.")
 
-    def check_data(self, est, training, units):
-        """Whether X, y and the rest are those of the fit that wrote it."""
-        data = training.data
-        theirs, ours = self.state.get("data"), training.described
+    def check_data(self, est, data, units):
+        """Raise ValueError unless X, y and the rest are those of the fit that wrote the file.
+
+        Parameters
+        ----------
+        data : FitData
+        units : list of int
+        """
+        theirs, ours = self.state.get("data"), data.described
         self.check(isinstance(theirs, dict) and theirs.keys() == ours.keys(), "data")
         self.check(all(isinstance(text, str | None) for text in theirs.values()), "data")
         for name, value in ours.items():
@@ -275,14 +262,15 @@ class Resumed:
         classes = getattr(est, "classes_", None)
         if not same(getattr(self.loaded, "classes_", None), classes):
             self.refuse("classes_", self.loaded.classes_, classes)
-        self.check(self.loaded._parameters.units == tuple(units), "coefs_")
-        validates = est.early_stopping or data["X_val"] is not None
+        self.check(self.parameters.units == tuple(units), "coefs_")
+        X, X_val = data.arrays["X"], data.arrays["X_val"]
+        validates = est.early_stopping or X_val is not None
         for name in ("validation_scores_", "validation_loss_curve_"):
             self.check(not validates or getattr(self.loaded, name) is not None, name)
         self.check((self.loaded.best_loss_ is None) == est.early_stopping, "best_loss_")
-        n_samples = data["X"].shape[0]
+        n_samples = X.shape[0]
         order, held_out = self.rows()
-        splits = est.early_stopping and data["X_val"] is None
+        splits = est.early_stopping and X_val is None
         self.check((held_out is not None) == splits, "held_out")
         self.check((order is not None) == (splits or (est.shuffle and n_samples > 1)), "order")
         if order is not None:
@@ -309,27 +297,24 @@ class Resumed:
             return seed
         return saved
 
-    def set_attributes(self, est):
-        """What the estimator had after the epoch."""
-        attributes = {name: getattr(self.loaded, name) for name in CHANGING}
-        dropout = vars(self.loaded).get("_dropout_state")
-        drops = est._dropout_rates(est.n_layers_ - 2)
-        self.check(dropout is not None or not drops, "_dropout_state")
-        if dropout is not None:
-            attributes["_dropout_state"] = dropout
-        vars(est).update(attributes)
+    def show(self, state, architecture):
+        """Give the state of a fit what the estimator showed after the epoch."""
+        for name, attribute in RESUMED.items():
+            setattr(state, name, getattr(self.loaded, attribute))
+        state.dropout = getattr(self.loaded, "_dropout_state", None)
+        self.check(state.dropout is not None or not architecture.dropout, "_dropout_state")
 
-    def fill(self, training):
-        """Bring what a fit works on to where it was."""
-        self.put(training.vector, self.loaded._parameters.vector, "coefs_")
-        for name, array in training.arrays().items():
+    def fill(self, state):
+        """Bring the arrays and the optimizer of the state to where they were."""
+        self.put(state.parameters.vector, self.parameters.vector, "coefs_")
+        for name, array in state.arrays().items():
             saved = self.state.get(name)
             self.check((array is None) == (saved is None), name)
             if array is not None:
                 self.put(array, saved, name)
         self.check(isinstance(self.state.get("optimizer"), dict), "the state of the optimizer")
         try:
-            training.optimizer.restore(self.state["optimizer"])
+            state.optimizer.restore(self.state["optimizer"])
         except (TypeError, KeyError, ValueError, AttributeError, OverflowError):
             self.check(False, "the state of the optimizer")
 

@@ -33,7 +33,7 @@ from cmlp._labels import (
     is_multioutput,
     validatable,
 )
-from cmlp._losses import CLASSIFIER_ROWS, loss_names, parameter_of
+from cmlp._losses import loss_names
 from cmlp._sklearn_names import SklearnNamesMixin
 from cmlp._typing import (
     ArrayLike,
@@ -548,20 +548,6 @@ class MLPClassifier(ClassifierMixin, InspectionMixin, SklearnNamesMixin, BaseMul
         if type(vars(self).get("classes_")) is not list:
             return None
         return tuple(len(classes) for classes in self.classes_)
-
-    def _engine_loss(self):
-        parameter = parameter_of(self)
-        return CLASSIFIER_ROWS[self.loss, self.out_activation_], parameter
-
-    def _label_smoothing(self):
-        smoothing = float(self.label_smoothing)
-        sizes = {2}
-        if self._choose_out_activation() == "softmax":
-            sizes = set(self._output_groups() or [len(self.classes_)])
-        if smoothing and len(sizes) > 1:
-            raise ValueError("label_smoothing needs columns of y with equal numbers of classes.")
-        n_classes = max(sizes)
-        return 1 - smoothing, smoothing / n_classes
 
     def _check_loaded(self):
         binarizer = vars(self).get("_label_binarizer")

@@ -5,9 +5,12 @@ No training, no layer.
 
 from math import isnan
 
-from sklearn.base import is_classifier
+from sklearn.base import ClassifierMixin
+from sklearn.exceptions import ConvergenceWarning
 
 from cmlp._core import engine
+from cmlp._run import Listener
+from cmlp._warnings import warn
 
 #: scikit-learn's words, with which the error begins.
 NON_FINITE = (
@@ -30,44 +33,68 @@ def diverged(loss, vector):
     return isnan(loss) or not engine.is_plain_and_finite(vector)
 
 
+class DivergenceGuard(Listener):
+    """Ends the training of what is no longer finite, with an error unless better weights are kept.
+
+    Raises
+    ------
+    ValueError
+        Without early stopping, which has the best finite weights to go back to.
+    """
+
+    __slots__ = ()
+
+    def step_ends(self, run):
+        if run.is_finite:
+            return False
+        rate = float(run.learning_rates[-1])
+        error, warning = divergence_error(run, rate), divergence_warning(run, rate)
+        run.state.optimizer = None  # its state would spoil finite weights
+        if not run.est.early_stopping:
+            raise error
+        warn(warning, ConvergenceWarning)
+        return True
+
+
 def advice(est):
     """What to try, in a sentence."""
-    data = "X" if is_classifier(est) else "X and y"
+    data = "X" if isinstance(est, ClassifierMixin) else "X and y"
     if est.solver == "lbfgs":
         return f"Scale {data}, or try another solver."
     clip = " or set max_grad_norm" if est.max_grad_norm is None else ""
     return f"Scale {data}, lower learning_rate_init{clip}."
 
 
-def moment(est, learning_rate):
+def moment(run, learning_rate):
     """The epoch or iteration that the fit is at, and its learning rate."""
-    if est.solver == "lbfgs":
-        return f"iteration {est.n_iter_}"
-    epoch = f"epoch {est.n_iter_}"
-    if est._incremental:  # each call is one
-        epoch = f"epoch {est._optimizer.epochs} of partial_fit"
+    state = run.state
+    if not state.stochastic:
+        return f"iteration {state.n_iter}"
+    epoch = f"epoch {state.n_iter}"
+    if state.incremental:  # each call is one
+        epoch = f"epoch {state.optimizer.epochs} of partial_fit"
     return epoch if learning_rate is None else f"{epoch} with a learning rate of {learning_rate:g}"
 
 
-def divergence_error(est, learning_rate=None):
+def divergence_error(run, learning_rate=None):
     """The ValueError to raise.
 
     Parameters
     ----------
-    est : estimator
-        Its ``n_iter_``, ``loss_`` and ``loss_curve_`` are up to date.
+    run : TrainingRun
+        Its state is that after the last step.
     learning_rate : float or None
         That of the last step; none for 'lbfgs'.
     """
-    loss = f", loss {est.loss_:g}" if hasattr(est, "loss_") else ""
+    when = moment(run, learning_rate)
     return ValueError(
-        f"{NON_FINITE} Training stopped after {moment(est, learning_rate)}{loss}. {advice(est)}"
+        f"{NON_FINITE} Training stopped after {when}, loss {run.state.loss:g}. {advice(run.est)}"
     )
 
 
-def divergence_warning(est, learning_rate):
-    """The same of a fit that has better weights to fall back on."""
+def divergence_warning(run, learning_rate):
+    """The text of the warning of a fit that has better weights to fall back on."""
     return (
-        f"The loss or the weights are not finite after {moment(est, learning_rate)}: training"
-        f" stops, and the best finite weights are kept. {advice(est)}"
+        f"The loss or the weights are not finite after {moment(run, learning_rate)}: training"
+        f" stops, and the best finite weights are kept. {advice(run.est)}"
     )

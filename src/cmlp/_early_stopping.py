@@ -4,17 +4,19 @@ What scikit-learn's early stopping does between two epochs. No training, no laye
 """
 
 from math import ceil
-from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
-from sklearn.base import is_classifier
+from sklearn.base import ClassifierMixin
 from sklearn.metrics import check_scoring
 from sklearn.model_selection import train_test_split
 from sklearn.utils import _safe_indexing
 
 from cmlp._attributes import as_real, is_real
 from cmlp._core import engine
+from cmlp._run import Listener
+from cmlp._threads import effective_n_threads, flops_per_sample
+from cmlp._training import HeldOut
 
 try:
     from sklearn.utils.extmath import _approximate_mode
@@ -22,93 +24,84 @@ except ImportError:  # then every split takes scikit-learn's way
     _approximate_mode = None
 
 
-class HeldOut(NamedTuple):
-    """Validation data, as the engine and as scorers read them."""
-
-    X: Any  # of the dtype of the computation, dense or CSR
-    targets: np.ndarray  # (n_samples, n_outputs)
-    sample_weight: np.ndarray | None
-    rows: Any  # X as the caller of fit gave it, with the names of its columns
-    y: Any  # labels or values
-
-
-class Validation:
+class ValidationWatch(Listener):
     """The loss and the score on held-out data after each epoch, and the best weights.
 
     Parameters
     ----------
-    est : estimator
-        Whose ``validation_scores_`` and other attributes are kept up to date.
+    run : TrainingRun
+        With weights that predict already.
     held_out : HeldOut
-    layout : engine.Layout
-    vector : ndarray of shape (n_params,)
-        The weights at the start.
-    n_threads : int
-        For the outputs of the held-out data.
     """
 
-    def __init__(self, est, held_out, layout, vector, n_threads):
+    __slots__ = ("dataset", "held_out", "n_threads", "out", "scorer", "work")
+
+    def __init__(self, run, held_out):
+        est, problem, vector = run.est, run.problem, run.state.parameters.vector
         self.held_out = held_out
-        self.layout = layout
-        self.n_threads = n_threads
         dtype = vector.dtype
-        arrays = held_out.X, held_out.targets, held_out.sample_weight
         self.dataset = engine.Dataset(
-            *arrays, dtype, est.dtype == "float32", *est._label_smoothing()
+            *(held_out.X, held_out.targets, held_out.sample_weight),
+            *(dtype, est.dtype == "float32"),
+            *(problem.loss.target_scale, problem.loss.target_shift),
         )
-        n_samples = len(self.dataset)
-        self.out = np.empty((n_samples, held_out.targets.shape[1]), dtype=dtype)
-        self.work = layout.workspace(n_samples, dtype, n_threads, each=True, data=self.dataset)
-        self.best_vector = vector.copy()
+        n_samples, n_outputs = held_out.targets.shape
+        flops = flops_per_sample(held_out.X, problem.architecture.units, training=False)
+        self.n_threads = effective_n_threads(est.n_jobs, flops * n_samples)
+        self.out = np.empty((n_samples, n_outputs), dtype=dtype)
+        self.work = problem.layout.workspace(
+            n_samples, dtype, self.n_threads, each=True, data=self.dataset
+        )
         self.scorer = None
         if est.scoring not in (None, "loss"):
             self.scorer = check_scoring(est, est.scoring)
+        if est.early_stopping:
+            run.state.best_vector = vector.copy()
 
-    def evaluate(self, est, vector):
+    def evaluate(self, run):
         """Mean loss without penalty, and score, both NaN for weights that are not finite."""
+        vector, layout = run.state.parameters.vector, run.problem.layout
         if not np.isfinite(vector).all():  # a classifier has labels even for them
             return np.nan, np.nan
-        engine.predict(
-            self.layout, self.dataset, vector, self.work, self.out, n_threads=self.n_threads
-        )
-        loss = engine.mean_loss(self.layout, self.dataset, self.out)
-        y, sample_weight = self.held_out.y, self.held_out.sample_weight
-        if est.scoring is None:
-            return loss, est._score_outputs(self.out, y, sample_weight)
-        if est.scoring == "loss":
+        engine.predict(layout, self.dataset, vector, self.work, self.out, n_threads=self.n_threads)
+        loss = engine.mean_loss(layout, self.dataset, self.out)
+        y, sample_weight, scoring = self.held_out.y, self.held_out.sample_weight, run.est.scoring
+        if scoring is None:
+            return loss, run.score_outputs(self.out, y, sample_weight)
+        if scoring == "loss":
             return loss, -loss
         if not np.isfinite(loss):
             return loss, np.nan
+        run.publish()  # a scorer is given the estimator
         weights = {} if sample_weight is None else {"sample_weight": sample_weight}
-        score = self.scorer(est, self.held_out.rows, y, **weights)
-        return loss, check_score(score, est.scoring)
+        score = self.scorer(run.est, self.held_out.original, y, **weights)
+        return loss, check_score(score, scoring)
 
-    def start_again(self, est, vector):
+    def start_again(self, run):
         """Score the weights that a warm start begins with, as the data may be others than then."""
-        est.best_validation_score_ = -np.inf
-        _, score = self.evaluate(est, vector)
+        run.state.best_validation_score = -np.inf
+        _, score = self.evaluate(run)
         if score > -np.inf:
-            est.best_validation_score_ = score
+            run.state.best_validation_score = score
 
-    def update(self, est, vector):
+    def step_ends(self, run):
         """Record loss and score of the current weights, and keep them if they are the best."""
-        loss, score = self.evaluate(est, vector)
-        # no call in these lines, so that Ctrl-C finds all of them done or none
-        est.validation_loss_curve_ += [loss]
-        est.validation_scores_ += [score]
+        state, est = run.state, run.est
+        loss, score = self.evaluate(run)
+        n_scores = len(state.validation_scores) + 1
+        # Ctrl-C is noticed at calls, of which there is none in these lines
+        state.new_validation_losses, state.new_scores = [loss], [score]
+        if est.early_stopping:
+            if score < state.best_validation_score + est.tol:
+                state.no_improvement_count += 1
+            else:
+                state.no_improvement_count = 0
+        if score > state.best_validation_score:
+            state.best_iter, state.best_validation_score = n_scores, score
+            if est.early_stopping:
+                state.new_best_vector = state.parameters.vector
         if est.verbose:
             print(f"Validation score: {score:f}")
-        if est.early_stopping:
-            if score < est.best_validation_score_ + est.tol:
-                est._no_improvement_count += 1
-            else:
-                est._no_improvement_count = 0
-        if score > est.best_validation_score_:
-            best_iter = len(est.validation_scores_)
-            # nor in these
-            self.best_vector[...] = vector
-            est.best_iter_ = best_iter
-            est.best_validation_score_ = score
 
 
 def check_score(score, scoring):
@@ -127,7 +120,7 @@ def split(est, y, random_state):
 
     Only binary targets are stratified, as in scikit-learn.
     """
-    stratify = y if is_classifier(est) and est.n_outputs_ == 1 else None
+    stratify = y if isinstance(est, ClassifierMixin) and y.shape[1] == 1 else None
     parts = None
     if stratify is not None:
         parts = split_two_classes(y.ravel(), est.validation_fraction, random_state)
@@ -175,34 +168,29 @@ def split_two_classes(y, test_size, random_state):
     return parts
 
 
-def hold_out(est, arrays, seen, indices):
+def hold_out(run, indices):
     """The given samples of the training data, as HeldOut.
-
-    Parameters
-    ----------
-    arrays : tuple (X, targets, sample_weight)
-        All samples, as the engine reads them.
-    seen : tuple (X, y)
-        X as the caller of fit gave it, and y as targets in their own dtype.
 
     Raises
     ------
     ValueError
         If they weigh nothing, or the others do.
     """
-    rows, y = seen
-    X, targets, sample_weight = arrays
+    X, targets, sample_weight = run.problem.arrays
+    original, y = run.problem.original
+    all_weights = sample_weight
     # take is three times as fast as an index
     X = X[indices] if sp.issparse(X) else X.take(indices, axis=0)
     targets = targets.take(indices, axis=0)
     sample_weight = None if sample_weight is None else sample_weight.take(indices)
     if sample_weight is not None and not (
-        sample_weight.any() and np.delete(arrays[2], indices).any()
+        sample_weight.any() and np.delete(all_weights, indices).any()
     ):
         raise ValueError(
             "Sample weights must contain at least one non-zero number, both among the samples that"
             " early stopping holds out and among the others."
         )
-    if est.scoring not in (None, "loss"):
-        rows = _safe_indexing(rows, indices)
-    return HeldOut(X, targets, sample_weight, rows, est._from_targets(y.take(indices, axis=0)))
+    if run.est.scoring not in (None, "loss"):
+        original = _safe_indexing(original, indices)
+    y = run.from_targets(y.take(indices, axis=0))
+    return HeldOut(X, targets, sample_weight, original, y)

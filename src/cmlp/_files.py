@@ -1,6 +1,7 @@
-"""Model files: an estimator as a safetensors file with JSON metadata, written whole or not at all.
+"""Model files: parts of values as a safetensors file with JSON metadata, whole or not at all.
 
-What a value looks like in JSON is in ``_encoding``; ``docs/format.md`` describes the file.
+What a value looks like in JSON is in ``_encoding``, what the parts of an estimator are in
+``_persistence``; ``docs/format.md`` describes the file.
 """
 
 import errno
@@ -14,18 +15,13 @@ from contextlib import contextmanager, suppress
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
-from cmlp._attributes import FITTED, LAYERS, check_attributes, converted
 from cmlp._encoding import decode, encode
-from cmlp._parameters import Parameters, network_units
 from cmlp._version import __version__
 
 FORMAT = "cmlp"
 VERSION = 1
-NO_NETWORK = "coefs_ and intercepts_ do not make a network"
 #: What the metadata say of the file.
 ABOUT = {"format", "format_version", "written_by", "estimator"}
-#: Fitted attributes besides those that end in an underscore.
-PRIVATE = ("_label_binarizer", "_no_improvement_count", "_dropout_state")
 
 
 def regular_file(path):
@@ -47,9 +43,8 @@ def regular_file(path):
     return path
 
 
-def check_writable(path, est):
-    """Raise what ``write`` would of the folder, parameters and attributes, as they are now."""
-    contents(est)
+def check_folder(path):
+    """Raise the OSError of a folder in which no file can be made."""
     with tempfile.TemporaryFile(dir=os.path.dirname(regular_file(path))):
         pass
 
@@ -85,27 +80,6 @@ def replacing(path):
             os.close(handle)
 
 
-def is_fitted_attribute(name):
-    return name in PRIVATE or (name.endswith("_") and not name.startswith("_"))
-
-
-def fitted_attributes(est):
-    """The fitted attributes of an estimator as a file holds them, in the order they were set in.
-
-    Raises
-    ------
-    ValueError
-        If weights, whatever holds them, do not make a network.
-    """
-    attributes = {name: value for name, value in vars(est).items() if is_fitted_attribute(name)}
-    weights = [attributes[name] for name in ("coefs_", "intercepts_") if name in attributes]
-    if len(weights) == 2 and not all(map(LAYERS.holds, weights)):
-        with refusing(NO_NETWORK):  # all together, as their common dtype is what predicts
-            parameters = Parameters.from_lists(*weights)
-        attributes |= {"coefs_": parameters.coefs, "intercepts_": parameters.intercepts}
-    return converted(attributes)
-
-
 @contextmanager
 def refusing(what):
     """Any error, but that there is no memory, as a ValueError that says what it is about."""
@@ -120,48 +94,57 @@ def refusing(what):
         raise ValueError(f"{what}: {reason}") from error
 
 
-def contents(est, **more):
-    """The metadata and the tensors of a model file, which ``read`` will take.
+def encoded(parts, prefixed=()):
+    """The metadata and the tensors of parts, dicts of values.
+
+    Parameters
+    ----------
+    prefixed : set of str
+        Parts whose tensors are named after them too.
 
     Raises
     ------
     TypeError
-        If a parameter or an attribute is of a type that the file cannot hold.
-    ValueError
-        If it is one that ``read`` would refuse.
+        If a value is of a type that a file cannot hold.
     """
-    kind, tensors, metadata = type(est), {}, {}
-    with refusing(f"This {kind.__name__} cannot be saved"):
-        for name in vars(est):
-            if callable(getattr(kind, name, None)):
-                raise ValueError(f"{name} is a method, which this instance has replaced")
-        parts = {"params": est.get_params(deep=False), "attributes": fitted_attributes(est)}
-    for part, values in {**parts, **more}.items():
-        prefix = f"{part}." if part in more else ""
+    tensors, metadata = {}, {}
+    for part, values in parts.items():
+        prefix = f"{part}." if part in prefixed else ""
         coded = {name: encode(value, prefix + name, tensors) for name, value in values.items()}
         metadata[part] = json.dumps(coded)
-    with refusing(f"This {kind.__name__} cannot be saved"):
-        decoded(kind, metadata, dict(tensors))
-    metadata |= {
-        "format": FORMAT,
-        "format_version": str(VERSION),
-        "written_by": f"cmlp {__version__}",
-        "estimator": kind.__name__,
-    }
     return metadata, tensors
 
 
-def write(path, est, **more):
-    """Write an estimator, and ``more`` parts, dicts of values, to a model file.
+def decoded(metadata, tensors):
+    """The parts that were encoded."""
+    parts = {part: json.loads(text) for part, text in metadata.items()}
+    for values in parts.values():
+        for name, value in values.items():
+            if isinstance(value, list | dict):  # most are themselves
+                with refusing(name):
+                    values[name] = decode(value, tensors)
+    return parts
+
+
+def write_file(path, kind, metadata, tensors):
+    """Write what was encoded to a file; if that fails, what was there before is still there.
+
+    Parameters
+    ----------
+    kind : str
+        Name of the estimator.
 
     Raises
     ------
-    TypeError, ValueError
-        If the file could not hold it, or ``read`` would refuse it; no file is touched.
     OSError
-        If the file cannot be written; what was there before is still there.
     """
-    metadata, tensors = contents(est, **more)
+    metadata = {
+        **metadata,
+        "format": FORMAT,
+        "format_version": str(VERSION),
+        "written_by": f"cmlp {__version__}",
+        "estimator": kind,
+    }
     with replacing(path) as temporary:
         try:
             save_file(tensors, temporary, metadata=metadata)
@@ -173,13 +156,13 @@ def write(path, est, **more):
             raise OSError(f"{os.fsdecode(path)} could not be written: {error}") from error
 
 
-def read(path, estimators):
-    """An estimator from a model file, and what more was written, by part.
+def read_file(path, make):
+    """What is made of the contents of a model file.
 
     Parameters
     ----------
-    estimators : dict of str to type
-        What a file may hold.
+    make : callable(kind, metadata, tensors)
+        ``kind`` is the name of the estimator, the others are what was encoded.
 
     Raises
     ------
@@ -196,10 +179,7 @@ def read(path, estimators):
             check_format(metadata)
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         coded = {part: text for part, text in metadata.items() if part not in ABOUT}
-        est, parts = decoded(estimators[metadata["estimator"]], coded, tensors)
-        if "coefs_" in vars(est):
-            est._publish(Parameters.from_lists(est.coefs_, est.intercepts_))
-    return est, parts
+        return make(metadata["estimator"], coded, tensors)
 
 
 def check_format(metadata):
@@ -210,44 +190,3 @@ def check_format(metadata):
         raise ValueError(
             f"it is of format version {version}, this cmlp reads versions up to {VERSION}"
         )
-
-
-def decoded(kind, metadata, tensors):
-    """An estimator, and what more there is, by part, from the JSON of each part."""
-    parts = {part: json.loads(text) for part, text in metadata.items()}
-    for values in parts.values():
-        for name, value in values.items():
-            if isinstance(value, list | dict):  # most are themselves
-                with refusing(name):
-                    values[name] = decode(value, tensors)
-    return assemble(kind, parts.pop("params"), parts.pop("attributes")), parts
-
-
-def assemble(kind, params, attributes):
-    """An estimator of the given parameters and attributes, which are checked."""
-    est = kind(**params)
-    est._validate_params()
-    for name, value in attributes.items():
-        if not is_fitted_attribute(name):
-            raise ValueError(f"{name} is not a fitted attribute")
-        if hasattr(kind, name):
-            raise ValueError(f"{name} is not an attribute of an instance")
-        setattr(est, name, value)
-    if not FITTED.isdisjoint(attributes):
-        check_attributes(attributes)
-        check_network(est)
-    return est
-
-
-def check_network(est):
-    """That the attributes make a network which can predict, or a clear error."""
-    with refusing(NO_NETWORK):
-        units = network_units(est.coefs_, est.intercepts_)
-    expected = {"n_features_in_": units[0], "n_outputs_": units[-1], "n_layers_": len(units)}
-    for name, value in expected.items():
-        if getattr(est, name) != value:
-            raise ValueError(f"{name} is {getattr(est, name)}, the weights say {value}")
-    names = getattr(est, "feature_names_in_", None)
-    if names is not None and names.shape != units[:1]:
-        raise ValueError("feature_names_in_ do not fit the weights")
-    est._check_loaded()

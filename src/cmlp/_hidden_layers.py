@@ -21,6 +21,7 @@ from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, proces
 from sklearn.utils.multiclass import unique_labels
 from sklearn.utils.validation import check_is_fitted
 
+from cmlp._architecture import layer_sizes
 from cmlp._inspection import hidden_layer_index
 from cmlp._labels import as_array, columns_of, is_multioutput
 from cmlp._typing import ArrayLike, FloatArray, MatrixLike, _fit_context, available_if
@@ -152,7 +153,7 @@ class HiddenLayers(
         continues = method == "partial_fit" and not isinstance(estimator, FrozenEstimator | None)
         estimator = estimator if continues else clone(self.estimator)
         estimator._validate_params()
-        hidden_layer_index(self.layer, len(estimator._hidden_layer_sizes()))
+        hidden_layer_index(self.layer, len(layer_sizes(estimator.hidden_layer_sizes)))
         if get_config()["enable_metadata_routing"]:
             params = process_routing(self, method, **params).estimator[method]
         if method == "partial_fit" and not continues and is_classifier(estimator):

@@ -10,9 +10,11 @@ import numpy as np
 from sklearn.base import ClassifierMixin
 from sklearn.utils import check_consistent_length, check_random_state, check_scalar
 
+from cmlp._architecture import Architecture, dropout_rates, hidden_activations
 from cmlp._arrays import as_engine_input
 from cmlp._network import Network
 from cmlp._parameters import Parameters
+from cmlp._predicting import NO_LOSS
 from cmlp._stochastic import draw_seed
 from cmlp._typing import ArrayLike, FloatArray, MatrixLike, Probabilities
 from cmlp._validation import validate_rows
@@ -47,11 +49,12 @@ class InspectionMixin:
         parameters = self._take_parameters()
         n_hidden = len(parameters.coefs) - 1
         n_layers = hidden_layer_index(layer, n_hidden) + 1
-        names = self._hidden_activations(n_hidden)[:n_layers]
+        names = hidden_activations(self.activation, n_hidden)[:n_layers]
         parameters = Parameters.from_lists(
             parameters.coefs[:n_layers], parameters.intercepts[:n_layers]
         )
-        return self._outputs(X, parameters, parameters.layout(names, "squared_error"))
+        architecture = Architecture(parameters.units, tuple(names))
+        return self._outputs(X, parameters, parameters.layout(architecture, NO_LOSS))
 
     def input_gradient(self, X: MatrixLike, y: ArrayLike | None = None) -> FloatArray:
         """Derivatives with respect to the input: which features matter where (saliency).
@@ -139,7 +142,7 @@ class InspectionMixin:
         check_scalar(n_samples, "n_samples", Integral, min_val=1)
         X = validate_rows(self, X)
         parameters = self._take_parameters()
-        rates = self._dropout_rates(len(parameters.coefs) - 1)
+        rates = dropout_rates(self.dropout, len(parameters.coefs) - 1)
         if not rates:
             raise ValueError(
                 f"predict_samples draws from dropout, and there is none: dropout={self.dropout}."

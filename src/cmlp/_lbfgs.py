@@ -15,12 +15,11 @@ class Stopped(Exception):
     """A callback wants the fit to stop."""
 
 
-def fit_lbfgs(est, parameters, layout, dataset, flops, loss_type, task=None):
-    """Minimise the penalised loss over all samples, starting from ``parameters.vector``.
+def lbfgs(run):
+    """Minimise the penalised loss over all samples, from the weights of a run, in place.
 
-    Sets ``n_iter_`` and ``loss_`` of the estimator and updates the vector in place. Runs in
-    float64, whatever the dtype of the data was: line searches do not converge on the rounding
-    noise of float32.
+    Runs in float64, whatever the dtype of the data was: line searches do not converge on the
+    rounding noise of float32.
 
     Ctrl-C ends the training as it ends that of the other solvers: a warning, and the weights of
     the lowest loss so far, which are those of the last iteration unless a line search was under
@@ -28,12 +27,7 @@ def fit_lbfgs(est, parameters, layout, dataset, flops, loss_type, task=None):
 
     Parameters
     ----------
-    flops : int
-        Work of a sample in one evaluation.
-    loss_type : type
-        What scikit-learn's arithmetic would make the reported loss.
-    task : FitTask or None
-        Whose hooks are called around each iteration.
+    run : TrainingRun
 
     Warns
     -----
@@ -47,70 +41,109 @@ def fit_lbfgs(est, parameters, layout, dataset, flops, loss_type, task=None):
     ValueError
         If the loss is not finite in the end, as where it was not to begin with.
     """
-    grads = np.empty_like(parameters.vector)
-    n_threads = effective_n_threads(est.n_jobs, flops * len(dataset))
-    work = layout.workspace(len(dataset), np.float64, n_threads, data=dataset)
-    last_loss, best_loss = np.nan, np.inf
-    n_iter = 0
+    est = run.est
+    objective = Objective(run)
     numpy_errors = np.geterr()
-
-    def loss_and_gradient(vector):
-        nonlocal last_loss, best_loss
-        if task is not None and task.subtask is None:
-            task.begin()
-        last_loss = engine.loss_and_gradient(
-            layout, dataset, float(est.alpha), vector, grads, work, n_threads
-        )
-        if last_loss < best_loss:
-            # no call in these lines, so that Ctrl-C finds both done or none
-            parameters.vector[...] = vector
-            best_loss = last_loss
-        return last_loss, grads.copy()
-
-    def iteration_ends(intermediate_result):
-        nonlocal n_iter
-        n_iter += 1
-        # scipy < 1.11 passes the vector instead of a result
-        loss = getattr(intermediate_result, "fun", last_loss)
-        if est.verbose:
-            print(f"Iteration {n_iter}, loss = {loss:.8f}")
-        if task is not None:
-            parameters.vector[...] = getattr(intermediate_result, "x", intermediate_result)
-            est.n_iter_ = n_iter
-            est.loss_ = reported_loss(loss, loss_type)
-            if task.end():
-                raise Stopped
-
-    est._has_begun = True  # from here on a fit that fails does not undo what it did
+    run.begun = True
     try:
         result = scipy.optimize.minimize(
-            loss_and_gradient,
-            parameters.vector.copy(),
+            objective.loss_and_gradient,
+            run.state.parameters.vector.copy(),
             method="L-BFGS-B",
             jac=True,
-            callback=iteration_ends,
+            callback=objective.iteration_ends,
             options={"maxfun": est.max_fun, "maxiter": est.max_iter, "gtol": est.tol},
         )
         n_iter = min(result.nit, est.max_iter)
         if result.status != 0:
             warn(not_converged(result, n_iter, est.max_iter), ConvergenceWarning)
-        loss, vector = reported_loss(result.fun, loss_type), result.x
-        # no call in these lines, so that Ctrl-C finds all of them done or none
-        est.n_iter_ = n_iter
-        est.loss_ = loss
-        parameters.vector[...] = vector
+        objective.show(n_iter, result.fun, result.x)
     except Stopped:
         return
     except KeyboardInterrupt as interrupt:
-        est.n_iter_ = n_iter
-        est.loss_ = reported_loss(best_loss if best_loss < np.inf else np.nan, loss_type)
+        best_loss = objective.best_loss if objective.best_loss < np.inf else np.nan
+        objective.show(objective.n_iter, best_loss)
         if isinstance(interrupt.__context__, KeyboardInterrupt):
             raise  # the second
         np.seterr(**numpy_errors)  # which stay those of an errstate that was interrupted
         warn("Training interrupted by user.")
         return
     if not np.isfinite(result.fun):
-        raise divergence_error(est)
+        raise divergence_error(run)
+
+
+class Objective:
+    """The function that is minimised, and what is kept of its evaluations.
+
+    Attributes
+    ----------
+    n_iter : int
+        Iterations that have ended.
+    last_loss, best_loss : float
+        That of the last evaluation, and the lowest, whose weights are those of the run.
+    """
+
+    def __init__(self, run):
+        self.run = run
+        problem, vector = run.problem, run.state.parameters.vector
+        self.alpha = float(run.est.alpha)
+        self.grads = np.empty_like(vector)
+        n_samples = len(problem.dataset)
+        self.n_threads = effective_n_threads(run.est.n_jobs, problem.flops * n_samples)
+        self.work = problem.layout.workspace(
+            n_samples, np.float64, self.n_threads, data=problem.dataset
+        )
+        self.n_iter = 0
+        self.last_loss, self.best_loss = np.nan, np.inf
+        self.step_has_begun = False
+
+    def loss_and_gradient(self, vector):
+        """Both, for scipy, at the given weights."""
+        if not self.step_has_begun:
+            self.run.begin_step()
+            self.step_has_begun = True
+        problem = self.run.problem
+        loss = engine.loss_and_gradient(
+            problem.layout,
+            problem.dataset,
+            self.alpha,
+            vector,
+            self.grads,
+            self.work,
+            self.n_threads,
+        )
+        weights = self.run.state.parameters.vector
+        self.last_loss = loss
+        if loss < self.best_loss:
+            # no call in these lines, so that Ctrl-C finds both done or none
+            weights[...] = vector
+            self.best_loss = loss
+        return loss, self.grads.copy()
+
+    def iteration_ends(self, intermediate_result):
+        """scipy's callback after an iteration."""
+        self.n_iter += 1
+        self.step_has_begun = False
+        # scipy < 1.11 passes the vector instead of a result
+        loss = getattr(intermediate_result, "fun", self.last_loss)
+        if self.run.own_listeners:  # which see the estimator
+            self.show(self.n_iter, loss, getattr(intermediate_result, "x", intermediate_result))
+        else:
+            self.count(self.n_iter, loss)
+        self.run.end_step()
+        if self.run.over:
+            raise Stopped
+
+    def show(self, n_iter, loss, vector=None):
+        """Have the estimator show iterations, loss and, if given, weights."""
+        self.count(n_iter, loss)
+        if vector is not None:
+            self.run.state.parameters.vector[...] = vector
+        self.run.publish()
+
+    def count(self, n_iter, loss):
+        state = self.run.state
+        state.n_iter, state.loss = n_iter, reported_loss(loss, self.run.problem.loss_type)
 
 
 def not_converged(result, n_iter, max_iter):

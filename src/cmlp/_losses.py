@@ -4,8 +4,10 @@ Also what becomes of several quantiles. No formulas, no training.
 """
 
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
+from sklearn.base import ClassifierMixin
 from sklearn.metrics import d2_pinball_score
 
 from cmlp._core import engine
@@ -20,6 +22,51 @@ CLASSIFIER_ROWS = {
 }
 #: Losses of the powers that the formula for other powers does not cover.
 TWEEDIE = {0: "squared_error", 1: "poisson", 2: "gamma"}
+
+
+class Loss(NamedTuple):
+    """A row of the engine's table of losses, its parameter, and the targets that it is given.
+
+    Attributes
+    ----------
+    row : str
+    parameter : float, tuple of float (one per output) or None
+    target_scale, target_shift : float
+        What is learnt of an indicator y is target_scale * y + target_shift.
+    """
+
+    row: str
+    parameter: float | tuple[float, ...] | None = None
+    target_scale: float = 1.0
+    target_shift: float = 0.0
+
+
+def loss_of(est, architecture):
+    """The Loss that the parameters of an estimator ask for, given an Architecture.
+
+    Raises
+    ------
+    ValueError
+        If there is no such loss, or label smoothing does not fit the classes.
+    """
+    row, parameter = loss_row(est, architecture.activations[-1])
+    smoothing = float(getattr(est, "label_smoothing", 0.0))
+    if not smoothing:
+        return Loss(row, parameter)
+    sizes = {2}
+    if architecture.activations[-1] == "softmax":
+        sizes = set(architecture.group_sizes or architecture.units[-1:])
+    if len(sizes) > 1:
+        raise ValueError("label_smoothing needs columns of y with equal numbers of classes.")
+    return Loss(row, parameter, 1 - smoothing, smoothing / max(sizes))
+
+
+def loss_row(est, out_activation):
+    """Name of an MLP's loss in the engine's table, and its parameter; cmlp's or scikit-learn's."""
+    parameter = parameter_of(est)
+    if isinstance(est, ClassifierMixin):
+        return CLASSIFIER_ROWS[est.loss, out_activation], parameter
+    return regressor_loss(est.loss, parameter), parameter
 
 
 def loss_names(estimator):

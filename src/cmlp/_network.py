@@ -10,9 +10,10 @@ import numpy as np
 import scipy.sparse as sp
 from sklearn.base import BaseEstimator
 
+from cmlp._architecture import Architecture
 from cmlp._arrays import as_engine_input
 from cmlp._core import engine
-from cmlp._losses import regressor_loss
+from cmlp._losses import Loss, loss_row, regressor_loss
 from cmlp._parameters import Parameters, float_type
 from cmlp._typing import ArrayLike, FloatArray, Layers, MatrixLike
 from cmlp._wrappers import network_in
@@ -133,7 +134,17 @@ class Network:
         self.alpha = alpha
         self.group_sizes = group_sizes
         if group_sizes is not None:  # they are checked there
-            self._parameters.layout(self.activations, loss, group_sizes=tuple(group_sizes))
+            self._parameters.layout(self.architecture, Loss(loss))
+
+    @property
+    def architecture(self) -> Architecture:
+        """Layers of the network and what each of them does, as a value."""
+        return Architecture(
+            self._parameters.units,
+            tuple(self.activations),
+            None if self.group_sizes is None else tuple(self.group_sizes),
+            self.fit_intercept,
+        )
 
     @property
     def coefs(self) -> list[FloatArray]:
@@ -171,9 +182,7 @@ class Network:
         """
         est = network_in(est)
         classes = getattr(est, "classes_", None)
-        loss, parameter = est.loss, None
-        if hasattr(est, "_engine_loss"):
-            loss, parameter = est._engine_loss()
+        loss, parameter = loss_row(est, est.out_activation_)
         return cls(
             est.coefs_,
             est.intercepts_ if getattr(est, "fit_intercept", True) else None,

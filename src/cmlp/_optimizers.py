@@ -59,6 +59,11 @@ class Optimizer:
     #: the parameters as they were read last
     parameters: tuple | None = None
 
+    def __init_subclass__(cls):
+        names = ("rate", *engine.OPTIMIZERS[cls.name][2][1:])
+        cls.hyper_values = attrgetter(*names)
+        cls.counter_places = [(name, names.index(name)) for name in cls.counters]
+
     def __init__(self, est, n_params, dtype):
         n_slots = engine.OPTIMIZERS[self.name][1]
         self.learning_rate_init = est.learning_rate_init
@@ -71,7 +76,7 @@ class Optimizer:
         self.configure(est)
 
     def __setstate__(self, state):
-        """Older pickles have less: what they trained with is what is added."""
+        """Fill in fields that older pickles lack with values that reproduce their behaviour."""
         vars(self).update(averaging=None, trained=None, epochs=0)
         if "rate" not in state:
             rate = state.pop("learning_rate", state["learning_rate_init"])
@@ -113,8 +118,7 @@ class Optimizer:
     @property
     def hyper(self):
         """The vector of hyper-parameters that the compiled update rule reads."""
-        names = engine.OPTIMIZERS[self.name][2]
-        return np.array([self.rate, *(float(getattr(self, name)) for name in names[1:])])
+        return np.array(list(map(float, self.hyper_values(self))))
 
     def rates(self, n_batches):
         """The learning rates of the next epoch's minibatches; None: the current one for all.
@@ -137,10 +141,8 @@ class Optimizer:
 
     def after_epoch(self, hyper):
         """Take over what the engine has advanced."""
-        if self.counters:
-            names = engine.OPTIMIZERS[self.name][2]
-            for name in self.counters:
-                setattr(self, name, float(hyper[names.index(name)]))
+        for name, place in self.counter_places:
+            setattr(self, name, float(hyper[place]))
 
     def iteration_ends(self, t, n_bad, patience, verbose=False):
         """Adapt the learning rate after an epoch.
@@ -207,7 +209,7 @@ class Optimizer:
     # Weights that predict and weights that are trained
 
     @property
-    def predictor(self):
+    def averaged_weights(self):
         """The weights that predict, a row of the state; None: those that are trained."""
         if self.averaging is not None:
             return self.state[-1]
@@ -239,7 +241,7 @@ class Optimizer:
         """
         if self.state.dtype != vector.dtype or not self.state.flags.c_contiguous:
             self.state = np.ascontiguousarray(self.state, dtype=vector.dtype)
-        if self.predictor is None:
+        if self.averaged_weights is None:
             self.trained = None
             return vector
         for optimizer in (self, previous):
@@ -256,8 +258,8 @@ class Optimizer:
         return (
             self.trained is not None
             and self.trained.dtype == vector.dtype
-            and self.predictor is not None
-            and np.array_equal(self.predictor, vector)
+            and self.averaged_weights is not None
+            and np.array_equal(self.averaged_weights, vector)
         )
 
     def _restart_average(self):
@@ -402,10 +404,19 @@ def check_solver(est):
         )
 
 
-def ready_optimizer(est, vector, incremental):
+def ready_optimizer(est, vector, previous, incremental):
     """The optimizer to train with, and the weights to be trained.
 
     partial_fit goes on with that of the call before, unless solver or size are others.
+
+    Parameters
+    ----------
+    vector : ndarray of shape (n_params,)
+        The weights that predict.
+    previous : Optimizer or None
+        That of the fit before.
+    incremental : bool
+        Whether this is a partial_fit.
 
     Returns
     -------
@@ -413,7 +424,6 @@ def ready_optimizer(est, vector, incremental):
     trained : ndarray of shape (n_params,)
         The given vector itself, unless other weights predict than are trained.
     """
-    previous = getattr(est, "_optimizer", None)
     if previous is not None and previous.state.shape[1] != len(vector):
         previous = None
     optimizer = previous

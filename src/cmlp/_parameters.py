@@ -153,40 +153,28 @@ class Parameters:
             return self
         return Parameters.from_lists(self.coefs, self.intercepts, dtype)
 
-    def layout(
-        self,
-        activations,
-        loss,
-        fit_intercept=True,
-        group_sizes=None,
-        dropout=(),
-        loss_parameter=None,
-    ):
-        """The engine's description of the network.
+    def layout(self, architecture, loss):
+        """The engine's description of the network, made once for each pair.
 
         Parameters
         ----------
-        activations : sequence of str
-            One per layer, the output activation last.
-        group_sizes : tuple of int, default=None
-            Outputs of each softmax, if there are several.
-        dropout : sequence of float
-            Rates of the input and each hidden layer; none: all zero.
-        loss_parameter : float or tuple of float, default=None
+        architecture : Architecture
+            With the units of these parameters.
+        loss : Loss
         """
-        key = (*activations, loss, fit_intercept, group_sizes, *dropout, loss_parameter)
+        key = architecture, loss.row, loss.parameter
         layout = self._layouts.get(key)
         if layout is None:
             layout = self._layouts[key] = engine.Layout(
                 self.units,
                 self.coef_starts,
                 self.intercept_starts,
-                activations,
-                loss,
-                fit_intercept,
-                group_sizes,
-                dropout,
-                loss_parameter,
+                architecture.activations,
+                loss.row,
+                architecture.fit_intercept,
+                architecture.group_sizes,
+                architecture.dropout,
+                loss.parameter,
             )
         return layout
 

@@ -367,7 +367,8 @@ class MLPRegressor(RegressorMixin, InspectionMixin, SklearnNamesMixin, BaseMulti
             super()._prepare_predictor(parameters)
 
     def _validate_input(self, X, y, incremental, reset):
-        loss, parameter = self._engine_loss()
+        parameter = parameter_of(self)
+        loss = regressor_loss(self.loss, parameter)
         X, y = validate_training_data(self, X, y, reset, y_numeric=True)
         if sp.issparse(y):
             raise TypeError(
@@ -391,8 +392,7 @@ class MLPRegressor(RegressorMixin, InspectionMixin, SklearnNamesMixin, BaseMulti
             y = np.repeat(y, len(parameter), axis=1)  # each target learns each quantile
         return X, y
 
-    def _start(self, units, first_pass, with_validation_data):
-        super()._start(units, first_pass, with_validation_data)
+    def _note_targets(self):
         vars(self).pop("quantiles_", None)
         if self._several_quantiles() is not None:
             self.quantiles_ = np.array(self._several_quantiles())
@@ -419,7 +419,3 @@ class MLPRegressor(RegressorMixin, InspectionMixin, SklearnNamesMixin, BaseMulti
         quantiles = getattr(self, "quantiles_", np.ones(1))
         if quantiles.ndim != 1 or not len(quantiles) or self.n_outputs_ % len(quantiles):
             raise ValueError(f"quantiles_ do not fit {self.n_outputs_} outputs")
-
-    def _engine_loss(self):
-        parameter = parameter_of(self)
-        return regressor_loss(self.loss, parameter), parameter

@@ -10,7 +10,7 @@ import pytest
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
-from cmlp import MLPClassifier, MLPRegressor, _base
+from cmlp import MLPClassifier, MLPRegressor, _fitting
 from cmlp._divergence import NO_SCORE, NON_FINITE, diverged
 from cmlp._optimizers import OPTIMIZERS
 
@@ -129,11 +129,11 @@ def test_lbfgs_where_the_loss_is_not_finite(dtype, scale, data):
 def test_lbfgs_whose_weights_overflow_float32(data, monkeypatch):
     """They are computed in float64; what is looked at in the end is what the estimator has."""
 
-    def fit_lbfgs(est, parameters, *args):
-        est.n_iter_, est.loss_ = 7, np.float64(1)
-        parameters.vector[...] = 1e300
+    def lbfgs(run):
+        run.state.n_iter, run.state.loss = 7, np.float64(1)
+        run.state.parameters.vector[...] = 1e300
 
-    monkeypatch.setattr(_base, "fit_lbfgs", fit_lbfgs)
+    monkeypatch.setattr(_fitting, "lbfgs", lbfgs)
     X, y = data
     regressor(solver="lbfgs").fit(X, y)
     est = regressor(solver="lbfgs")

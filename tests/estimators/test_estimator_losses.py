@@ -17,6 +17,7 @@ from sklearn.preprocessing import scale
 
 from cmlp import MLPClassifier, MLPRegressor, Network
 from cmlp._core import engine
+from cmlp._losses import loss_row
 
 REGRESSOR_LOSSES = sorted({row["loss"] for row in engine.LOSSES.values() if row["regressor"]})
 CLASSIFIER_LOSSES = sorted({row["loss"] for row in engine.LOSSES.values() if row["classifier"]})
@@ -430,8 +431,8 @@ def test_a_softmax_for_each_column(iris, loss, label_smoothing):
     parts = []
     for column, part in zip(columns.T, (slice(0, 3), slice(3, 6)), strict=True):
         net = Network([est.coefs_[0][:, part]], [est.intercepts_[0][part]],
-                      out_activation="softmax", loss=est._engine_loss()[0],
-                      loss_parameter=est._engine_loss()[1],
+                      out_activation="softmax", loss=loss_row(est, est.out_activation_)[0],
+                      loss_parameter=loss_row(est, est.out_activation_)[1],
                       label_smoothing=label_smoothing)  # fmt: skip
         parts.append(net.loss_and_gradients(X, np.eye(3)[column]))
     assert est.loss_ == pytest.approx(sum(part.loss for part in parts), rel=1e-10)

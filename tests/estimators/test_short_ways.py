@@ -17,7 +17,9 @@ from sklearn.preprocessing import LabelBinarizer
 
 import cmlp
 from cmlp import MLPClassifier, MLPRegressor
+from cmlp._architecture import Architecture
 from cmlp._core import engine
+from cmlp._losses import Loss
 from cmlp._parameters import Parameters
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -537,7 +539,7 @@ def test_views():
 
 def test_a_predictor_of_a_vector_that_does_not_fit():
     parameters = Parameters((3, 2), np.float64)
-    layout = parameters.layout(["identity"], "squared_error")
+    layout = parameters.layout(Architecture((3, 2), ("identity",)), Loss("squared_error"))
     with pytest.raises(ValueError, match="does not fit"):
         engine.Predictor(layout, np.zeros(7), {}, {}, ())
     predictor = engine.Predictor(layout, parameters.vector, {}, {}, ())

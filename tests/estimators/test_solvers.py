@@ -15,9 +15,9 @@ from sklearn.model_selection import GridSearchCV
 
 from cmlp import MLPClassifier, MLPRegressor, _schedules
 from cmlp._core import engine
+from cmlp._early_stopping import split
 from cmlp._optimizers import LEARNING_RATES, OPTIMIZERS, has_weight_decay
 from cmlp._parameters import Parameters
-from cmlp._stochastic import split
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 

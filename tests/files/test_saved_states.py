@@ -31,8 +31,8 @@ from sklearn.preprocessing import LabelBinarizer
 
 import cmlp
 from cmlp import Checkpoint, MLPClassifier, MLPRegressor
-from cmlp._attributes import FITTED, KINDS
 from cmlp._labels import MultioutputBinarizer
+from cmlp._persistence import FITTED, KINDS
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

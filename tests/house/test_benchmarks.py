@@ -3,6 +3,7 @@
 No test here looks at a time.
 """
 
+import ast
 import json
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import warnings
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import numpy as np
@@ -19,12 +21,11 @@ import quickstart
 from sklearn.exceptions import ConvergenceWarning
 
 from benchmarks import (
+    blocks,
     cases,
     compare,
-    growth,
     peak,
     plots,
-    report,
     run,
     runners,
     threads,
@@ -50,6 +51,21 @@ SMALL_DATA = {
     "values": partial(synthetic_values, 65, 5),
     "sparse": partial(synthetic_sparse, 65, 30, 0.2, 2),
 }
+
+
+def test_imports_have_no_circle():
+    """Those within functions are read too: graphlib raises where a module needs itself."""
+    needs = {}
+    for path in (ROOT / "benchmarks").rglob("*.py"):
+        name = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+        needs[name] = set()
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module.startswith("benchmarks"):
+                below = {f"{node.module}.{alias.name}" for alias in node.names}
+                needs[name] |= {node.module, *below} - {"benchmarks"}
+    order = list(TopologicalSorter(needs).static_order())
+    assert order.index("benchmarks.tables") < order.index("benchmarks.plots")
+    assert order.index("benchmarks.plots") < order.index("benchmarks.growth")
 
 
 def small(name, data):
@@ -242,10 +258,23 @@ def test_real_data_are_left_out_if_they_are_missing(monkeypatch, tmp_path):
 
 
 def test_run_writes_table_and_results(tmp_path):
-    command = [sys.executable, run.__file__, "--problems", "online", "--parts", "training"]
-    options = ["--systems", "cmlp,scikit-learn", "--dtype", "float64", "--turns", "1"]
+    command = [sys.executable, "-m", "benchmarks.run", "--problems", "online"]
+    options = [
+        "--parts",
+        "training",
+        "--systems",
+        "cmlp,scikit-learn",
+        "--dtype",
+        "float64",
+        "--turns",
+        "1",
+    ]
     done = subprocess.run(
-        [*command, *options, "--output", tmp_path], capture_output=True, text=True, check=False
+        [*command, *options, "--output", tmp_path],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     assert "| online | 20-100-2 relu, sgd, batch 1 | float64 |" in done.stdout
@@ -288,6 +317,7 @@ RECORD = {
         {
             "title": "width",
             "label": "width",
+            "network": "64-width-10 relu, Adam",
             "dtype": "float32",
             "results": [
                 {**training_result("e", **{"cmlp": 10.0, "JAX": 15.0}), "size": 1},
@@ -299,18 +329,18 @@ RECORD = {
 
 
 def test_blocks_of_the_report():
-    training = report.training_block(RECORD)
+    training = blocks.training_block(RECORD)
     assert "| a | network | 40.0 | 10 | 1.5 (JAX) | 80.0 | 7.0 |" in training
     assert "| b | network | 1,234 | - | - |  | - |" in training
-    assert "| a | float32 | 2.00 | 3.00 | 50.0 | 50% | 5% |" in report.limits_block(RECORD)
-    assert "| a | 2.00 | 40.0 | 400 | 60.0 | 90.0 |" in report.rivals_block(RECORD)
-    assert "| network | float32 | 2.00 | 7.00 | 3.5 |" in report.calls_block(RECORD)
-    assert "| 3.00 / 2.00 = 1.50 |" in report.threads_block(RECORD)
+    assert "| a | float32 | 2.00 | 3.00 | 50.0 | 50% | 5% |" in blocks.limits_block(RECORD)
+    assert "| a | 2.00 | 40.0 | 400 | 60.0 | 90.0 |" in blocks.rivals_block(RECORD)
+    assert "| network | float32 | 2.00 | 7.00 | 3.5 |" in blocks.calls_block(RECORD)
+    assert "| 3.00 / 2.00 = 1.50 |" in blocks.threads_block(RECORD)
     slower = {"us": {"1": {"cmlp": 1000.0}, "2": {"cmlp": 2000.0}}}
-    assert report.threads_cell(slower, "cmlp") == "1.00 / 2.00 = 0.50 **slower**"
-    assert "10%" in report.noise_block(RECORD)
-    assert "**slower than JAX** cliff: 50%" in report.growth_block(RECORD)
-    assert growth.slower_anywhere(RECORD["growth"])
+    assert blocks.threads_cell(slower, "cmlp") == "1.00 / 2.00 = 0.50 **slower**"
+    assert "10%" in blocks.noise_block(RECORD)
+    assert "**slower than JAX** cliff: 50%" in blocks.growth_block(RECORD)
+    assert blocks.slower_anywhere(RECORD["growth"])
 
 
 def test_report_fills_what_is_marked(tmp_path):
@@ -319,16 +349,16 @@ def test_report_fills_what_is_marked(tmp_path):
     begin, end = "<!-- benchmark:rivals -->\n", "<!-- /benchmark:rivals -->"
     page = tmp_path / "page.md"
     page.write_text(f"before\n{begin}old\n{end}\nafter")
-    command = [sys.executable, report.__file__, page, "--results", results]
-    assert subprocess.run([*command, "--check"], check=False).returncode == 1
-    assert subprocess.run(command, check=False).returncode == 0
-    expected = f"before\n{begin}{report.rivals_block(RECORD)}\n{end}\nafter"
+    command = [sys.executable, "-m", "benchmarks.report", page, "--results", results]
+    assert subprocess.run([*command, "--check"], cwd=ROOT, check=False).returncode == 1
+    assert subprocess.run(command, cwd=ROOT, check=False).returncode == 0
+    expected = f"before\n{begin}{blocks.rivals_block(RECORD)}\n{end}\nafter"
     assert page.read_text() == expected
-    assert subprocess.run([*command, "--check"], check=False).returncode == 0
+    assert subprocess.run([*command, "--check"], cwd=ROOT, check=False).returncode == 0
     # what was not measured is left alone
     results.write_text(json.dumps({"growth": RECORD["growth"]}))
     page.write_text(f"{expected}<!-- benchmark:growth -->\n<!-- /benchmark:growth -->")
-    assert subprocess.run(command, check=False).returncode == 0
+    assert subprocess.run(command, cwd=ROOT, check=False).returncode == 0
     assert page.read_text().startswith(expected + "<!-- benchmark:growth -->\n64-width")
 
 

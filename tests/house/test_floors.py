@@ -5,51 +5,66 @@ import inspect
 import re
 from pathlib import Path
 
+import pytest
+
 import cmlp
 from cmlp._core import engine
 
 SOURCE = Path(__file__).parents[2] / "src" / "cmlp"
+DESIGN = Path(__file__).parents[2] / "docs" / "design.md"
 FLOORS = {
-    "cmlp": 7,
-    "cmlp.__main__": 7,
-    "cmlp._skl2onnx": 6,
-    "cmlp._skops": 6,
-    "cmlp._substitute": 6,
-    "cmlp._classifier": 5,
-    "cmlp._regressor": 5,
-    "cmlp._hidden_layers": 5,
-    "cmlp._plots": 5,
-    "cmlp._base": 4,
-    "cmlp._inspection": 4,
-    "cmlp._sklearn_names": 4,
-    "cmlp._network": 3,
-    "cmlp._stochastic": 3,
-    "cmlp._lbfgs": 3,
-    "cmlp._checkpoint": 3,
-    "cmlp._arrays": 2,
-    "cmlp._attributes": 1,
-    "cmlp._callbacks": 2,
-    "cmlp._class_weight": 2,
-    "cmlp._divergence": 2,
-    "cmlp._docs": 1,
-    "cmlp._early_stopping": 2,
-    "cmlp._labels": 1,
-    "cmlp._version": 1,
-    "cmlp._warnings": 1,
-    "cmlp._losses": 2,
-    "cmlp._encoding": 2,
+    "cmlp": 14,
+    "cmlp.__main__": 14,
+    "cmlp._skl2onnx": 13,
+    "cmlp._skops": 13,
+    "cmlp._substitute": 13,
+    "cmlp._classifier": 12,
+    "cmlp._regressor": 12,
+    "cmlp._hidden_layers": 12,
+    "cmlp._plots": 12,
+    "cmlp._base": 11,
+    "cmlp._inspection": 10,
+    "cmlp._sklearn_names": 10,
+    "cmlp._fitting": 9,
+    "cmlp._predicting": 9,
+    "cmlp._persistence": 8,
+    "cmlp._rollback": 8,
+    "cmlp._validation": 8,
+    "cmlp._stochastic": 7,
+    "cmlp._lbfgs": 6,
+    "cmlp._listeners": 6,
+    "cmlp._callbacks": 5,
+    "cmlp._checkpoint": 5,
+    "cmlp._divergence": 5,
+    "cmlp._early_stopping": 5,
+    "cmlp._run": 4,
     "cmlp._files": 3,
+    "cmlp._network": 3,
+    "cmlp._training": 3,
+    "cmlp._arrays": 2,
+    "cmlp._encoding": 2,
+    "cmlp._losses": 2,
     "cmlp._optimizers": 2,
     "cmlp._parameters": 2,
-    "cmlp._validation": 2,
     "cmlp._threads": 2,
-    "cmlp._typing": 1,
-    "cmlp._schedules": 1,
-    "cmlp._wrappers": 1,
+    "cmlp._architecture": 1,
+    "cmlp._attributes": 1,
+    "cmlp._class_weight": 1,
     "cmlp._core": 1,
+    "cmlp._docs": 1,
+    "cmlp._labels": 1,
+    "cmlp._schedules": 1,
+    "cmlp._typing": 1,
+    "cmlp._version": 1,
+    "cmlp._warnings": 1,
+    "cmlp._wrappers": 1,
     "cmlp._core._cpu": 0,
     "cmlp._core._engine_baseline": 0,
 }
+#: Rooms from this floor on are the estimators; below, an estimator is its public parameters.
+ESTIMATORS = FLOORS["cmlp._persistence"]
+#: What an estimator is called below.
+ESTIMATOR_NAMES = {"est", "estimator", "loaded"}
 CORE = [
     "types",
     "fpenv",
@@ -87,11 +102,84 @@ def test_every_python_module_has_a_floor():
     assert {module_name(path) for path in SOURCE.rglob("*.py")} == set(FLOORS) - compiled
 
 
+def test_the_table_of_the_design_has_these_floors():
+    rows = re.findall(r"^\| (\d+) \| (`_?\w+\.py`.*?) \|", DESIGN.read_text(), re.M)
+    documented = {
+        name: int(floor) for floor, rooms in rows for name in re.findall(r"`(\w+)\.py`", rooms)
+    }
+    floors = {"__init__": FLOORS["cmlp"]}
+    floors |= {name.removeprefix("cmlp."): floor for name, floor in FLOORS.items()}
+    assert documented == {
+        name: floor for name, floor in floors.items() if not name.startswith(("cmlp", "_core"))
+    }
+
+
 def test_python_imports_go_downwards():
     for path in SOURCE.rglob("*.py"):
         importer = module_name(path)
         for imported in imported_modules(path):
             assert FLOORS[imported] < FLOORS[importer], f"{importer} imports {imported}"
+
+
+def leads_to_estimator(node):
+    """Whether an expression is an estimator: a name for one, or an attribute of that name."""
+    name = getattr(node, "id", getattr(node, "attr", None))
+    return isinstance(node, ast.Name | ast.Attribute) and name in ESTIMATOR_NAMES
+
+
+def written_or_private(tree):
+    """Line and text of what assigns an estimator's attributes or calls its private methods."""
+    for node in ast.walk(tree):
+        found = False
+        if isinstance(node, ast.Attribute) and leads_to_estimator(node.value):
+            is_private = node.attr.startswith("_") and not node.attr.startswith("__")
+            found = is_private or not isinstance(node.ctx, ast.Load)
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.args:
+            writes = node.func.id in ("setattr", "delattr", "vars")
+            found = writes and leads_to_estimator(node.args[0])
+        if found:
+            yield node.lineno, ast.unparse(node)
+
+
+def test_nothing_below_the_estimators_writes_to_one_or_calls_back():
+    for path in SOURCE.rglob("*.py"):
+        if FLOORS[module_name(path)] < ESTIMATORS:
+            assert not list(written_or_private(ast.parse(path.read_text()))), path.name
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "est.n_iter_ = 0",
+        "run.est.loss_curve_ += [1]",
+        "self.estimator.t_, n = 1, 2",
+        "del est.coefs_",
+        "setattr(est, name, 1)",
+        "delattr(run.est, name)",
+        "vars(est).update(values)",
+        "est._publish(parameters)",
+        "f(run.est._score_outputs)",
+    ],
+)
+def test_what_the_test_before_finds(line):
+    assert list(written_or_private(ast.parse(line)))
+
+
+def test_functions_are_short_and_have_few_parameters():
+    for path in SOURCE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(node, ast.FunctionDef) or node.name in ("__init__", "__new__"):
+                continue
+            where = f"{path.name}: {node.name}"
+            arguments = node.args
+            n = len([*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs])
+            public_fit = node.name == "fit" and module_name(path) in (
+                "cmlp._classifier",
+                "cmlp._regressor",
+            )
+            assert n <= 9 or public_fit, where
+            first = node.body[1 if ast.get_docstring(node) and len(node.body) > 1 else 0]
+            assert node.end_lineno - first.lineno < 60, where
 
 
 def test_core_cimports_go_downwards():

@@ -13,7 +13,9 @@ from sklearn.exceptions import ConvergenceWarning
 
 import cmlp
 from cmlp import Network
+from cmlp._architecture import Architecture
 from cmlp._core import engine
+from cmlp._losses import Loss
 from cmlp._parameters import Parameters
 
 HIDDEN = [name for name, row in engine.ACTIVATIONS.items() if row["hidden"]]
@@ -273,7 +275,8 @@ class TestGradients:
         case = Case((5, 4), "relu", canonical, loss, n_samples=700)
         weight = case.weight if weighted else None
         parameters = Parameters.from_lists(case.coefs, case.intercepts, np.float64)
-        layout = parameters.layout(["relu", "relu", canonical], loss)
+        architecture = Architecture(parameters.units, ("relu", "relu", canonical))
+        layout = parameters.layout(architecture, Loss(loss))
         grads = np.empty_like(parameters.vector)
         reported = engine.loss_and_gradient(
             layout,

@@ -198,7 +198,7 @@ def test_n_jobs_changes_no_bit(monkeypatch, solver, dtype, storage):
 
         return noted
 
-    for module in ("_base", "_stochastic", "_lbfgs"):
+    for module in ("_predicting", "_early_stopping", "_stochastic", "_lbfgs"):
         target = f"cmlp.{module}.effective_n_threads"
         monkeypatch.setattr(target, note(effective_n_threads))
     params = {"solver": solver, "max_iter": 4, "random_state": 0, "learning_rate_init": 0.01}

@@ -1,6 +1,6 @@
 # The engine as Python calls it: the one description of all variants, whose stubs import this.
 # `make types` compares it with the compiled modules; names that only the engine uses are in
-# tests/type_checks/stubtest_allowlist.txt. No documentation, which is in the .pxi files.
+# tests/house/type_checks/stubtest_allowlist.txt. No documentation, which is in the .pxi files.
 
 from collections.abc import Sequence
 from typing import Any, Final, Literal, Self, TypeAlias, TypedDict, final

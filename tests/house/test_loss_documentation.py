@@ -9,7 +9,7 @@ from scipy.special import xlogy
 
 from cmlp._core import engine
 
-TEXT = (Path(__file__).parents[1] / "docs" / "losses.md").read_text()
+TEXT = (Path(__file__).parents[2] / "docs" / "losses.md").read_text()
 SECTIONS = dict(re.findall(r"^## (\w+)\n(.*?)(?=^## |\Z)", TEXT, re.MULTILINE | re.DOTALL))
 LINKS = {"identity": "identity", "exp": "log", "logistic": "logit", "softmax": "multinomial logit"}
 FUNCTIONS = {

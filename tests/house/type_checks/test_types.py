@@ -9,7 +9,7 @@ import matplotlib
 import pytest
 
 FOLDER = Path(__file__).parent
-CORE = FOLDER.parents[1] / "src" / "cmlp" / "_core"
+CORE = FOLDER.parents[2] / "src" / "cmlp" / "_core"
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
