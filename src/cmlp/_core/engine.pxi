@@ -29,8 +29,8 @@ from cmlp._core.linalg cimport ROWS, VECTOR_BYTES, gemm_pack_size
 from cmlp._core.losses cimport (
     FOR_CLASSIFIER, FOR_REGRESSOR, N_LOSSES, SOFTMAX, TILE, loss_sum as sum_of_losses, loss_table)
 from cmlp._core.network cimport (
-    ADDED_TO_GRADS, GRADS, SCRATCH, Destination, count_slabs, finish_gradient, forward, gathers_x,
-    output_offset, plan_workspace, rows_phase, shift, slabs_phase)
+    count_slabs, finish_gradient, forward, gathers_x, output_offset, plan_workspace, rows_phase,
+    shift, slabs_phase)
 from cmlp._core.optimizers cimport (
     LEARNING_RATE, N_OPTIMIZERS, ONLINE, ONLINE_LINEAR, Step, begin_step, clip_scale, end_step,
     finish_block, optimizer_step, optimizer_table, sum_of_squares)
@@ -43,7 +43,7 @@ from cmlp._core.pool cimport pool_run
 from cmlp._core.stop cimport raise_flag, raised, stop_flag, watch_begin, watch_end
 from cmlp._core.sparse_plan cimport density, entries, most_entries
 from cmlp._core.types cimport (
-    AS_IS, FROM_OTHER, ROUNDED, Batch, DropoutPlan, Layer, Loss, Net, Plan, Source)
+    AS_IS, FROM_OTHER, ROUNDED, DropoutPlan, Layer, Loss, Net, Plan, Source)
 
 cnp.import_array()
 
@@ -161,8 +161,8 @@ def train_epoch(
         # a division by outputs is scikit-learn's squared error, its gradient a plain sum
         if loss_table[layout.net.loss.id].mean_over_outputs:
             loss_scale = 1.0 / layout.net.n_outputs
-        return online_epoch(&layout.net, &data.source, run.chunk.order, n, run.optimizer, hyper,
-                            alpha, loss_scale, params, state) / n
+        return online_epoch(&layout.net, &data.source, run.order, n, run.optimizer, hyper, alpha,
+                            loss_scale, params, state) / n
     run.hold(params, grads, state, work)
     run.run()
     return run.total / n

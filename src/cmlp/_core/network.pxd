@@ -19,12 +19,12 @@ from cmlp._core.linalg cimport (
     gemm_pack_size, gemm_packed, gemm_tn_narrow, gemv, pack_matrix, packed_size, panel_depth,
     panel_width)
 from cmlp._core.losses cimport SOFTMAX, output_delta, row_losses, softmax
-from cmlp._core.optimizers cimport Step, optimizer_step, sum_of_squares
+from cmlp._core.optimizers cimport Step, optimizer_step
 from cmlp._core.sparse cimport (
     compress, pack_delta, sparse_affine, sparse_coef_gradient, transpose)
 from cmlp._core.sparse_plan cimport plan_sparse
 from cmlp._core.stop cimport stopped
-from cmlp._core.types cimport AS_IS, Batch, Compressed, Layer, Net, Plan, Source
+from cmlp._core.types cimport AS_IS, Compressed, Layer, Net, Plan, Source
 
 cdef enum:
     NARROW = 4                   # outputs computed as dot products up to this width
@@ -32,14 +32,8 @@ cdef enum:
     SLAB_ROWS = 48               # rows at least: a packed batch of deltas is read for each slab
     BLOCK_BYTES = 98304          # of activations and deltas that stay in cache between layers
 
-# where the gradient of a batch goes
-cdef enum Destination:
-    SCRATCH                      # a slab at a time, for the step that follows at once
-    GRADS                        # the vector of the gradient
-    ADDED_TO_GRADS
-
-cdef inline bint gradient_is_transposed(const Layer* layer, size_t itemsize) noexcept nogil:
-    """Whether the gradient of the layer is computed transposed, as gemm_tn_narrow does."""
+cdef inline bint is_narrow(const Layer* layer, size_t itemsize) noexcept nogil:
+    """Whether the gradient of the layer is better computed transposed: see gemm_tn_narrow."""
     cdef Py_ssize_t width = panel_width(itemsize)
     return layer.fan_out < width and layer.fan_in >= width
 
@@ -94,7 +88,7 @@ cdef inline Plan plan_workspace(
     plan.sparse = plan_sparse(source, rows, net.layers[0].fan_out, itemsize,
                               aligned(plan.penalty + count_slabs(net) * double_items))
     plan.dropout = plan_dropout(net, source, rows, itemsize, plan.sparse.end)
-    plan.thread_scratch = plan.dropout.end
+    plan.own = plan.dropout.end
     for l in range(net.n_layers):
         layer = &net.layers[l]
         # forward, delta, gradient
@@ -107,7 +101,7 @@ cdef inline Plan plan_workspace(
         pack = max(pack, packed_size(layer.fan_out, rows, itemsize)
                    if layer.fan_out >= PACK_WIDTH
                    else gemm_pack_size(layer.fan_out, rows, itemsize))
-        if gradient_is_transposed(layer, itemsize):
+        if is_narrow(layer, itemsize):
             pack = max(pack, gemm_pack_size(layer.fan_in, rows, itemsize)
                        + layer.fan_in * layer.fan_out)
         slab = max(slab, slab_rows(net, l) * layer.fan_out)
@@ -115,8 +109,8 @@ cdef inline Plan plan_workspace(
     plan.transposed = aligned(pack) if small else -1
     plan.slab = aligned(pack) + transposed
     plan.compressed = plan.slab + aligned(slab)
-    plan.scratch_size = plan.compressed + plan.sparse.own_size
-    plan.size = plan.thread_scratch + n_threads * plan.scratch_size
+    plan.own_size = plan.compressed + plan.sparse.own_size
+    plan.size = plan.own + n_threads * plan.own_size
     per_row = ((0 if plan.sparse.used else net.n_features)
                + (3 if net.any_keeps_slope else 2) * net.n_units) * <Py_ssize_t>itemsize
     plan.block = rows
@@ -138,7 +132,7 @@ cdef inline void shift(Plan* plan, Py_ssize_t by) noexcept nogil:
     if plan.dropout.values >= 0:
         plan.dropout.values += by
         plan.dropout.indices += by
-    plan.thread_scratch += by
+    plan.own += by
 
 
 cdef inline Py_ssize_t output_offset(
@@ -174,37 +168,38 @@ cdef inline void apply_activation(
         activate(activation, values, at, rows * n)
 
 
-cdef inline bint gathers_x(const Batch* batch) noexcept nogil:
+cdef inline bint gathers_x(
+    const Net* net, const Plan* plan, const Source* source, const Py_ssize_t* order,
+) noexcept nogil:
     """Whether rows of dense X are copied to the workspace: in an order, to be converted, or for
     some of their numbers to be dropped. Else they are read in place."""
-    return (batch.order is not NULL or batch.source.conversion != AS_IS
-            or drops_input(batch.net, batch.plan))
+    return order is not NULL or source.conversion != AS_IS or drops_input(net, plan)
 
 
 cdef inline const floating* layer_input(
-    const Batch* batch, Py_ssize_t row, Py_ssize_t l, floating[::1] work, Py_ssize_t* a_row,
-    Py_ssize_t* a_col,
+    const Net* net, const Plan* plan, const Source* source, const Py_ssize_t* order,
+    Py_ssize_t start, Py_ssize_t row, Py_ssize_t l, floating[::1] work,
+    Py_ssize_t* a_row, Py_ssize_t* a_col,
 ) noexcept nogil:
     """The dense input of layer l from a row on, and its strides. Rows of X are read where they
     were gathered, or in place."""
-    a_row[0] = batch.net.layers[l].fan_in
+    a_row[0] = net.layers[l].fan_in
     a_col[0] = 1
     if l > 0:
-        return &work[output_offset(batch.net, batch.plan, l - 1, row)]
-    if gathers_x(batch):
-        return &work[batch.plan.x + row * batch.net.n_features]
-    a_row[0] = batch.source.x_row
-    a_col[0] = batch.source.x_col
-    return <const floating*>batch.source.x + (batch.start + row) * batch.source.x_row
+        return &work[output_offset(net, plan, l - 1, row)]
+    if gathers_x(net, plan, source, order):
+        return &work[plan.x + row * net.n_features]
+    a_row[0] = source.x_row
+    a_col[0] = source.x_col
+    return <const floating*>source.x + (start + row) * source.x_row
 
 
 cdef inline void forward(
-    const Batch* batch, Py_ssize_t row, Py_ssize_t rows, const floating[::1] params,
-    floating[::1] work, Py_ssize_t scratch,
+    const Net* net, const Plan* plan, const Source* source, const Py_ssize_t* order,
+    Py_ssize_t start, Py_ssize_t row, Py_ssize_t rows, const floating[::1] params,
+    floating[::1] work, Py_ssize_t own,
 ) noexcept nogil:
-    """Activations of every layer for rows row..row+rows of the batch."""
-    cdef const Net* net = batch.net
-    cdef const Plan* plan = batch.plan
+    """Activations of every layer for rows row..row+rows of the samples that begin at start."""
     cdef Py_ssize_t l, bias, z, slope, a_row, a_col
     cdef int finish
     cdef const Layer* layer
@@ -217,18 +212,16 @@ cdef inline void forward(
         finish = PLAIN
         if l == 0 and plan.sparse.used:
             if not drops_input(net, plan):
-                compress(&plan.sparse, batch.source, batch.order, batch.start, row, row + rows,
-                         work, plan.x)
-            x = input_rows(plan, batch.source, work)
+                compress(&plan.sparse, source, order, start, row, row + rows, work, plan.x)
+            x = input_rows(plan, source, work)
             sparse_affine(&plan.sparse, &x, row, rows, layer.fan_in, layer.fan_out,
-                          params, layer.coef, params, bias, work, z,
-                          work, scratch + plan.compressed)
+                          params, layer.coef, params, bias, work, z, work, own + plan.compressed)
         elif layer.fan_out <= NARROW and l > 0:
             affine_narrow(rows, layer.fan_out, layer.fan_in,
                           work, output_offset(net, plan, l - 1, row), params, layer.coef,
-                          params, bias, work, z, work, scratch + plan.pack)
+                          params, bias, work, z, work, own + plan.pack)
         else:
-            a = layer_input(batch, row, l, work, &a_row, &a_col)
+            a = layer_input(net, plan, source, order, start, row, l, work, &a_row, &a_col)
             if rows == 1:
                 gemv(layer.fan_out, layer.fan_in, a, a_col, params, layer.coef,
                      params, bias, work, z)
@@ -236,22 +229,22 @@ cdef inline void forward(
                 finish = layer.activation if is_in_tiles(layer.activation) else PLAIN
                 gemm_finished(rows, layer.fan_out, layer.fan_in, a, a_row, a_col,
                               params, layer.coef, layer.fan_out, False, work, z, False,
-                              params, bias, work, scratch + plan.pack, finish, work, -1)
+                              params, bias, work, own + plan.pack, finish, work, -1)
         slope = slope_offset(net, plan, l, row)
         if slope >= 0:
             activate_with_slope(layer.activation, work, z, work, slope, rows * layer.fan_out)
         elif finish == PLAIN:
             apply_activation(layer.activation, rows, layer.fan_out, net.group_ends, work, z)
         if plan.dropout.used and l < net.n_layers - 1:
-            drop_outputs(net, plan, l, batch.start + row, row, rows, work, z)
+            drop_outputs(net, plan, l, start + row, row, rows, work, z)
 
 
 cdef inline void pack_transposed(
     const Net* net, const Plan* plan, const floating[::1] params, floating[::1] work,
-    Py_ssize_t scratch,
+    Py_ssize_t own,
 ) noexcept nogil:
     """W.T of every layer but the first, packed for the deltas of several blocks of rows."""
-    cdef Py_ssize_t l, at = scratch + plan.transposed
+    cdef Py_ssize_t l, at = own + plan.transposed
     cdef const Layer* layer
     for l in range(1, net.n_layers):
         layer = &net.layers[l]
@@ -260,13 +253,11 @@ cdef inline void pack_transposed(
 
 
 cdef inline void deltas(
-    const Batch* batch, Py_ssize_t row, Py_ssize_t rows, const floating[::1] params,
-    floating[::1] work, Py_ssize_t scratch,
+    const Net* net, const Plan* plan, Py_ssize_t start, Py_ssize_t row, Py_ssize_t rows,
+    const floating[::1] params, floating[::1] work, Py_ssize_t own,
 ) noexcept nogil:
     """From the output delta down to that of the first layer: D_(l-1) = (D_l W_l.T) * f'."""
-    cdef const Net* net = batch.net
-    cdef const Plan* plan = batch.plan
-    cdef Py_ssize_t l, d, previous, a, slope, transposed = scratch + plan.slab
+    cdef Py_ssize_t l, d, previous, a, slope, transposed = own + plan.slab
     cdef int activation, finish
     cdef const Layer* layer
     for l in range(net.n_layers - 1, 0, -1):
@@ -289,99 +280,95 @@ cdef inline void deltas(
         else:
             gemm_finished(rows, layer.fan_in, layer.fan_out, &work[d], layer.fan_out, 1,
                           params, layer.coef, layer.fan_out, True, work, previous, False,
-                          params, -1, work, scratch + plan.pack, finish,
+                          params, -1, work, own + plan.pack, finish,
                           work, a if slope < 0 else slope)
         if finish == PLAIN:
             activation_backward(activation, work, a, work, slope, work, previous,
                                 rows * layer.fan_in)
         if plan.dropout.used:
-            drop_deltas(net, plan, l - 1, batch.start + row, rows, work, previous)
+            drop_deltas(net, plan, l - 1, start + row, rows, work, previous)
 
 
 cdef inline void rows_phase(
-    const Batch* batch, Py_ssize_t first, Py_ssize_t last, const floating[::1] params,
-    floating[::1] work, Py_ssize_t scratch,
+    const Net* net, const Plan* plan, const Source* source, const Py_ssize_t* order,
+    Py_ssize_t start, Py_ssize_t first, Py_ssize_t last, const floating[::1] params,
+    floating[::1] work, Py_ssize_t own,
 ) noexcept nogil:
-    """Forward, loss and deltas of rows first..last of the batch."""
-    cdef const Net* net = batch.net
-    cdef const Plan* plan = batch.plan
-    cdef const Source* source = batch.source
-    cdef const Py_ssize_t* order = batch.order
-    cdef Py_ssize_t start = batch.start
+    """Forward, loss and deltas of rows first..last of the samples that begin at start."""
     cdef Py_ssize_t p, rows, row = first, top = net.n_layers - 1
     cdef Py_ssize_t y, weight, n = net.n_outputs
     cdef double* loss = <double*>&work[plan.loss]
     if plan.transposed >= 0 and last > first:
-        pack_transposed(net, plan, params, work, scratch)
+        pack_transposed(net, plan, params, work, own)
     while row < last:
         rows = min(plan.block, last - row)
         y = plan.y + row * n
         weight = -1 if source.weight is NULL else plan.weight + row
         if drops_input(net, plan):
             take_input(net, plan, source, order, start, first, row, rows, work)
-        elif gathers_x(batch) and not plan.sparse.used:
+        elif gathers_x(net, plan, source, order) and not plan.sparse.used:
             gather_x(source, order, start + row, rows, work, plan.x + row * net.n_features)
         gather_targets(source, order, start + row, rows, work, y)
         if weight >= 0:
             gather_weights(source, order, start + row, rows, work, weight)
-        forward(batch, row, rows, params, work, scratch)
+        forward(net, plan, source, order, start, row, rows, params, work, own)
         p = output_offset(net, plan, top, row)
         row_losses(&net.loss, rows, n, work, y, work, p, work, weight, &loss[row])
         output_delta(&net.loss, net.canonical, net.layers[top].activation, rows, n,
                      net.group_ends, work, y, work, p, work, slope_offset(net, plan, top, row),
                      work, weight,
                      work, delta_offset(net, plan, top, row))
-        deltas(batch, row, rows, params, work, scratch)
+        deltas(net, plan, start, row, rows, params, work, own)
         row += rows
 
 
 cdef inline void slab_gradient(
-    const Batch* batch, Py_ssize_t l, Py_ssize_t first, Py_ssize_t count,
-    const Compressed* columns, Py_ssize_t columns_first, floating[::1] work, Py_ssize_t scratch,
-    floating[::1] grads, Py_ssize_t at, bint accumulate,
+    const Net* net, const Plan* plan, const Source* source, const Py_ssize_t* order,
+    Py_ssize_t start, Py_ssize_t rows, Py_ssize_t l, Py_ssize_t first, Py_ssize_t count,
+    const Compressed* columns, Py_ssize_t columns_first,
+    floating[::1] work, Py_ssize_t own, floating[::1] grads, Py_ssize_t at, bint accumulate,
 ) noexcept nogil:
     """grads (count, fan_out) = [grads +] rows first..first+count of A.T D, A the input of the
     layer. Layers of PACK_WIDTH and more find D packed, compressed X its columns."""
-    cdef const Net* net = batch.net
-    cdef const Plan* plan = batch.plan
     cdef const Layer* layer = &net.layers[l]
-    cdef Py_ssize_t rows = batch.rows, n = layer.fan_out, d = delta_offset(net, plan, l, 0)
-    cdef Py_ssize_t a_row, a_col
+    cdef Py_ssize_t n = layer.fan_out, d = delta_offset(net, plan, l, 0), a_row, a_col
     cdef const floating* a
     if l == 0 and plan.sparse.used:
         sparse_coef_gradient(&plan.sparse, columns, first - columns_first, count, rows, n,
-                             grads, at, accumulate, work, scratch + plan.compressed)
+                             grads, at, accumulate, work, own + plan.compressed)
         return
-    if gradient_is_transposed(layer, sizeof(floating)) and (l > 0 or gathers_x(batch)):
+    if is_narrow(layer, sizeof(floating)) and (l > 0 or gathers_x(net, plan, source, order)):
         gemm_tn_narrow(
             count, n, rows, work,
             (output_offset(net, plan, l - 1, 0) if l > 0 else plan.x) + first, layer.fan_in,
-            work, d, grads, at, accumulate, work, scratch + plan.pack)
+            work, d, grads, at, accumulate, work, own + plan.pack)
         return
-    a = layer_input(batch, 0, l, work, &a_row, &a_col)
+    a = layer_input(net, plan, source, order, start, 0, l, work, &a_row, &a_col)
     if n >= PACK_WIDTH:
-        gemm_packed(count, n, rows, a + first * a_col, a_col, a_row, work, scratch + plan.pack,
+        gemm_packed(count, n, rows, a + first * a_col, a_col, a_row, work, own + plan.pack,
                     grads, at, accumulate, PLAIN, grads, -1)
     else:
         gemm(count, n, rows, a + first * a_col, a_col, a_row, work, d, n, False,
-             grads, at, accumulate, grads, -1, work, scratch + plan.pack)
+             grads, at, accumulate, grads, -1, work, own + plan.pack)
 
 
 cdef inline void slabs_phase(
-    const Batch* batch, Destination destination, const Step* step, floating[::1] params,
-    floating[::1] grads, floating[:, ::1] state, floating[::1] work, Py_ssize_t scratch,
-    int share, int n_shares,
+    const Net* net, const Plan* plan, const Source* source, const Py_ssize_t* order,
+    Py_ssize_t start, Py_ssize_t rows, double alpha, double scale, const Step* step,
+    floating[::1] params, floating[::1] grads, floating[:, ::1] state, floating[::1] work,
+    Py_ssize_t own, bint accumulate, bint to_grads, int rank, int n_threads,
 ) noexcept nogil:
-    """The gradient over a batch of a share of the parameters, and the step if there is one."""
-    cdef const Net* net = batch.net
-    cdef const Plan* plan = batch.plan
-    cdef Py_ssize_t rows = batch.rows, slab = 0, passed = 0
-    cdef Py_ssize_t l, first, count, at, n, per_slab, d
-    cdef Py_ssize_t share_first = net.n_coefs * share // n_shares
-    cdef Py_ssize_t share_last = net.n_coefs * (share + 1) // n_shares
+    """The gradient over a batch of this thread's share of the parameters, and with a step the
+    update by scale (gradient + alpha W).
+
+    to_grads: it is added up in the gradient vector over several calls, not formed in scratch.
+    """
+    cdef Py_ssize_t l, first, count, at, n, per_slab, d, slab = 0, passed = 0
+    cdef Py_ssize_t share_first = net.n_coefs * rank // n_threads
+    cdef Py_ssize_t share_last = net.n_coefs * (rank + 1) // n_threads
     cdef double* penalty = <double*>&work[plan.penalty]
     cdef const Layer* layer
-    cdef bint packed, adds = destination == ADDED_TO_GRADS
+    cdef bint packed
     cdef Compressed x, columns
     cdef Py_ssize_t columns_first = 0
     for l in range(net.n_layers):
@@ -400,39 +387,38 @@ cdef inline void slabs_phase(
                     if l == 0 and plan.sparse.used:
                         # the columns of this thread's slabs
                         columns_first = first
-                        x = input_rows(plan, batch.source, work)
+                        x = input_rows(plan, source, work)
                         columns = transpose(
                             &plan.sparse, &x, rows, first, min(
                                 layer.fan_in, first + ((share_last - passed - 1)
                                                        // (per_slab * n) + 1) * per_slab),
-                            work, scratch + plan.compressed)
-                        pack_delta(&plan.sparse, rows, n, work, d, work, scratch + plan.compressed)
+                            work, own + plan.compressed)
+                        pack_delta(&plan.sparse, rows, n, work, d, work, own + plan.compressed)
                     else:
-                        pack_matrix(n, rows, work, d, n, False, work, scratch + plan.pack)
+                        pack_matrix(n, rows, work, d, n, False, work, own + plan.pack)
                     packed = True
                 at = layer.coef + first * n
-                if destination == SCRATCH:
-                    slab_gradient(batch, l, first, count, &columns, columns_first, work, scratch,
-                                  work, scratch + plan.slab, False)
+                if to_grads:
+                    slab_gradient(net, plan, source, order, start, rows, l, first, count,
+                                  &columns, columns_first, work, own, grads, at, accumulate)
+                    if step is not NULL:
+                        penalty[slab] = dot(&params[at], &params[at], count * n)
+                        optimizer_step(step, count * n, alpha, scale, params, at, grads, at, state)
                 else:
-                    slab_gradient(batch, l, first, count, &columns, columns_first, work, scratch,
-                                  grads, at, adds)
-                if step is not NULL:
-                    penalty[slab] = sum_of_squares(count * n, params, at)
-                    if destination == SCRATCH:
-                        optimizer_step(step, count * n, params, at, work, scratch + plan.slab,
-                                       state)
-                    else:
-                        optimizer_step(step, count * n, params, at, grads, at, state)
+                    slab_gradient(net, plan, source, order, start, rows, l, first, count,
+                                  &columns, columns_first, work, own, work, own + plan.slab, False)
+                    penalty[slab] = dot(&params[at], &params[at], count * n)
+                    optimizer_step(step, count * n, alpha, scale, params, at,
+                                   work, own + plan.slab, state)
                 if first == 0 and net.fit_intercept:
                     at = layer.intercept
-                    if destination == SCRATCH:
-                        column_sums(rows, n, work, d, work, scratch + plan.slab, False)
-                        optimizer_step(step, n, params, at, work, scratch + plan.slab, state)
-                    else:
-                        column_sums(rows, n, work, d, grads, at, adds)
+                    if to_grads:
+                        column_sums(rows, n, work, d, grads, at, accumulate)
                         if step is not NULL:
-                            optimizer_step(step, n, params, at, grads, at, state)
+                            optimizer_step(step, n, 0, scale, params, at, grads, at, state)
+                    else:
+                        column_sums(rows, n, work, d, work, own + plan.slab, False)
+                        optimizer_step(step, n, 0, scale, params, at, work, own + plan.slab, state)
             passed += count * n
             slab += 1
             first += count

@@ -46,9 +46,7 @@ cdef enum:
 # What one update needs, worked out once for all parameters.
 cdef struct Step:
     Rule rule
-    double decay               # the gradient is scale (grads + decay params), for weights
-    double scale
-    Py_ssize_t n_coefs         # parameters before it are weights; biases have no penalty
+    Py_ssize_t n_coefs         # parameters before it are weights
     bint averages              # a row of the state averages the weights
     Py_ssize_t average_row
     double average_rate        # share of the new weights in it
@@ -57,15 +55,13 @@ cdef struct Step:
 cdef inline Step begin_step(
     int optimizer, const double* hyper, Py_ssize_t n_coefs, const double* averaging,
 ) noexcept nogil:
-    """The next step from the hyper-parameters, by grads as they are.
+    """The next step from the hyper-parameters.
 
     averaging: EMA_DECAY and EMA_T, or NULL; the average is the row of the state after those of
     the optimizer.
     """
     cdef Step step
     cmlp_begin_step[optimizer](hyper, &step.rule)
-    step.decay = 0
-    step.scale = 1
     step.n_coefs = n_coefs
     step.averages = averaging is not NULL
     step.average_row = optimizer_table[optimizer].n_states
@@ -99,19 +95,20 @@ cdef inline void average_step(
 
 
 cdef inline void optimizer_step(
-    const Step* step, Py_ssize_t n, floating[::1] params, Py_ssize_t at,
-    const floating[::1] grads, Py_ssize_t g0, floating[:, ::1] state,
+    const Step* step, Py_ssize_t n, double decay, double scale, floating[::1] params,
+    Py_ssize_t at, const floating[::1] grads, Py_ssize_t g0, floating[:, ::1] state,
 ) noexcept nogil:
-    """Update n parameters from `at` on, all weights or all biases, by grads from g0 on."""
-    cdef bint of_weights = at < step.n_coefs
-    cdef double decay = step.decay if of_weights else 0
+    """Update n parameters from `at` on by the gradient scale (grads + decay params).
+
+    They are all weights or all biases.
+    """
     if floating is float:
         cmlp_optimizer_step_f32[step.rule.optimizer](
-            &step.rule, of_weights, n, decay, step.scale, &params[at], &grads[g0],
+            &step.rule, at < step.n_coefs, n, decay, scale, &params[at], &grads[g0],
             &state[0, at], state.shape[1])
     else:
         cmlp_optimizer_step_f64[step.rule.optimizer](
-            &step.rule, of_weights, n, decay, step.scale, &params[at], &grads[g0],
+            &step.rule, at < step.n_coefs, n, decay, scale, &params[at], &grads[g0],
             &state[0, at], state.shape[1])
     if step.averages:
         average_step(step, n, params, at, state)

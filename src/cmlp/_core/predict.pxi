@@ -100,11 +100,9 @@ cdef bint predict_rows(
     False says that not all are finite; out is then of no use.
     """
     cdef Plan plan = whole[0]
-    cdef Batch batch
     cdef bint finite = True
     cdef Py_ssize_t rows, top
-    batch.net, batch.plan, batch.source, batch.order = net, &plan, source, NULL
-    shift(&plan, rank * (plan.thread_scratch + plan.scratch_size))
+    shift(&plan, rank * (plan.own + plan.own_size))
     plan.slope = -1           # nobody goes back
     top = output_offset(net, &plan, net.n_layers - 1, 0)
     while first < last:
@@ -114,10 +112,9 @@ cdef bint predict_rows(
             break
         if drops_input(net, &plan):
             take_input(net, &plan, source, NULL, first, 0, 0, rows, work)
-        elif gathers_x(&batch) and not plan.sparse.used:
+        elif gathers_x(net, &plan, source, NULL) and not plan.sparse.used:
             gather_x(source, NULL, first, rows, work, plan.x)
-        batch.start, batch.rows = first, rows
-        forward(&batch, 0, rows, params, work, plan.thread_scratch)
+        forward(net, &plan, source, NULL, first, 0, rows, params, work, plan.own)
         memcpy(out + first * net.n_outputs, &work[top],
                rows * net.n_outputs * sizeof(floating))
         first += rows

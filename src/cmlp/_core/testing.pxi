@@ -100,5 +100,5 @@ def step(
     cdef int optimizer_id = which
     cdef Step next_step = begin_step(optimizer_id, &hyper[0], params.shape[0], NULL)
     with nogil:
-        optimizer_step(&next_step, params.shape[0], params, 0, grads, 0, state)
+        optimizer_step(&next_step, params.shape[0], 0, 1, params, 0, grads, 0, state)
         end_step(&next_step, &hyper[0], NULL)

@@ -12,7 +12,7 @@ cdef class Training(Update):
 
     cdef Dataset data
     cdef Plan plan
-    cdef Batch chunk             # of a minibatch: what is in the workspace
+    cdef const Py_ssize_t* order
     cdef Py_ssize_t n, batch_size
     cdef const double* rates     # the learning rate of each minibatch, or NULL
     cdef float[::1] work32
@@ -23,15 +23,13 @@ cdef class Training(Update):
 
     # where the job stands; changed between phases only
     cdef Py_ssize_t start, end   # of the minibatch
+    cdef Py_ssize_t at, rows     # of its chunk
     cdef double loss             # of the minibatch
     cdef double total            # losses of the batches, as the caller needs them
 
     def __cinit__(self, Layout layout, Dataset data):
         self.data = data
         self.phase = UPDATE_PHASE
-        self.chunk.net = &layout.net
-        self.chunk.source = &data.source
-        self.chunk.plan = &self.plan
 
     cdef take(self, const Py_ssize_t[::1] order, Py_ssize_t start, Py_ssize_t stop,
               Py_ssize_t batch_size):
@@ -45,12 +43,12 @@ cdef class Training(Update):
             for i in range(start, stop):
                 if order[i] < 0 or order[i] >= n:
                     raise ValueError("order has indices out of bounds.")
-            self.chunk.order = &order[0]
+            self.order = &order[0]
             if source.sparse and self.plan.rows * source.row_entries > source.n_entries \
-                    and most_entries(source, self.chunk.order + start, stop - start, batch_size,
+                    and most_entries(source, self.order + start, stop - start, batch_size,
                                      self.plan.rows) > entries(source, self.plan.rows):
                 raise ValueError("order has indices twice in a batch.")
-        self.chunk.start = self.end = start
+        self.at = self.end = start
         self.n = stop
         self.batch_size = batch_size
 
@@ -92,30 +90,28 @@ cdef class Training(Update):
             self.phase = <Phase>(self.phase + 1)
             self.n_pieces = self.n_threads
             return self.n_pieces
-        if self.chunk.rows > 0:
+        if self.rows > 0:
             self.end_chunk()
-        if raised(&self.interrupt.stop) or self.chunk.start == self.end and not self.begin_batch():
+        if raised(&self.interrupt.stop) or self.at == self.end and not self.begin_batch():
             return 0
         self.phase = ROWS_PHASE
-        self.chunk.rows = min(self.plan.rows, self.end - self.chunk.start)
-        self.n_pieces = <int>max(1, min(<Py_ssize_t>self.n_threads, self.chunk.rows // ROWS))
+        self.rows = min(self.plan.rows, self.end - self.at)
+        self.n_pieces = <int>max(1, min(<Py_ssize_t>self.n_threads, self.rows // ROWS))
         return self.n_pieces
 
     cdef bint updated(self) noexcept nogil:
         """Whether the phase was the last of its chunk."""
-        return self.phase == SLABS_PHASE and (
-            self.max_norm == 0 or self.chunk.start + self.chunk.rows < self.end)
+        return self.phase == SLABS_PHASE and (self.max_norm == 0 or self.at + self.rows < self.end)
 
     cdef double weight_of(self, Py_ssize_t start, Py_ssize_t end) noexcept nogil:
-        cdef Source* source = &self.data.source
         if self.single:
-            return total_weight(source, self.chunk.order, start, end - start, <float*>NULL)
-        return total_weight(source, self.chunk.order, start, end - start, <double*>NULL)
+            return total_weight(&self.data.source, self.order, start, end - start, <float*>NULL)
+        return total_weight(&self.data.source, self.order, start, end - start, <double*>NULL)
 
     cdef bint begin_batch(self) noexcept nogil:
         """The next minibatch that has weight, if there is one."""
         while self.end < self.n:
-            self.chunk.start = self.start = self.end
+            self.at = self.start = self.end
             self.end = min(self.start + self.batch_size, self.n)
             self.weight = self.weight_of(self.start, self.end)
             if self.weight != 0:
@@ -132,10 +128,10 @@ cdef class Training(Update):
         cdef Net* net = &self.layout.net
         cdef Py_ssize_t i
         cdef double penalty = 0
-        for i in range(self.chunk.rows):
+        for i in range(self.rows):
             self.loss += self.losses[i]
-        self.chunk.start += self.chunk.rows
-        if self.chunk.start < self.end:
+        self.at += self.rows
+        if self.at < self.end:
             return
         # a division by outputs is scikit-learn's squared error, its gradient a plain sum
         if loss_table[net.loss.id].mean_over_outputs:
@@ -153,7 +149,7 @@ cdef class Training(Update):
 
     cdef Py_ssize_t flops_of_piece(self) noexcept nogil:
         cdef Net* net = &self.layout.net
-        return (self.chunk.rows * (3 * net.n_coefs + 100 * net.n_units) + 10 * net.n_params
+        return (self.rows * (3 * net.n_coefs + 100 * net.n_units) + 10 * net.n_params
                 + 1000 * net.n_layers) // self.n_pieces
 
 
@@ -186,23 +182,23 @@ cdef void train_piece(
     floating[::1] work, int piece, int rank,
 ) noexcept nogil:
     """A share of the rows, in whole tiles, of the slabs, or of the blocks of parameters."""
-    cdef const Batch* chunk = &run.chunk
-    cdef Py_ssize_t scratch = run.plan.thread_scratch + rank * run.plan.scratch_size
+    cdef Net* net = &run.layout.net
+    cdef Plan* plan = &run.plan
+    cdef Source* source = &run.data.source
+    cdef Py_ssize_t own = plan.own + rank * plan.own_size
     cdef Py_ssize_t first, last
-    cdef Destination destination = SCRATCH
-    cdef const Step* step = NULL
+    cdef bint updates = (run.hyper is not NULL and run.at + run.rows == run.end
+                         and run.max_norm == 0)
     if run.phase == ROWS_PHASE:
-        first = chunk.rows * piece // run.n_pieces // ROWS * ROWS
-        last = chunk.rows
+        first = run.rows * piece // run.n_pieces // ROWS * ROWS
+        last = run.rows
         if piece < run.n_pieces - 1:
-            last = chunk.rows * (piece + 1) // run.n_pieces // ROWS * ROWS
-        rows_phase(chunk, first, last, params, work, scratch)
+            last = run.rows * (piece + 1) // run.n_pieces // ROWS * ROWS
+        rows_phase(net, plan, source, run.order, run.at, first, last, params, work, own)
     elif run.phase == SLABS_PHASE:
-        if run.to_grads:
-            destination = ADDED_TO_GRADS if chunk.start > run.start else GRADS
-        if run.hyper is not NULL and run.max_norm == 0 and chunk.start + chunk.rows == run.end:
-            step = &run.step
-        slabs_phase(chunk, destination, step, params, grads, state, work, scratch, piece,
-                    run.n_pieces)
+        slabs_phase(
+            net, plan, source, run.order, run.at, run.rows, run.alpha, 1 / run.weight,
+            &run.step if updates else NULL, params, grads, state, work, own,
+            run.at > run.start, run.to_grads, piece, run.n_pieces)
     else:
         update_blocks(run, params, grads, state, piece)

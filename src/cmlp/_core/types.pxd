@@ -91,12 +91,12 @@ cdef struct Plan:
     Py_ssize_t delta           # dL/dz, layer after layer
     Py_ssize_t loss            # loss of each row     (rows,) of double
     Py_ssize_t penalty         # sum W^2 of each slab (n_slabs,) of double
-    Py_ssize_t thread_scratch  # what each thread has for itself, scratch_size apart:
-    Py_ssize_t scratch_size
-    Py_ssize_t pack            # packed panels of a matrix product, from its scratch on
+    Py_ssize_t own             # what each thread has for itself, `own_size` apart:
+    Py_ssize_t own_size
+    Py_ssize_t pack            # packed panels of a matrix product, from `own` on
     Py_ssize_t transposed      # packed W.T of all layers but the first, or -1
     Py_ssize_t slab            # the gradient of one slab
-    Py_ssize_t compressed      # what sparse.pxd keeps, from the same
+    Py_ssize_t compressed      # what sparse.pxd keeps, from `own` on
     SparsePlan sparse
     DropoutPlan dropout
     Py_ssize_t size
@@ -128,12 +128,3 @@ cdef struct Source:
     double y_scale             # what is learnt is y_scale y + y_shift, of an indicator
     double y_shift
     const void* weight         # (n_samples,), or NULL
-
-# The samples that are in the workspace: a minibatch, or a piece of a large one.
-cdef struct Batch:
-    const Net* net
-    const Plan* plan
-    const Source* source
-    const Py_ssize_t* order    # NULL: samples come in their own order
-    Py_ssize_t start           # the place of the first of them in the order
-    Py_ssize_t rows

@@ -38,6 +38,7 @@ cdef class Update:
     cdef int n_pieces
     cdef Step step
     cdef double weight           # of the samples in the gradient
+    cdef double decay, scale     # the update is by scale (gradient + decay W)
     cdef Interrupt interrupt
 
     def __cinit__(self, Layout layout, *_):
@@ -90,13 +91,13 @@ cdef class Update:
     cdef void prepare_step(self) noexcept nogil:
         self.step = begin_step(
             self.optimizer, self.hyper, self.layout.net.n_coefs, self.averaging)
-        self.step.decay = self.alpha
-        self.step.scale = 1 / self.weight
+        self.decay = self.alpha
+        self.scale = 1 / self.weight
 
     cdef void clip(self) noexcept nogil:
         """After NORM_PHASE, which has finished the gradient."""
-        self.step.decay = 0
-        self.step.scale = clip_scale(self.block_sum(0), self.max_norm)
+        self.decay = 0
+        self.scale = clip_scale(self.block_sum(0), self.max_norm)
 
     cdef int next_phase(self) noexcept nogil:
         """How many pieces the next phase has; 0 at the end, or when a signal stops the job before
@@ -154,4 +155,5 @@ cdef void update_blocks(
             run.squares[block] = finish_block(
                 n, run.alpha if of_weights else 0, 1 / run.weight, params, at, grads)
         else:
-            optimizer_step(&run.step, n, params, at, grads, at, state)
+            optimizer_step(&run.step, n, run.decay if of_weights else 0, run.scale, params, at,
+                           grads, at, state)
