@@ -117,7 +117,8 @@ def extensions():
             f"cmlp._core.{name}",
             [str(CORE / f"{name}.pyx")],
             include_dirs=[str(CORE), np.get_include()],
-            define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION")],
+            define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION")]
+            + [("CMLP_CHECKED", "1")] * (DEBUG or bool(SANITIZE)),
             depends=headers,
         )
         for name in names

@@ -1,7 +1,7 @@
 """The shape of a network as a value, and the parameters that say it. No weights, no loss."""
 
 from numbers import Real
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -32,7 +32,7 @@ class Architecture(NamedTuple):
     fit_intercept: bool = True
     dropout: tuple[float, ...] = ()
 
-    def attributes(self):
+    def attributes(self) -> dict[str, Any]:
         """The fitted attributes of an estimator that say what its network looks like."""
         return {
             "n_layers_": len(self.units),

@@ -50,7 +50,7 @@ class ValidationWatch(Listener):
         self.n_threads = effective_n_threads(est.n_jobs, flops * n_samples)
         self.out = np.empty((n_samples, n_outputs), dtype=dtype)
         self.work = problem.layout.workspace(
-            n_samples, dtype, self.n_threads, each=True, data=self.dataset
+            n_samples, dtype, self.n_threads, per_thread=True, data=self.dataset
         )
         self.scorer = None
         if est.scoring not in (None, "loss"):

@@ -75,7 +75,7 @@ class PredictingMixin:
         dataset = engine.Dataset(X, dtype=dtype)
         flops = len(out) * flops_per_sample(X, parameters.units, training=False)
         n_threads = effective_n_threads(self.n_jobs, flops)
-        work = layout.workspace(X.shape[0], dtype, n_threads, each=True, data=dataset)
+        work = layout.workspace(X.shape[0], dtype, n_threads, per_thread=True, data=dataset)
         engine.predict(layout, dataset, parameters.vector, work, out, n_threads, seed)
         return out
 

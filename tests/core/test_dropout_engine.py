@@ -273,7 +273,7 @@ def test_draws_of_predictions(engine, dtype, storage):
     case = Case(engine, dtype, storage=storage, n_samples=700)
     data, n_draws = engine.Dataset(case.X), 3
     out = np.full((n_draws * 700, 3), np.nan, dtype=dtype)
-    work = case.layout.workspace(700, dtype, each=True, data=data)
+    work = case.layout.workspace(700, dtype, per_thread=True, data=data)
     engine.predict(case.layout, data, case.params, work, out, 1, SEED)
     for draw, found in enumerate(out.reshape(n_draws, 700, 3)):
         masks = reference.dropout_masks(case.rates, case.units, SEED, draw, np.arange(700))
@@ -292,7 +292,7 @@ def test_threads_share_draws(engine, storage, rates):
     outs = []
     for n_threads, n_draws in ((3, 4), (2, 4), (1, 4), (1, 1)):
         out = np.empty((n_draws * 1300, 3), dtype=np.float32)
-        work = case.layout.workspace(1300, "float32", n_threads, each=True, data=data)
+        work = case.layout.workspace(1300, "float32", n_threads, per_thread=True, data=data)
         engine.predict(case.layout, data, case.params, work, out, n_threads, SEED)
         outs.append(out)
     np.testing.assert_array_equal(outs[0], outs[2])

@@ -475,7 +475,7 @@ class TestTrainEpoch:
         out, again = np.empty((2, 1600, units[-1]), dtype)
         data = engine.Dataset(problem.X)
         for n, p in ((1, out), (n_threads, again)):
-            work = problem.layout.workspace(1600, dtype, n, each=True, data=problem.data)
+            work = problem.layout.workspace(1600, dtype, n, per_thread=True, data=problem.data)
             engine.predict(problem.layout, data, problem.params, work, p, n)
         np.testing.assert_array_equal(out, again)
         for rows in (1, 2, 700):

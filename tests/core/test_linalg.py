@@ -6,6 +6,7 @@ import itertools
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from scripts import run
 
 SIZES = range(1, 34)
 
@@ -479,3 +480,11 @@ class TestDataset:
         X.data = X.data[:2]
         with pytest.raises(ValueError, match="indptr"):
             engine.Dataset(X)
+
+
+def test_a_matrix_that_does_not_fit_is_named(kernels):
+    if not kernels.CHECKED:
+        pytest.skip("only debug builds and those for the sanitizers look at shapes again")
+    done = run(f"import {kernels.__name__} as kernels; kernels.unfit_product()")
+    assert done.returncode != 0
+    assert "gemm: B must have the columns of C" in done.stderr

@@ -67,6 +67,7 @@ ESTIMATORS = FLOORS["cmlp._persistence"]
 ESTIMATOR_NAMES = {"est", "estimator", "loaded"}
 CORE = [
     "types",
+    "matrix",
     "fpenv",
     "pool",
     "stop",

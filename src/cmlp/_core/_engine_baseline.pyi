@@ -80,7 +80,7 @@ class Layout:
         batch_size: int,
         dtype: np.dtype[Any] | type[np.floating[Any]],
         n_threads: int = 1,
-        each: bool = False,
+        per_thread: bool = False,
         data: Dataset | None = None,
     ) -> _Floats: ...
     def gradient(

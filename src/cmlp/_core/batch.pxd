@@ -1,5 +1,5 @@
-# From samples to a minibatch: rows gathered by index. This file and sparse.pxd alone know how X, y
-# and the weights are stored.
+# From samples to a minibatch: rows gathered by index, from X, y and weights as the caller stores
+# them (types.pxd: Source). Rows without their zeros: sparse.pxd.
 
 from cython cimport floating
 from libc.stdint cimport uint8_t
@@ -7,7 +7,7 @@ from libc.string cimport memcpy
 from cmlp._core.types cimport AS_IS, ROUNDED, Source
 
 cdef extern from "tile.h" nogil:
-    void prefetch "CMLP_PREFETCH"(const void*)
+    void prefetch "CMLP_PREFETCH"(const void* address)
 
 ctypedef fused element:         # of X, whatever the dtype of the computation
     float
@@ -19,6 +19,13 @@ cdef enum:
     ROWS_AHEAD = 6
     LINES_AHEAD = 4
     LINE_BYTES = 64
+
+
+cdef inline void prefetch_start(const void* at, Py_ssize_t n_lines) noexcept nogil:
+    """Prefetch the beginning of an array of so many cache lines."""
+    cdef Py_ssize_t i
+    for i in range(min(<Py_ssize_t>LINES_AHEAD, n_lines)):
+        prefetch(<const char*>at + i * LINE_BYTES)
 
 
 cdef inline Py_ssize_t sample(const Py_ssize_t* order, Py_ssize_t i) noexcept nogil:
@@ -68,60 +75,55 @@ cdef inline const floating* dense_row(
 
 cdef inline void gather_x(
     const Source* source, const Py_ssize_t* order, Py_ssize_t start, Py_ssize_t rows,
-    floating[::1] work, Py_ssize_t at,
+    floating* out,
 ) noexcept nogil:
-    """work (rows, n_features) = dense rows of X"""
+    """out (rows, n_features) = dense rows of X"""
     cdef Py_ssize_t i, j, n = source.n_features, stride = source.x_col
     cdef Py_ssize_t row_lines = (n * <Py_ssize_t>sizeof(floating) + LINE_BYTES - 1) // LINE_BYTES
-    cdef Py_ssize_t lines = min(<Py_ssize_t>LINES_AHEAD, row_lines)
     cdef const floating* row
-    cdef const char* ahead
     if source.conversion != AS_IS:
         for i in range(rows):
-            convert_from(source, sample(order, start + i) * source.x_row, stride, n,
-                         &work[at + i * n])
+            convert_from(source, sample(order, start + i) * source.x_row, stride, n, out + i * n)
         return
     for i in range(rows):
         if i + ROWS_AHEAD < rows:
-            ahead = <const char*>(<const floating*>source.x
-                                  + sample(order, start + i + ROWS_AHEAD) * source.x_row)
-            for j in range(lines):
-                prefetch(ahead + j * LINE_BYTES)
+            prefetch_start(<const floating*>source.x
+                           + sample(order, start + i + ROWS_AHEAD) * source.x_row, row_lines)
         row = <const floating*>source.x + sample(order, start + i) * source.x_row
         if stride == 1 and row_lines <= LINES_AHEAD:
             for j in range(n):   # cheaper than the call of memcpy
-                work[at + i * n + j] = row[j]
+                out[i * n + j] = row[j]
         elif stride == 1:
-            memcpy(&work[at + i * n], row, n * sizeof(floating))
+            memcpy(out + i * n, row, n * sizeof(floating))
         else:
             for j in range(n):
-                work[at + i * n + j] = row[j * stride]
+                out[i * n + j] = row[j * stride]
 
 
 cdef inline void gather_targets(
     const Source* source, const Py_ssize_t* order, Py_ssize_t start, Py_ssize_t rows,
-    floating[::1] work, Py_ssize_t at,
+    floating* out,
 ) noexcept nogil:
-    """work (rows, n_outputs) = rows of y; an indicator is smoothed."""
+    """out (rows, n_outputs) = rows of y; an indicator is smoothed."""
     cdef Py_ssize_t i, j, row, n = source.n_outputs
     cdef floating scale = <floating>source.y_scale, shift = <floating>source.y_shift
     for i in range(rows):
         row = sample(order, start + i) * n
         if source.y_is_indicator:
             for j in range(n):
-                work[at + i * n + j] = (<const uint8_t*>source.y)[row + j] * scale + shift
+                out[i * n + j] = (<const uint8_t*>source.y)[row + j] * scale + shift
         else:
-            memcpy(&work[at + i * n], <const floating*>source.y + row, n * sizeof(floating))
+            memcpy(out + i * n, <const floating*>source.y + row, n * sizeof(floating))
 
 
 cdef inline void gather_weights(
     const Source* source, const Py_ssize_t* order, Py_ssize_t start, Py_ssize_t rows,
-    floating[::1] work, Py_ssize_t at,
+    floating* out,
 ) noexcept nogil:
-    """work (rows,) = sample weights"""
+    """out (rows,) = sample weights"""
     cdef Py_ssize_t i
     for i in range(rows):
-        work[at + i] = (<const floating*>source.weight)[sample(order, start + i)]
+        out[i] = (<const floating*>source.weight)[sample(order, start + i)]
 
 
 cdef inline double total_weight(

@@ -1,5 +1,7 @@
-# Checks of arguments that entry points share. Included by kernels.pxi and testing.pxi; what the
-# engine's own entry points check is in engine.pxi.
+# Arguments of the kernels' entry points: their checks, and the address of one that may be None.
+# Included by kernels.pxi and testing.pxi; what the engine's own entry points check is there.
+# uses: no other .pxi
+# gives: check_shapes, check_strides, row_or_null
 
 import numpy as np
 
@@ -15,3 +17,9 @@ cdef int check_strides(array) except -1:
         if stride % array.itemsize:
             raise ValueError("Strides must be multiples of the itemsize.")
     return 0
+
+
+cdef const floating* row_or_null(const floating[::1] row) noexcept:
+    if row is None:           # as one expression it would lose the const
+        return NULL
+    return &row[0]

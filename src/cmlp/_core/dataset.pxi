@@ -1,5 +1,7 @@
 # Dataset: the arrays of one fit or predict, checked once and handed to the kernels as addresses
 # and strides. Included by engine.pxi, which imports.
+# uses: limits.pxi, plain.pxi
+# gives: Dataset, check_bounds, check_compressed, check_conversion, count_zeros
 
 cdef class Dataset:
     """The samples of one fit or predict, as the kernels read them. Nothing is copied.

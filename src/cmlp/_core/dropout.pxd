@@ -12,41 +12,53 @@ from libc.string cimport memcpy
 from cmlp._core.activations cimport RELU
 from cmlp._core.batch cimport gather_x, sample
 from cmlp._core.linalg cimport aligned
-from cmlp._core.sparse cimport compress, compressed_rows
-from cmlp._core.sparse_plan cimport entries, index_at
+from cmlp._core.matrix cimport as_int64
+from cmlp._core.sparse cimport compress, compressed_rows, copy_entries, entries_before
+from cmlp._core.sparse_plan cimport entries
 from cmlp._core.types cimport (
-    AS_IS, Compressed, DropoutKey, DropoutPlan, Layer, Net, Plan, Source)
+    ABSENT, AS_IS, Batch, Compressed, DropoutKey, DropoutPlan, Layer, Net, Plan, Source)
 
 cdef extern from "dropout.h" nogil:
     int DRAWS_PER_GROUP "CMLP_DRAWS_PER_GROUP"
-    void cmlp_draws(const DropoutKey*, uint32_t, uint64_t, Py_ssize_t, uint16_t*)
-    void cmlp_draws_at(const DropoutKey*, uint32_t, const uint64_t*, Py_ssize_t, uint16_t*)
-    void cmlp_drop_f32(float*, Py_ssize_t, uint64_t, const DropoutKey*, uint32_t, uint32_t, double)
+    void cmlp_draws(
+        const DropoutKey* key, uint32_t layer, uint64_t first_group, Py_ssize_t n_groups,
+        uint16_t* out)
+    void cmlp_draws_at(
+        const DropoutKey* key, uint32_t layer, const uint64_t* elements, Py_ssize_t n,
+        uint16_t* out)
+    void cmlp_drop_f32(
+        float* values, Py_ssize_t n, uint64_t element, const DropoutKey* key, uint32_t layer,
+        uint32_t drop_rate_16, double scale)
     void cmlp_drop_f64(
-        double*, Py_ssize_t, uint64_t, const DropoutKey*, uint32_t, uint32_t, double)
-    void cmlp_drop_at_f32(float*, const int32_t*, Py_ssize_t, uint64_t, const DropoutKey*,
-                          uint32_t, uint32_t, double)
-    void cmlp_drop_at_f32_wide(float*, const int64_t*, Py_ssize_t, uint64_t, const DropoutKey*,
-                               uint32_t, uint32_t, double)
-    void cmlp_drop_at_f64(double*, const int32_t*, Py_ssize_t, uint64_t, const DropoutKey*,
-                          uint32_t, uint32_t, double)
-    void cmlp_drop_at_f64_wide(double*, const int64_t*, Py_ssize_t, uint64_t, const DropoutKey*,
-                               uint32_t, uint32_t, double)
+        double* values, Py_ssize_t n, uint64_t element, const DropoutKey* key, uint32_t layer,
+        uint32_t drop_rate_16, double scale)
+    void cmlp_drop_at_f32(
+        float* values, const int32_t* indices, Py_ssize_t n, uint64_t element,
+        const DropoutKey* key, uint32_t layer, uint32_t drop_rate_16, double scale)
+    void cmlp_drop_at_f32_wide(
+        float* values, const int64_t* indices, Py_ssize_t n, uint64_t element,
+        const DropoutKey* key, uint32_t layer, uint32_t drop_rate_16, double scale)
+    void cmlp_drop_at_f64(
+        double* values, const int32_t* indices, Py_ssize_t n, uint64_t element,
+        const DropoutKey* key, uint32_t layer, uint32_t drop_rate_16, double scale)
+    void cmlp_drop_at_f64_wide(
+        double* values, const int64_t* indices, Py_ssize_t n, uint64_t element,
+        const DropoutKey* key, uint32_t layer, uint32_t drop_rate_16, double scale)
 
 
-cdef inline double kept_scale(uint32_t dropped) noexcept nogil:
-    """What is kept is multiplied by this, if so many of 65536 are dropped."""
-    return 65536.0 / (65536.0 - dropped)
+cdef inline double kept_scale(uint32_t drop_rate_16) noexcept nogil:
+    """What is kept is multiplied by this."""
+    return 65536.0 / (65536.0 - drop_rate_16)
 
 
 cdef inline bint drops_input(const Net* net, const Plan* plan) noexcept nogil:
-    return plan.dropout.used and net.input_dropped > 0
+    return plan.dropout.used and net.input_drop_rate_16 > 0
 
 
 cdef inline bint saves_outputs(const Layer* layer) noexcept nogil:
     """Whether f' has to be computed from outputs as they were before any was dropped: relu's is
     that of what is kept, and zero where a unit is zero, for whatever reason."""
-    return layer.dropped > 0 and layer.activation != RELU and not layer.keeps_slope
+    return layer.drop_rate_16 > 0 and layer.activation != RELU and not layer.keeps_slope
 
 
 cdef inline bint copies_entries(const Source* source) noexcept nogil:
@@ -63,14 +75,14 @@ cdef inline DropoutPlan plan_dropout(
     cdef bint saves = False
     plan.used = False            # until the caller gives a key
     plan.key.key[0] = plan.key.key[1] = plan.key.epoch = 0
-    plan.saved = plan.values = plan.indices = -1
+    plan.saved = plan.values = plan.indices = ABSENT
     plan.end = at
     for l in range(net.n_layers - 1):
         saves |= saves_outputs(&net.layers[l])
     if saves:
         plan.saved = plan.end
         plan.end += aligned(rows * net.n_units)
-    if copies_entries(source) and net.input_dropped:
+    if copies_entries(source) and net.input_drop_rate_16:
         room = entries(source, rows)
         plan.values = plan.end
         plan.indices = plan.values + aligned(room)
@@ -80,14 +92,15 @@ cdef inline DropoutPlan plan_dropout(
 
 
 cdef inline void drop(
-    const DropoutPlan* plan, uint32_t layer, uint32_t dropped, uint64_t element,
-    floating[::1] values, Py_ssize_t at, Py_ssize_t n,
+    const DropoutPlan* plan, uint32_t layer, uint32_t drop_rate_16, uint64_t element,
+    floating* values, Py_ssize_t n,
 ) noexcept nogil:
     """Drop some of n neighbours, the first of which is the given element of its layer."""
+    cdef double scale = kept_scale(drop_rate_16)
     if floating is float:
-        cmlp_drop_f32(&values[at], n, element, &plan.key, layer, dropped, kept_scale(dropped))
+        cmlp_drop_f32(values, n, element, &plan.key, layer, drop_rate_16, scale)
     else:
-        cmlp_drop_f64(&values[at], n, element, &plan.key, layer, dropped, kept_scale(dropped))
+        cmlp_drop_f64(values, n, element, &plan.key, layer, drop_rate_16, scale)
 
 
 cdef inline void drop_outputs(
@@ -97,11 +110,11 @@ cdef inline void drop_outputs(
     """Of hidden layer l, whose outputs for the rows are at `a`, those of samples position.."""
     cdef const Layer* layer = &net.layers[l]
     cdef Py_ssize_t n = layer.fan_out
-    if layer.dropped == 0:
+    if layer.drop_rate_16 == 0:
         return
     if saves_outputs(layer) and plan.dropout.saved >= 0:
         memcpy(&work[saved_offset(net, plan, l, row)], &work[a], rows * n * sizeof(floating))
-    drop(&plan.dropout, l + 1, layer.dropped, <uint64_t>position * n, work, a, rows * n)
+    drop(&plan.dropout, l + 1, layer.drop_rate_16, <uint64_t>position * n, &work[a], rows * n)
 
 
 cdef inline Py_ssize_t saved_offset(
@@ -120,98 +133,75 @@ cdef inline void drop_deltas(
     cdef const Layer* layer = &net.layers[l]
     cdef Py_ssize_t i, n = layer.fan_out
     cdef floating scale
-    if layer.dropped == 0:
+    if layer.drop_rate_16 == 0:
         return
     if layer.activation != RELU:
-        drop(&plan.dropout, l + 1, layer.dropped, <uint64_t>position * n, work, delta, rows * n)
+        drop(&plan.dropout, l + 1, layer.drop_rate_16, <uint64_t>position * n, &work[delta],
+             rows * n)
     else:
-        scale = <floating>kept_scale(layer.dropped)
+        scale = <floating>kept_scale(layer.drop_rate_16)
         for i in range(delta, delta + rows * n):
             work[i] *= scale
 
 
 cdef inline void take_input(
-    const Net* net, const Plan* plan, const Source* source, const Py_ssize_t* order,
-    Py_ssize_t start, Py_ssize_t first, Py_ssize_t row, Py_ssize_t rows, floating[::1] work,
+    const Batch* batch, Py_ssize_t first, Py_ssize_t row, Py_ssize_t rows, floating[::1] work,
 ) noexcept nogil:
-    """Rows of X in the workspace, some of their numbers dropped: rows row.. of the samples that
-    begin at start. first: that from which on this thread has taken rows, in order."""
-    cdef Py_ssize_t n = net.n_features, x = plan.x + row * n
+    """Rows row.. of X in the workspace, some of their numbers dropped. first: that from which on
+    this thread has taken rows, in order."""
+    cdef const Net* net = batch.net
+    cdef const Plan* plan = batch.plan
+    cdef Py_ssize_t n = net.n_features
+    cdef floating* x = &work[plan.x + row * n]
+    cdef int64_t* ends
     if plan.sparse.used:
-        if copies_entries(source):
-            copy_entries(plan, source, order, start, first, row, rows, work)
+        if copies_entries(batch.source):
+            # behind the rows that this thread has taken, or where those before would end
+            ends = as_int64(&work[plan.sparse.ends])
+            copy_entries(batch.source, batch.order, batch.start, row, row + rows,
+                         ends[row - 1] if row > first
+                         else entries_before(batch.source, batch.order, batch.start, row),
+                         as_int64(&work[plan.sparse.begins]), ends,
+                         &work[plan.dropout.values], &work[plan.dropout.indices])
         else:
-            compress(&plan.sparse, source, order, start, row, row + rows, work, plan.x)
-        drop_entries(net, plan, source, start, row, rows, work)
+            compress(&plan.sparse, batch.source, batch.order, batch.start, row, row + rows, work,
+                     plan.x)
+        drop_entries(batch, row, rows, work)
     else:
-        gather_x(source, order, start + row, rows, work, x)
-        drop(&plan.dropout, 0, net.input_dropped, <uint64_t>(start + row) * n, work, x, rows * n)
-
-
-cdef inline void copy_entries(
-    const Plan* plan, const Source* source, const Py_ssize_t* order, Py_ssize_t start,
-    Py_ssize_t first, Py_ssize_t row, Py_ssize_t rows, floating[::1] work,
-) noexcept nogil:
-    """Rows of CSR, one after another; where they begin depends on the rows before alone."""
-    cdef int64_t* begins = <int64_t*>&work[plan.sparse.begins]
-    cdef int64_t* ends = <int64_t*>&work[plan.sparse.ends]
-    cdef bint wide = source.wide_indices
-    cdef Py_ssize_t i, begin, n, at = 0, size = 8 if wide else 4
-    cdef char* indices = <char*>&work[plan.dropout.indices]
-    if row > first:
-        at = ends[row - 1]
-    else:
-        for i in range(start, start + row):
-            at += row_length(source, sample(order, i))
-    for i in range(row, row + rows):
-        begin = index_at(source.indptr, wide, sample(order, start + i))
-        n = row_length(source, sample(order, start + i))
-        begins[i] = at
-        ends[i] = at + n
-        if n == 0:
-            continue
-        memcpy(&work[plan.dropout.values] + at, <const floating*>source.x + begin,
-               n * sizeof(floating))
-        memcpy(indices + at * size, <const char*>source.indices + begin * size, n * size)
-        at += n
-
-
-cdef inline Py_ssize_t row_length(const Source* source, Py_ssize_t row) noexcept nogil:
-    """Entries of a row of CSR."""
-    return index_at(source.indptr, source.wide_indices, row + 1) \
-        - index_at(source.indptr, source.wide_indices, row)
+        gather_x(batch.source, batch.order, batch.start + row, rows, x)
+        drop(&plan.dropout, 0, net.input_drop_rate_16, <uint64_t>(batch.start + row) * n, x,
+             rows * n)
 
 
 cdef inline void drop_entries(
-    const Net* net, const Plan* plan, const Source* source, Py_ssize_t start, Py_ssize_t row,
-    Py_ssize_t rows, floating[::1] work,
+    const Batch* batch, Py_ssize_t row, Py_ssize_t rows, floating[::1] work,
 ) noexcept nogil:
-    cdef Compressed x = input_rows(plan, source, work)
+    cdef Compressed x = input_rows(batch.plan, batch.source, work)
     cdef Py_ssize_t i, at, n
     cdef uint64_t element
-    cdef uint32_t dropped = net.input_dropped
-    cdef double scale = kept_scale(dropped)
-    cdef const DropoutKey* key = &plan.dropout.key
+    cdef uint32_t drop_rate_16 = batch.net.input_drop_rate_16
+    cdef double scale = kept_scale(drop_rate_16)
+    cdef const DropoutKey* key = &batch.plan.dropout.key
     cdef floating* values
     for i in range(row, row + rows):
-        at = x.begins[i * x.pieces]            # the pieces of a row follow one another
-        n = x.ends[(i + 1) * x.pieces - 1] - at
+        at = x.begins[i * x.segments]            # the segments of a row follow one another
+        n = x.ends[(i + 1) * x.segments - 1] - at
         values = <floating*>x.values + at
-        element = <uint64_t>(start + i) * net.n_features
+        element = <uint64_t>(batch.start + i) * batch.net.n_features
         if floating is float:
             if x.wide:
                 cmlp_drop_at_f32_wide(values, <const int64_t*>x.indices + at, n, element,
-                                      key, 0, dropped, scale)
+                                      key, 0, drop_rate_16, scale)
             else:
                 cmlp_drop_at_f32(values, <const int32_t*>x.indices + at, n, element,
-                                 key, 0, dropped, scale)
+                                 key, 0, drop_rate_16, scale)
         else:
             if x.wide:
                 cmlp_drop_at_f64_wide(values, <const int64_t*>x.indices + at, n, element,
-                                      key, 0, dropped, scale)
+                                      key, 0, drop_rate_16, scale)
             else:
                 cmlp_drop_at_f64(values, <const int32_t*>x.indices + at, n, element,
-                                 key, 0, dropped, scale)
+                                 key, 0, drop_rate_16, scale)
 
 
 cdef inline Compressed input_rows(

@@ -1,5 +1,7 @@
 # The entry points of the engine: what Python calls once per epoch, per L-BFGS evaluation or per
 # predict. Arguments are checked here, before any memory is touched; no arithmetic.
+# uses: dataset.pxi, layout.pxi, limits.pxi, online.pxi, predict.pxi, train.pxi
+# gives: check_call, set_key, train_epoch, predict, mean_loss
 
 from operator import index
 from threading import get_ident, main_thread
@@ -27,10 +29,11 @@ from cmlp._core.batch cimport gather_targets, gather_weights, gather_x, total_we
 from cmlp._core.dropout cimport drops_input, take_input
 from cmlp._core.linalg cimport ROWS, VECTOR_BYTES, gemm_pack_size
 from cmlp._core.losses cimport (
-    FOR_CLASSIFIER, FOR_REGRESSOR, N_LOSSES, SOFTMAX, TILE, loss_sum as sum_of_losses, loss_table)
+    FOR_CLASSIFIER, FOR_REGRESSOR, N_LOSSES, REPEATED, SOFTMAX, loss_sum as sum_of_losses,
+    loss_table)
 from cmlp._core.network cimport (
     count_slabs, finish_gradient, forward, gathers_x, output_offset, plan_workspace, rows_phase,
-    shift, slabs_phase)
+    shift, slabs_phase, GradientUse)
 from cmlp._core.optimizers cimport (
     LEARNING_RATE, N_OPTIMIZERS, ONLINE, ONLINE_LINEAR, Step, begin_step, clip_scale, end_step,
     finish_block, optimizer_step, optimizer_table, sum_of_squares)
@@ -43,18 +46,11 @@ from cmlp._core.pool cimport pool_run
 from cmlp._core.stop cimport raise_flag, raised, stop_flag, watch_begin, watch_end
 from cmlp._core.sparse_plan cimport density, entries, most_entries
 from cmlp._core.types cimport (
-    AS_IS, FROM_OTHER, ROUNDED, DropoutPlan, Layer, Loss, Net, Plan, Source)
+    ABSENT, AS_IS, Batch, FROM_OTHER, ROUNDED, DropoutPlan, Layer, Loss, Net, Plan, Source)
 
 cnp.import_array()
 
-cdef enum:
-    CHUNK_ROWS = 1024            # samples whose activations are held at once at most
-    PREDICT_ROWS = 512           # the same in predict
-    FLOPS_PER_SIGNAL_CHECK = 50_000_000   # a few ms of work between two looks at Ctrl-C
-    FLOPS_PER_LOOK_WITHIN = 500_000_000   # the same within a piece; smaller pieces are not watched
-    FLOPS_PER_PREDICT_PIECE = 1_000_000   # or a block of rows, if that is more
-    MAX_PREDICT_PIECES = 1_000_000        # the pool counts pieces in 24 bits
-
+include "limits.pxi"
 include "layout.pxi"
 include "dataset.pxi"
 include "interrupt.pxi"
@@ -158,7 +154,7 @@ def train_epoch(
         set_key(&run.plan.dropout, seed, epoch)
     elif rates is None and averaging is None and max_grad_norm <= 0 and trains_online(
             &data.source, batch_size, run.optimizer, optimizer, &hyper[0]):
-        # a division by outputs is scikit-learn's squared error, its gradient a plain sum
+        # scikit-learn reports squared error as a mean over outputs but differentiates the sum
         if loss_table[layout.net.loss.id].mean_over_outputs:
             loss_scale = 1.0 / layout.net.n_outputs
         return online_epoch(&layout.net, &data.source, run.order, n, run.optimizer, hyper, alpha,
@@ -190,7 +186,7 @@ def predict(
     check_call(layout, data, np.asarray(params), np.asarray(work), &plan, False)
     if seed is not None:
         set_key(&plan.dropout, seed, 0)
-        plan.dropout.saved = -1               # for derivatives only
+        plan.dropout.saved = ABSENT               # for derivatives only
         n_draws = out.shape[0] // source.n_samples
     if out.shape[0] != n_draws * source.n_samples or n_draws < 1 or n_draws > UINT32_MAX \
             or out.shape[1] != net.n_outputs:
@@ -228,7 +224,8 @@ def mean_loss(
     cdef Net* net = &layout.net
     cdef Source* source = &data.source
     cdef Py_ssize_t n = source.n_samples, k = net.n_outputs, at = 0, rows
-    cdef Py_ssize_t block = min(n, <Py_ssize_t>CHUNK_ROWS), w0 = -1
+    cdef Py_ssize_t block = min(n, <Py_ssize_t>CHUNK_ROWS)
+    cdef floating* weights = NULL
     cdef double total = 0, weight
     if source.y is NULL or source.n_outputs != k or out.shape[0] != n or out.shape[1] != k \
             or out.itemsize != data.dtype.itemsize:
@@ -236,15 +233,15 @@ def mean_loss(
     cdef const floating[::1] p = np.asarray(out).reshape(-1)
     cdef floating[::1] work = aligned_vector(block * (k + 1), np.asarray(out).dtype)
     if source.weight is not NULL:
-        w0 = block * k
+        weights = &work[block * k]
     with nogil:
         weight = total_weight(source, NULL, 0, n, <floating*>NULL)
         while at < n:
             rows = min(block, n - at)
-            gather_targets(source, NULL, at, rows, work, 0)
-            if w0 >= 0:
-                gather_weights(source, NULL, at, rows, work, w0)
-            total += sum_of_losses(&net.loss, rows, k, work, 0, p, at * k, work, w0)
+            gather_targets(source, NULL, at, rows, &work[0])
+            if weights is not NULL:
+                gather_weights(source, NULL, at, rows, weights)
+            total += sum_of_losses(&net.loss, rows, k, &work[0], &p[at * k], weights)
             at += rows
     if weight == 0:
         return np.nan

@@ -1,6 +1,8 @@
 # The entry points that separate a gradient from the step by it: a sum over given samples, and the
 # update by such a sum. Included by engine.pxi, which imports. The epoch that does both at once is
 # in engine.pxi.
+# uses: dataset.pxi, engine.pxi, layout.pxi, train.pxi, update.pxi
+# gives: batch_gradient, apply_gradient, loss_and_gradient
 
 
 cdef sum_gradient(

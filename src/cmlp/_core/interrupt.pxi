@@ -1,5 +1,7 @@
 # Ctrl-C within a compiled call: looked for now and then, raised when the threads have stopped.
 # Included by engine.pxi, which imports. How a loop notices within a piece of work is in stop.h.
+# uses: limits.pxi
+# gives: Interrupt, check_signals
 
 
 cdef int check_signals() except -1:

@@ -1,5 +1,8 @@
 # One entry point per kernel, over typed memoryviews: for cmlp.Network, which composes them in
 # Python. Training does not come through here; kernels that only tests call are in testing.pxi.
+# uses: checks.pxi, dataset.pxi, layout.pxi
+# gives: gemm, column_sums, affine, coef_gradient, activate, activation_backward, loss_sum,
+#   output_delta
 
 from cmlp._core cimport activations as _activations
 from cmlp._core cimport batch as _batch
@@ -8,6 +11,7 @@ from cmlp._core cimport losses as _losses
 from cmlp._core cimport network as _network
 from cmlp._core cimport sparse as _sparse
 from cmlp._core cimport sparse_plan as _sparse_plan
+from cmlp._core.matrix cimport Matrix, matrix, strided, transposed
 from cmlp._core.types cimport Compressed, SparsePlan
 
 include "checks.pxi"
@@ -26,21 +30,25 @@ def gemm(
     dtype = np.asarray(c).dtype
     cdef floating[::1] pack = np.empty(
         _linalg.gemm_pack_size(n, k, sizeof(floating)), dtype=dtype)
-    cdef const floating[::1] flat_b = np.asarray(b).reshape(-1)
-    cdef floating[::1] flat_c = np.asarray(c).reshape(-1)
-    cdef Py_ssize_t bias0 = -1 if bias is None else 0
+    cdef Matrix left = strided(
+        &a[0, 0], m, k, a.strides[0] // <Py_ssize_t>sizeof(floating),
+        a.strides[1] // <Py_ssize_t>sizeof(floating))
+    cdef Matrix right = matrix(&b[0, 0], b.shape[0], b.shape[1])
+    cdef const floating* bias_at = row_or_null(bias)
     with nogil:
-        _linalg.gemm(m, n, k, &a[0, 0], a.strides[0] // <Py_ssize_t>sizeof(floating),
-                     a.strides[1] // <Py_ssize_t>sizeof(floating), flat_b, 0,
-                     k if trans_b else n, trans_b, flat_c, 0, accumulate, bias, bias0, pack, 0)
+        _linalg.gemm(left, transposed(right) if trans_b else right, matrix(&c[0, 0], m, n),
+                     accumulate, bias_at, &pack[0], _linalg.plain())
 
 
 def column_sums(const floating[:, ::1] a, floating[::1] out, bint accumulate=False):
     """out = a.sum(axis=0) [+ out]"""
     check_shapes(out.shape[0] == a.shape[1])
-    cdef const floating[::1] flat_a = np.asarray(a).reshape(-1)
+    if a.shape[0] == 0:
+        if not accumulate:
+            out[:] = 0
+        return
     with nogil:
-        _linalg.column_sums(a.shape[0], a.shape[1], flat_a, 0, out, 0, accumulate)
+        _linalg.column_sums(matrix(&a[0, 0], a.shape[0], a.shape[1]), &out[0], accumulate)
 
 
 def affine(
@@ -56,25 +64,25 @@ def affine(
     check_dtype(data, np.asarray(out).dtype)
     check_order(data, order)
     cdef const Py_ssize_t* order_at = address(order)
-    cdef const floating[::1] flat_coef = np.asarray(coef).reshape(-1)
-    cdef floating[::1] flat_out = np.asarray(out).reshape(-1)
-    cdef Py_ssize_t bias0 = -1 if intercept is None else 0
+    cdef Matrix coefs = matrix(&coef[0, 0], k, n), outputs = matrix(&out[0, 0], rows, n)
+    cdef const floating* bias_at = row_or_null(intercept)
     cdef Py_ssize_t pack = _linalg.gemm_pack_size(n, k, sizeof(floating))
     cdef Source source = source_of(data, order, skip_zeros)
     cdef SparsePlan plan = _sparse_plan.plan_sparse(&source, rows, n, sizeof(floating), 0)
     cdef Compressed x
     cdef floating[::1] work = np.empty(
-        (plan.end + plan.own_size if plan.used else pack) + rows * k, dtype=data.dtype)
+        (plan.end + plan.thread_scratch_size if plan.used else pack) + rows * k,
+        dtype=data.dtype)
     with nogil:
         if plan.used:
-            _sparse.compress(&plan, &source, order_at, 0, 0, rows, work, plan.end + plan.own_size)
+            _sparse.compress(&plan, &source, order_at, 0, 0, rows, work,
+                             plan.end + plan.thread_scratch_size)
             x = _sparse.compressed_rows(&plan, &source, work)
-            _sparse.sparse_affine(&plan, &x, 0, rows, k, n, flat_coef, 0, intercept, bias0,
-                                  flat_out, 0, work, plan.end)
+            _sparse.sparse_affine(&plan, &x, 0, coefs, bias_at, outputs, &work[plan.end])
         else:
-            _batch.gather_x(&source, order_at, 0, rows, work, pack)
-            _linalg.gemm(rows, n, k, &work[pack], k, 1, flat_coef, 0, n, False, flat_out, 0,
-                         False, intercept, bias0, work, 0)
+            _batch.gather_x(&source, order_at, 0, rows, &work[pack])
+            _linalg.gemm(matrix(&work[pack], rows, k), coefs, outputs, False, bias_at, &work[0],
+                         _linalg.plain())
 
 
 def coef_gradient(
@@ -94,34 +102,37 @@ def coef_gradient(
     check_dtype(data, np.asarray(grad).dtype)
     check_order(data, order)
     cdef const Py_ssize_t* order_at = address(order)
-    cdef const floating[::1] flat_delta = np.asarray(delta).reshape(-1)
-    cdef floating[::1] flat_grad = np.asarray(grad).reshape(-1)
+    cdef Matrix deltas = matrix(&delta[0, 0], rows, n)
     cdef Py_ssize_t pack = _linalg.gemm_pack_size(n, rows, sizeof(floating))
     cdef Source source = source_of(data, order, skip_zeros)
     cdef SparsePlan plan = _sparse_plan.plan_sparse(&source, rows, n, sizeof(floating), 0)
     cdef Compressed x, columns
     cdef floating[::1] work = np.empty(
-        (plan.end + plan.own_size if plan.used else pack) + rows * k, dtype=data.dtype)
+        (plan.end + plan.thread_scratch_size if plan.used else pack) + rows * k,
+        dtype=data.dtype)
     slab = slab or k
     share = share or (k + slab - 1) // slab * slab
     check_shapes(share % slab == 0)
     with nogil:
         if plan.used:
-            _sparse.compress(&plan, &source, order_at, 0, 0, rows, work, plan.end + plan.own_size)
+            _sparse.compress(&plan, &source, order_at, 0, 0, rows, work,
+                             plan.end + plan.thread_scratch_size)
             x = _sparse.compressed_rows(&plan, &source, work)
-            _sparse.pack_delta(&plan, rows, n, flat_delta, 0, work, plan.end)
+            _sparse.pack_delta(&plan, deltas, &work[plan.end])
             while first < k:
                 if first % share == 0:
                     columns = _sparse.transpose(
-                        &plan, &x, rows, first, min(k, first + share), work, plan.end)
+                        &plan, &x, rows, first, min(k, first + share), &work[plan.end])
                 _sparse.sparse_coef_gradient(
-                    &plan, &columns, first % share, min(slab, k - first), rows, n,
-                    flat_grad, first * n, accumulate, work, plan.end)
+                    &plan, &columns, first % share, rows,
+                    matrix(&grad[first, 0], min(slab, k - first), n), accumulate,
+                    &work[plan.end])
                 first += slab
         else:
-            _batch.gather_x(&source, order_at, 0, rows, work, pack)
-            _linalg.gemm(k, n, rows, &work[pack], 1, k, flat_delta, 0, n, False, flat_grad, 0,
-                         accumulate, flat_grad, -1, work, 0)
+            _batch.gather_x(&source, order_at, 0, rows, &work[pack])
+            _linalg.gemm(
+                transposed(matrix(&work[pack], rows, k)), deltas, matrix(&grad[0, 0], k, n),
+                accumulate, <const floating*>NULL, &work[0], _linalg.plain())
 
 
 cdef Source source_of(Dataset data, const Py_ssize_t[::1] order, bint skip_zeros):
@@ -163,14 +174,13 @@ def activate(
         return
     cdef const Py_ssize_t[::1] ends = ends_of(group_sizes, z.shape[1])
     cdef const Py_ssize_t* group_ends = address(ends)
-    cdef floating[::1] flat = np.asarray(z).reshape(-1)
-    cdef floating[::1] flat_slope = flat if slope is None else np.asarray(slope).reshape(-1)
-    cdef bint with_slope = slope is not None
+    cdef floating* values = &z[0, 0]
+    cdef floating* slopes = NULL if slope is None else &slope[0, 0]
     with nogil:
-        if with_slope:
-            _activations.activate_with_slope(which, flat, 0, flat_slope, 0, flat.shape[0])
+        if slopes is not NULL:
+            _activations.activate_with_slope(which, values, slopes, z.shape[0] * z.shape[1])
         else:
-            _network.apply_activation(which, z.shape[0], z.shape[1], group_ends, flat, 0)
+            _network.apply_activation(which, z.shape[0], z.shape[1], group_ends, values)
 
 
 def activation_backward(
@@ -190,13 +200,10 @@ def activation_backward(
         return
     cdef const Py_ssize_t[::1] ends = ends_of(group_sizes, a.shape[1])
     cdef const Py_ssize_t* group_ends = address(ends)
-    cdef const floating[::1] flat_a = np.asarray(a).reshape(-1)
-    cdef const floating[::1] flat_slope = \
-        flat_a if slope is None else np.asarray(slope).reshape(-1)
-    cdef floating[::1] flat_delta = np.asarray(delta).reshape(-1)
+    cdef const floating* slopes = matrix_or_null(slope)
     with nogil:
-        _losses.output_backward(which, a.shape[0], a.shape[1], group_ends, flat_a, 0,
-                                flat_slope, 0, flat_delta, 0)
+        _losses.output_backward(which, a.shape[0], a.shape[1], group_ends, &a[0, 0], slopes,
+                                &delta[0, 0])
 
 
 def loss_sum(
@@ -205,12 +212,12 @@ def loss_sum(
 ):
     """sum_i w_i sum_j L(y_ij, p_ij)"""
     cdef LossRow row = LossRow(loss, "", y.shape[1], parameter)
-    cdef Py_ssize_t w0 = -1 if weight is None else 0
     check_shapes(y.shape[0] == p.shape[0] and y.shape[1] == p.shape[1]
                  and (weight is None or weight.shape[0] == y.shape[0]))
-    cdef const floating[::1] flat_y = np.asarray(y).reshape(-1)
-    cdef const floating[::1] flat_p = np.asarray(p).reshape(-1)
-    return _losses.loss_sum(&row.loss, y.shape[0], y.shape[1], flat_y, 0, flat_p, 0, weight, w0)
+    if not y.size:
+        return 0.0
+    return _losses.loss_sum(&row.loss, y.shape[0], y.shape[1], &y[0, 0], &p[0, 0],
+                            row_or_null(weight))
 
 
 def output_delta(
@@ -221,7 +228,6 @@ def output_delta(
     """delta = w dL/dz of the output layer, for any pair of loss and output activation."""
     cdef LossRow row = LossRow(loss, activation, y.shape[1], parameter)
     cdef int output = ACTIVATIONS[activation]["id"]
-    cdef Py_ssize_t w0 = -1 if weight is None else 0
     check_shapes(y.shape[0] == p.shape[0] == delta.shape[0] and y.shape[0] > 0
                  and y.shape[1] == p.shape[1] == delta.shape[1] and y.shape[1] > 0
                  and (weight is None or weight.shape[0] == y.shape[0]))
@@ -229,14 +235,11 @@ def output_delta(
                  slope.shape[0] == y.shape[0] and slope.shape[1] == y.shape[1])
     cdef const Py_ssize_t[::1] ends = ends_of(group_sizes, y.shape[1])
     cdef const Py_ssize_t* group_ends = address(ends)
-    cdef const floating[::1] flat_y = np.asarray(y).reshape(-1)
-    cdef const floating[::1] flat_p = np.asarray(p).reshape(-1)
-    cdef const floating[::1] flat_slope = \
-        flat_p if slope is None else np.asarray(slope).reshape(-1)
-    cdef floating[::1] flat_delta = np.asarray(delta).reshape(-1)
+    cdef const floating* slopes = matrix_or_null(slope)
+    cdef const floating* weights = row_or_null(weight)
     with nogil:
-        _losses.output_delta(&row.loss, row.canonical, output, y.shape[0], y.shape[1], group_ends,
-                             flat_y, 0, flat_p, 0, flat_slope, 0, weight, w0, flat_delta, 0)
+        _losses.output_delta(&row.loss, output, y.shape[0], y.shape[1], group_ends, &y[0, 0],
+                             &p[0, 0], slopes, weights, &delta[0, 0])
 
 
 cdef int check_dtype(Dataset data, dtype) except -1:
@@ -249,3 +252,9 @@ cdef int check_order(Dataset data, const Py_ssize_t[::1] order) except -1:
     if order is not None and (np.min(order) < 0 or np.max(order) >= data.source.n_samples):
         raise ValueError("order has indices out of bounds.")
     return 0
+
+
+cdef const floating* matrix_or_null(const floating[:, ::1] a) noexcept:
+    if a is None:             # as one expression it would lose the const
+        return NULL
+    return &a[0, 0]

@@ -1,5 +1,7 @@
 # What Python knows of the engine: the tables of activations, losses and optimizers, and Layout,
 # the shape of a network. Included by engine.pxi, which imports; no passes through layers here.
+# uses: dataset.pxi, limits.pxi
+# gives: ACTIVATIONS, LOSSES, OPTIMIZERS, FLUSHES, vector_bytes, LossRow, Layout, aligned_vector
 
 #: Bytes of a vector register in this build of the engine.
 vector_bytes = VECTOR_BYTES
@@ -68,26 +70,25 @@ cdef class LossRow:
     """
 
     cdef Loss loss
-    cdef bint canonical          # dL/dz of the output layer is prediction - target
-    cdef const float[::1] tile32
-    cdef const double[::1] tile64
+    cdef const float[::1] repeated32
+    cdef const double[::1] repeated64
 
     def __cinit__(self, name, out_activation, n_outputs, parameter=None):
         row = LOSSES[name]
         self.loss.id = row["id"]
-        self.loss.direct = row["canonical_activation"] == out_activation
-        self.canonical = self.loss.direct and row["residual"]
+        self.loss.canonical = row["canonical_activation"] == out_activation
+        self.loss.is_residual = self.loss.canonical and row["residual"]
         if row["parameter"] is None:
             return
         values = np.ravel(row["default"] if parameter is None else parameter)
         if values.size < 1 or n_outputs % values.size:
             raise ValueError(
                 f"{values.size} parameters of the loss do not fit {n_outputs} outputs.")
-        values = np.resize(values.astype(np.float64), n_outputs + TILE)
-        self.tile64 = values
-        self.tile32 = values.astype(np.float32)
-        self.loss.parameter64 = &self.tile64[0]
-        self.loss.parameter32 = &self.tile32[0]
+        values = np.resize(values.astype(np.float64), n_outputs + REPEATED)
+        self.repeated64 = values
+        self.repeated32 = values.astype(np.float32)
+        self.loss.parameter64 = &self.repeated64[0]
+        self.loss.parameter32 = &self.repeated32[0]
 
 
 cdef class Layout:
@@ -163,7 +164,6 @@ cdef class Layout:
         self.net.n_params = self.net.n_coefs + self.net.n_units
         self.loss = LossRow(loss, activations[n_layers - 1], units[n_layers], loss_parameter)
         self.net.loss = self.loss.loss
-        self.net.canonical = self.loss.canonical
         if group_sizes is not None:
             self.set_groups(tuple(map(index, group_sizes)))
         if len(dropout) not in (0, n_layers) or any(not 0 <= rate < 1 for rate in dropout):
@@ -171,9 +171,9 @@ cdef class Layout:
         for l in range(len(dropout)):
             rate = min(65535, round(65536 * dropout[l]))
             if l == 0:
-                self.net.input_dropped = rate
+                self.net.input_drop_rate_16 = rate
             else:
-                self.net.layers[l - 1].dropped = rate
+                self.net.layers[l - 1].drop_rate_16 = rate
 
     def __dealloc__(self):
         free(self.net.layers)
@@ -194,18 +194,19 @@ cdef class Layout:
             self.net.group_ends[g] = end
 
     def workspace(
-        self, Py_ssize_t batch_size, dtype, int n_threads=1, bint each=False, Dataset data=None,
+        self, Py_ssize_t batch_size, dtype, int n_threads=1, bint per_thread=False,
+        Dataset data=None,
     ):
         """An uninitialised workspace, large enough for batches of the given size.
 
-        Training shares the batch between threads; a predict gives `each` thread a workspace.
+        Training shares the batch between threads; a predict has one `per_thread`.
         data: the samples it is for, if they may be sparse or have many zeros.
 
         Returns
         -------
         work : ndarray of shape (size,) and the given dtype, aligned to 64 bytes
         """
-        cdef Py_ssize_t most = PREDICT_ROWS if each else CHUNK_ROWS
+        cdef Py_ssize_t most = PREDICT_ROWS if per_thread else CHUNK_ROWS
         cdef Py_ssize_t rows = max(1, min(batch_size, most))
         cdef cnp.dtype wanted = np.dtype(dtype)
         cdef Py_ssize_t itemsize = cnp.PyDataType_ELSIZE(wanted)
@@ -215,8 +216,9 @@ cdef class Layout:
         dense.density = 1
         cdef const Source* source = &dense if data is None else &data.source
         n_threads = max(1, n_threads)
-        size = plan_workspace(&self.net, source, rows, 1 if each else n_threads, itemsize).size
-        if each:
+        size = plan_workspace(
+            &self.net, source, rows, 1 if per_thread else n_threads, itemsize).size
+        if per_thread:
             size *= n_threads
         return aligned_vector(size, wanted)
 

@@ -1,29 +1,45 @@
 # Dense linear algebra on row-major matrices in flat arrays: gemm, gemv, sums. Blocking,
 # packing and the choice of a kernel are here; register tiles are in tile.h.
 #
-# A matrix is a flat memoryview plus the offset of its first element, so that parameters,
-# gradients and the workspace each stay one allocation and the debug build checks every index.
-# The left operand of gemm and gemv is an address with two strides: it may be the caller's X.
+# C = A B: A may have any strides, as it may be the caller's X; the elements of a row of B or, of
+# one that is transposed, those of a column follow one another, and so do those of rows of C.
 
 from cython cimport floating
+from libc.string cimport memcpy
+from cmlp._core.matrix cimport (
+    A_GAPS, A_ROW_GAPS, A_UNFIT, B_GAPS, B_ROW_GAPS, B_UNFIT, C_GAPS, C_ROW_GAPS, Matrix, fits,
+    has_no_gaps, matrix, onwards, part, require, transposed)
 from cmlp._core.stop cimport product_stopped
 
 cdef extern from "tile.h" nogil:
     int ROWS "CMLP_ROWS"
     int VECTOR_BYTES "CMLP_VECTOR_BYTES"
     bint MASKED "CMLP_MASKED"
-    void cmlp_tile_f32(int, int, Py_ssize_t, const float*, Py_ssize_t, Py_ssize_t,
-                       const float*, Py_ssize_t, float*, Py_ssize_t, int, const float*, int,
-                       const float*)
-    void cmlp_tile_f64(int, int, Py_ssize_t, const double*, Py_ssize_t, Py_ssize_t,
-                       const double*, Py_ssize_t, double*, Py_ssize_t, int, const double*, int,
-                       const double*)
-    float cmlp_dot_f32(const float*, const float*, Py_ssize_t)
-    double cmlp_dot_f64(const double*, const double*, Py_ssize_t)
-    void cmlp_row_dots_f32(Py_ssize_t, Py_ssize_t, const float*, Py_ssize_t, const float*,
-                           float, float*, Py_ssize_t)
-    void cmlp_row_dots_f64(Py_ssize_t, Py_ssize_t, const double*, Py_ssize_t, const double*,
-                           double, double*, Py_ssize_t)
+    ctypedef struct Tile "cmlp_tile":
+        int rows
+        int cols
+        Py_ssize_t depth
+        const void* a
+        Py_ssize_t a_row
+        Py_ssize_t a_col
+        const void* b
+        Py_ssize_t b_row
+        void* c
+        Py_ssize_t c_row
+        bint accumulate
+        const void* bias
+        int finish
+        const void* outputs
+    void cmlp_tile_f32(const Tile* tile)
+    void cmlp_tile_f64(const Tile* tile)
+    float cmlp_dot_f32(const float* x, const float* y, Py_ssize_t n)
+    double cmlp_dot_f64(const double* x, const double* y, Py_ssize_t n)
+    void cmlp_row_dots_f32(
+        Py_ssize_t rows, Py_ssize_t n, const float* x, Py_ssize_t x_row, const float* y,
+        float bias, float* out, Py_ssize_t step)
+    void cmlp_row_dots_f64(
+        Py_ssize_t rows, Py_ssize_t n, const double* x, Py_ssize_t x_row, const double* y,
+        double bias, double* out, Py_ssize_t step)
 
 cdef enum:
     PANEL_BYTES = 16384        # of a packed panel: half of a 32 KiB L1 cache
@@ -33,6 +49,11 @@ cdef enum:
     ALIGNED = 16               # elements: offsets are multiples of 64 bytes in any dtype
     NARROW_ROWS = 16           # of affine_narrow that are taken from cache for each column
     PLAIN = -1                 # a product that is put through no activation
+
+# What a product is put through before it is stored, see tile.h.
+cdef struct Finish:
+    int activation             # of those that is_in_tiles, or PLAIN
+    const void* outputs        # laid out as C: C is multiplied by the derivative; NULL: C = f(C)
 
 
 cdef inline Py_ssize_t aligned(Py_ssize_t n) noexcept nogil:
@@ -65,25 +86,27 @@ cdef inline Py_ssize_t gemm_pack_size(Py_ssize_t n, Py_ssize_t k, size_t itemsiz
     return (columns + width - 1) // width * width * min(k, panel_depth(itemsize))
 
 
-cdef inline void pack_panel(
-    const floating[::1] b, Py_ssize_t b0, Py_ssize_t ldb, bint trans_b,
-    Py_ssize_t depth, Py_ssize_t cols, floating[::1] panel, Py_ssize_t at,
-) noexcept nogil:
-    """Copy the (depth, cols) block of B, or of B.T, at b0 into a zero-padded panel."""
+cdef inline void pack_panel(Matrix b, floating* panel) noexcept nogil:
+    """Copy B, or what is transposed in memory, into a zero-padded panel."""
     cdef Py_ssize_t width = panel_width(sizeof(floating))
-    cdef Py_ssize_t p, j
-    if trans_b:
-        for j in range(cols):
-            for p in range(depth):
-                panel[at + p * width + j] = b[b0 + j * ldb + p]
-    else:
-        for p in range(depth):
+    cdef const floating* data = <const floating*>b.data
+    cdef Py_ssize_t p, j, rows = b.rows, cols = b.cols, ld = b.row_stride
+    if b.col_stride == 1 and cols == width:
+        for p in range(rows):
+            memcpy(panel + p * width, data + p * ld, 2 * VECTOR_BYTES)
+        return
+    if b.col_stride == 1:
+        for p in range(rows):
             for j in range(cols):
-                panel[at + p * width + j] = b[b0 + p * ldb + j]
-    if cols < width:
-        for p in range(depth):
-            for j in range(cols, width):
-                panel[at + p * width + j] = 0
+                panel[p * width + j] = data[p * ld + j]
+    else:
+        ld = b.col_stride
+        for j in range(cols):
+            for p in range(rows):
+                panel[p * width + j] = data[j * ld + p]
+    for p in range(rows):
+        for j in range(cols, width):
+            panel[p * width + j] = 0
 
 
 cdef inline bint packs_panel(Py_ssize_t cols, size_t itemsize) noexcept nogil:
@@ -91,113 +114,112 @@ cdef inline bint packs_panel(Py_ssize_t cols, size_t itemsize) noexcept nogil:
     return not MASKED and cols % (panel_width(itemsize) // 2) != 0
 
 
-cdef inline void gemm_block(
-    Py_ssize_t m, Py_ssize_t n, Py_ssize_t depth,
-    const floating* a, Py_ssize_t a_row, Py_ssize_t a_col,
-    const floating[::1] b, Py_ssize_t b0, Py_ssize_t ldb, bint packed,
-    floating[::1] c, Py_ssize_t c0, Py_ssize_t ldc, bint accumulate,
-    const floating[::1] bias, Py_ssize_t bias0,
-    const floating[::1] pack, Py_ssize_t pack0,
-    int finish, const floating[::1] outputs, Py_ssize_t outputs0,
-) noexcept nogil:
-    """C (m, n) = A (m, depth) B [+ C] [+ bias], tile by tile; one panel of B stays in L1.
+cdef inline Finish plain() noexcept nogil:
+    """A product that is stored as it is."""
+    return finished(PLAIN, NULL)
 
-    finish: see tile.h; outputs0 < 0: there are no outputs.
+
+cdef inline Finish finished(int activation, const void* outputs) noexcept nogil:
+    cdef Finish finish
+    finish.activation = activation
+    finish.outputs = outputs
+    return finish
+
+
+cdef inline void gemm_block(
+    Matrix a, Matrix b, Matrix c, bint accumulate, const floating* bias, Finish finish,
+    const floating* pack, bint packed,
+) noexcept nogil:
+    """C = f(A B [+ C] [+ bias]), tile by tile; one panel of B stays in L1.
+
+    packed: all of B is in pack, panel by panel, and is not read itself. Else those of its panels
+    are there that packs_panel.
     """
     cdef Py_ssize_t width = panel_width(sizeof(floating))
-    cdef Py_ssize_t i, j = 0, cols, panel_ld
-    cdef int rows
-    cdef const floating* panel
-    cdef const floating* bias_at
-    cdef const floating* outputs_at = NULL
-    while j < n:
-        cols = min(width, n - j)
-        if packed or packs_panel(cols, sizeof(floating)):
-            panel = &pack[pack0 + j * depth]
-            panel_ld = width
+    cdef Py_ssize_t i, j = 0
+    cdef Tile tile
+    tile.depth = a.cols
+    tile.a_row = a.row_stride
+    tile.a_col = a.col_stride
+    tile.c_row = c.row_stride
+    tile.accumulate = accumulate
+    tile.finish = finish.activation
+    tile.outputs = NULL
+    while j < c.cols:
+        tile.cols = <int>min(width, c.cols - j)
+        if packed or packs_panel(tile.cols, sizeof(floating)):
+            tile.b = pack + j * a.cols
+            tile.b_row = width
         else:
-            panel = &b[b0 + j]
-            panel_ld = ldb
-        bias_at = &bias[bias0 + j] if bias0 >= 0 else NULL
+            tile.b = <const floating*>b.data + j
+            tile.b_row = b.row_stride
+        tile.bias = onwards(bias, j)
         i = 0
-        while i < m:
-            rows = <int>min(<Py_ssize_t>ROWS, m - i)
-            if outputs0 >= 0:
-                outputs_at = &outputs[outputs0 + i * ldc + j]
+        while i < c.rows:
+            tile.rows = <int>min(<Py_ssize_t>ROWS, c.rows - i)
+            tile.a = <const floating*>a.data + i * a.row_stride
+            tile.c = <floating*>c.data + i * c.row_stride + j
+            if finish.outputs is not NULL:
+                tile.outputs = <const floating*>finish.outputs + i * c.row_stride + j
             if floating is float:
-                cmlp_tile_f32(rows, <int>cols, depth, a + i * a_row, a_row, a_col, panel,
-                              panel_ld, &c[c0 + i * ldc + j], ldc, accumulate, bias_at,
-                              finish, outputs_at)
+                cmlp_tile_f32(&tile)
             else:
-                cmlp_tile_f64(rows, <int>cols, depth, a + i * a_row, a_row, a_col, panel,
-                              panel_ld, &c[c0 + i * ldc + j], ldc, accumulate, bias_at,
-                              finish, outputs_at)
+                cmlp_tile_f64(&tile)
             i += ROWS
         j += width
 
 
 cdef inline void gemm(
-    Py_ssize_t m, Py_ssize_t n, Py_ssize_t k,
-    const floating* a, Py_ssize_t a_row, Py_ssize_t a_col,
-    const floating[::1] b, Py_ssize_t b0, Py_ssize_t ldb, bint trans_b,
-    floating[::1] c, Py_ssize_t c0, bint accumulate,
-    const floating[::1] bias, Py_ssize_t bias0,
-    floating[::1] pack, Py_ssize_t pack0,
+    Matrix a, Matrix b, Matrix c, bint accumulate, const floating* bias, floating* pack,
+    Finish finish,
 ) noexcept nogil:
-    """C (m, n) = A (m, k) B (k, n) [+ C] [+ bias]; element (i, p) of A is a[i a_row + p a_col].
+    """C = f(A B [+ C] [+ bias]), or C = A B * f'(z) where finish has outputs.
 
-    Rows of B are ldb apart; with trans_b, B is stored as (n, k). bias0 < 0: no bias. The pack
-    buffer starts at pack0 and has gemm_pack_size(n, k) elements. If its job is stopped it
+    bias: a row, or NULL. pack: room for gemm_pack_size(n, k) elements. If its job is stopped it
     returns early.
     """
-    gemm_finished(m, n, k, a, a_row, a_col, b, b0, ldb, trans_b, c, c0, accumulate, bias, bias0,
-                  pack, pack0, PLAIN, c, -1)
-
-
-cdef inline void gemm_finished(
-    Py_ssize_t m, Py_ssize_t n, Py_ssize_t k,
-    const floating* a, Py_ssize_t a_row, Py_ssize_t a_col,
-    const floating[::1] b, Py_ssize_t b0, Py_ssize_t ldb, bint trans_b,
-    floating[::1] c, Py_ssize_t c0, bint accumulate,
-    const floating[::1] bias, Py_ssize_t bias0,
-    floating[::1] pack, Py_ssize_t pack0,
-    int finish, const floating[::1] outputs, Py_ssize_t outputs0,
-) noexcept nogil:
-    """C = f(A B [+ C] [+ bias]), or with outputs (m, n), which are f(z), C = A B * f'(z).
-
-    finish: the activation f, of those that is_in_tiles; PLAIN for none. outputs0 < 0: no outputs.
-    """
-    cdef Py_ssize_t width = panel_width(sizeof(floating))
     cdef Py_ssize_t max_depth = panel_depth(sizeof(floating))
-    cdef bint packed = trans_b or (n >= PACK_WIDTH and m >= 4 * ROWS)
-    cdef Py_ssize_t i0, j, j0, p0, block_cols, depth, cols, at
-    j0 = 0
-    while j0 < n:
-        if j0 > 0 and product_stopped(2 * m * COLUMN_BLOCK * k):
+    cdef bint packed = b.col_stride != 1 or (c.cols >= PACK_WIDTH and c.rows >= 4 * ROWS)
+    cdef Py_ssize_t i, j = 0, p, rows, cols, depth
+    cdef Matrix block
+    cdef bint last
+    require(fits(a, c.rows, b.rows), A_UNFIT)
+    require(b.cols == c.cols, B_UNFIT)
+    require(b.col_stride == 1 or b.row_stride == 1, B_GAPS)
+    require(c.col_stride == 1, C_GAPS)
+    while j < c.cols:
+        if j > 0 and product_stopped(2 * c.rows * COLUMN_BLOCK * a.cols):
             return
-        block_cols = min(<Py_ssize_t>COLUMN_BLOCK, n - j0)
-        p0 = 0
-        while p0 < k:
-            depth = min(max_depth, k - p0)
-            j = 0
-            while j < block_cols:
-                cols = min(width, block_cols - j)
-                if packed or packs_panel(cols, sizeof(floating)):
-                    at = b0 + ((j0 + j) * ldb + p0 if trans_b else p0 * ldb + j0 + j)
-                    pack_panel(b, at, ldb, trans_b, depth, cols, pack, pack0 + j * depth)
-                j += width
-            i0 = 0
-            while i0 < m:
+        cols = min(<Py_ssize_t>COLUMN_BLOCK, c.cols - j)
+        p = 0
+        while p < a.cols:
+            depth = min(max_depth, a.cols - p)
+            last = p + depth == a.cols
+            block = part(b, p, j, depth, cols, sizeof(floating))
+            pack_panels(block, packed, pack)
+            i = 0
+            while i < c.rows:
+                rows = min(<Py_ssize_t>ROW_BLOCK, c.rows - i)
                 gemm_block(
-                    min(<Py_ssize_t>ROW_BLOCK, m - i0), block_cols, depth,
-                    a + i0 * a_row + p0 * a_col, a_row, a_col,
-                    b, b0 + p0 * ldb + j0, ldb, packed, c, c0 + i0 * n + j0, n,
-                    accumulate or p0 > 0, bias, bias0 + j0 if bias0 >= 0 and p0 == 0 else -1,
-                    pack, pack0, finish if p0 + depth == k else PLAIN,
-                    outputs, outputs0 + i0 * n + j0 if outputs0 >= 0 else -1)
-                i0 += ROW_BLOCK
-            p0 += max_depth
-        j0 += COLUMN_BLOCK
+                    part(a, i, p, rows, depth, sizeof(floating)), block,
+                    part(c, i, j, rows, cols, sizeof(floating)),
+                    accumulate or p > 0, onwards(bias, j) if p == 0 else NULL,
+                    finished(finish.activation if last else PLAIN,
+                             onwards(<const floating*>finish.outputs, i * c.row_stride + j)),
+                    pack, packed)
+                i += ROW_BLOCK
+            p += max_depth
+        j += COLUMN_BLOCK
+
+
+cdef inline void pack_panels(Matrix b, bint all_of_them, floating* pack) noexcept nogil:
+    """The panels of a block of B, or those that packs_panel, each where it belongs."""
+    cdef Py_ssize_t width = panel_width(sizeof(floating)), j = 0, cols
+    while j < b.cols:
+        cols = min(width, b.cols - j)
+        if all_of_them or packs_panel(cols, sizeof(floating)):
+            pack_panel(part(b, 0, j, b.rows, cols, sizeof(floating)), pack + j * b.rows)
+        j += width
 
 
 cdef inline Py_ssize_t packed_size(Py_ssize_t n, Py_ssize_t k, size_t itemsize) noexcept nogil:
@@ -206,111 +228,107 @@ cdef inline Py_ssize_t packed_size(Py_ssize_t n, Py_ssize_t k, size_t itemsize) 
     return (n + width - 1) // width * width * k
 
 
-cdef inline void pack_matrix(
-    Py_ssize_t n, Py_ssize_t k, const floating[::1] b, Py_ssize_t b0, Py_ssize_t ldb,
-    bint trans_b, floating[::1] pack, Py_ssize_t pack0,
-) noexcept nogil:
+cdef inline void pack_matrix(Matrix b, floating* pack) noexcept nogil:
     """A packed copy of all of B (k, n), for several gemm_packed: packed_size(n, k) elements."""
-    cdef Py_ssize_t width = panel_width(sizeof(floating))
     cdef Py_ssize_t max_depth = panel_depth(sizeof(floating))
-    cdef Py_ssize_t j, p0 = 0, depth
-    while p0 < k:
-        depth = min(max_depth, k - p0)
-        j = 0
-        while j < n:
-            pack_panel(b, b0 + (j * ldb + p0 if trans_b else p0 * ldb + j), ldb, trans_b,
-                       depth, min(width, n - j), pack, pack0)
-            pack0 += width * depth
-            j += width
-        p0 += max_depth
+    cdef Py_ssize_t p = 0
+    while p < b.rows:
+        pack_panels(part(b, p, 0, min(max_depth, b.rows - p), b.cols, sizeof(floating)), True,
+                    pack + packed_size(b.cols, p, sizeof(floating)))
+        p += max_depth
 
 
 cdef inline void gemm_packed(
-    Py_ssize_t m, Py_ssize_t n, Py_ssize_t k,
-    const floating* a, Py_ssize_t a_row, Py_ssize_t a_col,
-    const floating[::1] pack, Py_ssize_t pack0,
-    floating[::1] c, Py_ssize_t c0, bint accumulate,
-    int finish, const floating[::1] outputs, Py_ssize_t outputs0,
+    Matrix a, const floating* packed_b, Matrix c, bint accumulate, Finish finish,
 ) noexcept nogil:
-    """gemm_finished with B from pack_matrix and without bias; the same bits."""
+    """The same as gemm with B from pack_matrix and without bias; the same bits."""
     cdef Py_ssize_t max_depth = panel_depth(sizeof(floating))
-    cdef Py_ssize_t i0 = 0, p0
-    while i0 < m:
-        p0 = 0
-        while p0 < k:
+    cdef Py_ssize_t i = 0, p, rows, depth
+    require(a.rows == c.rows, A_UNFIT)
+    require(c.col_stride == 1, C_GAPS)
+    while i < c.rows:
+        rows = min(<Py_ssize_t>ROW_BLOCK, c.rows - i)
+        p = 0
+        while p < a.cols:
+            depth = min(max_depth, a.cols - p)
             gemm_block(
-                min(<Py_ssize_t>ROW_BLOCK, m - i0), n, min(max_depth, k - p0),
-                a + i0 * a_row + p0 * a_col, a_row, a_col, pack, 0, 0, True,
-                c, c0 + i0 * n, n, accumulate or p0 > 0, pack, -1,
-                pack, pack0 + packed_size(n, p0, sizeof(floating)),
-                finish if p0 + max_depth >= k else PLAIN,
-                outputs, outputs0 + i0 * n if outputs0 >= 0 else -1)
-            p0 += max_depth
-        i0 += ROW_BLOCK
+                part(a, i, p, rows, depth, sizeof(floating)), matrix(packed_b, depth, c.cols),
+                part(c, i, 0, rows, c.cols, sizeof(floating)), accumulate or p > 0,
+                <const floating*>NULL,
+                finished(finish.activation if p + depth == a.cols else PLAIN,
+                         onwards(<const floating*>finish.outputs, i * c.row_stride)),
+                packed_b + packed_size(c.cols, p, sizeof(floating)), True)
+            p += max_depth
+        i += ROW_BLOCK
 
 
-cdef inline void gemm_tn_narrow(
-    Py_ssize_t m, Py_ssize_t n, Py_ssize_t k,
-    const floating[::1] a, Py_ssize_t a0, Py_ssize_t lda, const floating[::1] b, Py_ssize_t b0,
-    floating[::1] c, Py_ssize_t c0, bint accumulate, floating[::1] pack, Py_ssize_t pack0,
+cdef inline void gemm_narrow(
+    Matrix a, Matrix b, Matrix c, bint accumulate, floating* pack,
 ) noexcept nogil:
-    """C (m, n) = A.T B [+ C] for A (k, m), B (k, n) and n below a tile's width.
+    """C = A B [+ C] for A that is transposed in memory, and C narrower than a tile.
 
-    Computed as C.T = B.T A, whose rows fill the vectors, and transposed. Rows of A are lda
-    apart. The pack buffer has gemm_pack_size(m, k) + m n elements.
+    Computed as C.T = B.T A.T, whose rows fill the vectors, and transposed. pack: room for
+    gemm_pack_size(m, k) + m n elements.
     """
-    cdef Py_ssize_t i, j, t0 = pack0 + gemm_pack_size(m, k, sizeof(floating))
+    cdef Py_ssize_t i, j, m = c.rows, n = c.cols
+    cdef floating* out = <floating*>c.data
+    cdef floating* t = pack + gemm_pack_size(m, a.cols, sizeof(floating))
+    require(has_no_gaps(c), C_ROW_GAPS)
     if accumulate:
         for i in range(m):
             for j in range(n):
-                pack[t0 + j * m + i] = c[c0 + i * n + j]
-    gemm(n, m, k, &b[b0], 1, n, a, a0, lda, False, pack, t0, accumulate, a, -1, pack, pack0)
+                t[j * m + i] = out[i * n + j]
+    gemm(transposed(b), transposed(a), matrix(t, n, m), accumulate, <const floating*>NULL, pack,
+         plain())
     for i in range(m):
         for j in range(n):
-            c[c0 + i * n + j] = pack[t0 + j * m + i]
+            out[i * n + j] = t[j * m + i]
 
 
 cdef inline void affine_narrow(
-    Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, const floating[::1] a, Py_ssize_t a0,
-    const floating[::1] b, Py_ssize_t b0, const floating[::1] bias, Py_ssize_t bias0,
-    floating[::1] c, Py_ssize_t c0, floating[::1] pack, Py_ssize_t pack0,
+    Matrix a, Matrix b, Matrix c, const floating* bias, floating* pack,
 ) noexcept nogil:
     """C (m, n) = A (m, k) B (k, n) [+ bias] by dot products, for n so small that a tile would be
-    mostly empty. The pack buffer has n k elements."""
-    cdef Py_ssize_t i = 0, j, p, rows
+    mostly empty. pack: room for n k elements; bias: a row, or NULL."""
+    cdef Py_ssize_t i = 0, j, p, rows, n = c.cols, k = a.cols
+    cdef const floating* x = <const floating*>a.data
+    cdef const floating* weights = <const floating*>b.data
+    cdef floating* out = <floating*>c.data
     cdef floating start
+    require(fits(a, c.rows, b.rows), A_UNFIT)
+    require(b.cols == n, B_UNFIT)
+    require(a.col_stride == 1, A_GAPS)
+    require(has_no_gaps(b), B_ROW_GAPS)
+    require(has_no_gaps(c), C_ROW_GAPS)
     for j in range(n):
         for p in range(k):
-            pack[pack0 + j * k + p] = b[b0 + p * n + j]
-    while i < m:
-        rows = min(<Py_ssize_t>NARROW_ROWS, m - i)
+            pack[j * k + p] = weights[p * n + j]
+    while i < c.rows:
+        rows = min(<Py_ssize_t>NARROW_ROWS, c.rows - i)
         for j in range(n):
-            start = bias[bias0 + j] if bias0 >= 0 else 0
+            start = bias[j] if bias is not NULL else 0
             if floating is float:
-                cmlp_row_dots_f32(rows, k, &a[a0 + i * k], k, &pack[pack0 + j * k], start,
-                                  &c[c0 + i * n + j], n)
+                cmlp_row_dots_f32(rows, k, x + i * a.row_stride, a.row_stride, pack + j * k,
+                                  start, out + i * n + j, n)
             else:
-                cmlp_row_dots_f64(rows, k, &a[a0 + i * k], k, &pack[pack0 + j * k], start,
-                                  &c[c0 + i * n + j], n)
+                cmlp_row_dots_f64(rows, k, x + i * a.row_stride, a.row_stride, pack + j * k,
+                                  start, out + i * n + j, n)
         i += NARROW_ROWS
 
 
 cdef inline void gemv(
-    Py_ssize_t n, Py_ssize_t k, const floating* x, Py_ssize_t x_stride,
-    const floating[::1] b, Py_ssize_t b0,
-    const floating[::1] bias, Py_ssize_t bias0,
-    floating[::1] z, Py_ssize_t z0,
+    const floating* x, Py_ssize_t x_stride, Matrix b, const floating* bias, floating* z,
 ) noexcept nogil:
     """z (n,) = x (k,) B (k, n) [+ bias], by rows of B, four at a time; zeros in x are skipped.
 
     The same chain of multiply-adds as in a tile: the same bits as a row of gemm.
     """
-    cdef Py_ssize_t i, j
+    cdef Py_ssize_t i, j, n = b.cols, k = b.rows
     cdef floating x0, x1, x2, x3
     cdef const floating* row
-    cdef floating* out = &z[z0]
+    require(has_no_gaps(b), B_ROW_GAPS)
     for j in range(n):
-        out[j] = bias[bias0 + j] if bias0 >= 0 else 0
+        z[j] = bias[j] if bias is not NULL else 0
     for i in range(0, k - 3, 4):
         x0 = x[i * x_stride]
         x1 = x[(i + 1) * x_stride]
@@ -318,30 +336,30 @@ cdef inline void gemv(
         x3 = x[(i + 3) * x_stride]
         if x0 == 0 and x1 == 0 and x2 == 0 and x3 == 0:
             continue
-        row = &b[b0 + i * n]
+        row = <const floating*>b.data + i * n
         for j in range(n):
-            out[j] = (((out[j] + x0 * row[j]) + x1 * row[n + j]) + x2 * row[2 * n + j]
-                      ) + x3 * row[3 * n + j]
+            z[j] = (((z[j] + x0 * row[j]) + x1 * row[n + j]) + x2 * row[2 * n + j]
+                    ) + x3 * row[3 * n + j]
     for i in range(k - k % 4, k):
         x0 = x[i * x_stride]
-        row = &b[b0 + i * n]
+        row = <const floating*>b.data + i * n
         for j in range(n):
-            out[j] += x0 * row[j]
+            z[j] += x0 * row[j]
 
 
-cdef inline void column_sums(
-    Py_ssize_t m, Py_ssize_t n, const floating[::1] a, Py_ssize_t a0,
-    floating[::1] out, Py_ssize_t out0, bint accumulate,
-) noexcept nogil:
+cdef inline void column_sums(Matrix a, floating* out, bint accumulate) noexcept nogil:
     """out (n,) = sum over the rows of A (m, n) [+ out]: the bias gradient."""
-    cdef Py_ssize_t i, j, at
+    cdef Py_ssize_t i, j, m = a.rows, n = a.cols
+    cdef const floating* row
+    require(has_no_gaps(a), A_ROW_GAPS)
     if not accumulate:
         for j in range(n):
-            out[out0 + j] = 0
+            out[j] = 0
     for i in range(0, m - 3, 4):
-        at = a0 + i * n
+        row = <const floating*>a.data + i * n
         for j in range(n):
-            out[out0 + j] += (a[at + j] + a[at + n + j]) + (a[at + 2 * n + j] + a[at + 3 * n + j])
+            out[j] += (row[j] + row[n + j]) + (row[2 * n + j] + row[3 * n + j])
     for i in range(m - m % 4, m):
+        row = <const floating*>a.data + i * n
         for j in range(n):
-            out[out0 + j] += a[a0 + i * n + j]
+            out[j] += row[j]

@@ -3,6 +3,7 @@
 
 from cython cimport floating
 from cmlp._core.activations cimport activate, activation_backward
+from cmlp._core.matrix cimport onwards
 from cmlp._core.types cimport Loss
 
 cdef extern from "losses.h" nogil:
@@ -22,26 +23,35 @@ cdef extern from "losses.h" nogil:
     int SOFTMAX "CMLP_SOFTMAX"
     const loss_row* loss_table "cmlp_loss_table"
     int EXP_ACTIVATION "CMLP_exp"
+    # tables of kernels, by the id of the loss
     void (**cmlp_loss_values_f32)(
-        const float*, const float*, const float*, float*, Py_ssize_t) noexcept
+        const float* y, const float* p, const float* parameter, float* out,
+        Py_ssize_t n) noexcept
     void (**cmlp_loss_slopes_f32)(
-        const float*, const float*, const float*, float*, Py_ssize_t) noexcept
+        const float* y, const float* p, const float* parameter, float* out,
+        Py_ssize_t n) noexcept
     void (**cmlp_loss_deltas_f32)(
-        const float*, const float*, const float*, float*, Py_ssize_t) noexcept
+        const float* y, const float* p, const float* parameter, float* out,
+        Py_ssize_t n) noexcept
     void (**cmlp_loss_values_f64)(
-        const double*, const double*, const double*, double*, Py_ssize_t) noexcept
+        const double* y, const double* p, const double* parameter, double* out,
+        Py_ssize_t n) noexcept
     void (**cmlp_loss_slopes_f64)(
-        const double*, const double*, const double*, double*, Py_ssize_t) noexcept
+        const double* y, const double* p, const double* parameter, double* out,
+        Py_ssize_t n) noexcept
     void (**cmlp_loss_deltas_f64)(
-        const double*, const double*, const double*, double*, Py_ssize_t) noexcept
+        const double* y, const double* p, const double* parameter, double* out,
+        Py_ssize_t n) noexcept
 
 cdef enum:
     STRIP = 512     # losses of elements, or of rows, computed before they are summed up
-    TILE = STRIP    # parameters of a loss in its tile, from any output on
+    REPEATED = STRIP   # parameters of a loss that follow those of any output
 
 
-cdef inline const floating* tile(const floating* parameter, Py_ssize_t at) noexcept nogil:
-    """The parameters of the outputs from one on, if there are any."""
+cdef inline const floating* from_output(
+    const floating* parameter, Py_ssize_t at,
+) noexcept nogil:
+    """The parameters of the outputs from one on, if the loss has any."""
     return parameter if parameter is NULL else parameter + at
 
 
@@ -49,35 +59,34 @@ cdef inline void loss_values(
     const Loss* loss, Py_ssize_t at, Py_ssize_t count, const floating* y, const floating* p,
     floating* out,
 ) noexcept nogil:
-    """out = L(y, p) of up to TILE elements, the first of them the output `at`."""
+    """out = L(y, p) of up to STRIP elements, the first of them the output `at`."""
     if floating is float:
-        cmlp_loss_values_f32[loss.id](y, p, tile(loss.parameter32, at), out, count)
+        cmlp_loss_values_f32[loss.id](y, p, from_output(loss.parameter32, at), out, count)
     else:
-        cmlp_loss_values_f64[loss.id](y, p, tile(loss.parameter64, at), out, count)
+        cmlp_loss_values_f64[loss.id](y, p, from_output(loss.parameter64, at), out, count)
 
 
 cdef inline void loss_slopes(
     const Loss* loss, Py_ssize_t at, Py_ssize_t count, const floating* y, const floating* p,
     floating* out,
 ) noexcept nogil:
-    """The same for dL/dp, or for the row's delta if that is the gradient."""
+    """The same for dL/dp, or for what the row says of dL/dz if its activation is the output's."""
     if floating is float:
-        if loss.direct:
-            cmlp_loss_deltas_f32[loss.id](y, p, tile(loss.parameter32, at), out, count)
+        if loss.canonical:
+            cmlp_loss_deltas_f32[loss.id](y, p, from_output(loss.parameter32, at), out, count)
         else:
-            cmlp_loss_slopes_f32[loss.id](y, p, tile(loss.parameter32, at), out, count)
-    elif loss.direct:
-        cmlp_loss_deltas_f64[loss.id](y, p, tile(loss.parameter64, at), out, count)
+            cmlp_loss_slopes_f32[loss.id](y, p, from_output(loss.parameter32, at), out, count)
+    elif loss.canonical:
+        cmlp_loss_deltas_f64[loss.id](y, p, from_output(loss.parameter64, at), out, count)
     else:
-        cmlp_loss_slopes_f64[loss.id](y, p, tile(loss.parameter64, at), out, count)
+        cmlp_loss_slopes_f64[loss.id](y, p, from_output(loss.parameter64, at), out, count)
 
 
 cdef inline void row_losses(
-    const Loss* loss, Py_ssize_t rows, Py_ssize_t n_outputs,
-    const floating[::1] y, Py_ssize_t y0, const floating[::1] p, Py_ssize_t p0,
-    const floating[::1] weight, Py_ssize_t w0, double* out,
+    const Loss* loss, Py_ssize_t rows, Py_ssize_t n_outputs, const floating* y, const floating* p,
+    const floating* weight, double* out,
 ) noexcept nogil:
-    """out_i = w_i sum_j L(y_ij, p_ij), in double whatever the dtype; w0 < 0: weights are 1.
+    """out_i = w_i sum_j L(y_ij, p_ij), in double whatever the dtype; weight NULL: all are 1.
 
     Each row is summed output by output, wherever a batch is cut.
     """
@@ -86,7 +95,7 @@ cdef inline void row_losses(
     cdef double row = 0
     while start < rows * n_outputs:
         count = min(<Py_ssize_t>STRIP, rows * n_outputs - start)
-        loss_values(loss, n_outputs - left, count, &y[y0 + start], &p[p0 + start], values)
+        loss_values(loss, n_outputs - left, count, y + start, p + start, values)
         at = 0
         while at < count:
             end = min(at + left, count)
@@ -95,7 +104,7 @@ cdef inline void row_losses(
                 row += values[k]
             at = end
             if left == 0:
-                out[i] = row * weight[w0 + i] if w0 >= 0 else row
+                out[i] = row * weight[i] if weight is not NULL else row
                 row = 0
                 left = n_outputs
                 i += 1
@@ -103,9 +112,8 @@ cdef inline void row_losses(
 
 
 cdef inline double loss_sum(
-    const Loss* loss, Py_ssize_t rows, Py_ssize_t n_outputs,
-    const floating[::1] y, Py_ssize_t y0, const floating[::1] p, Py_ssize_t p0,
-    const floating[::1] weight, Py_ssize_t w0,
+    const Loss* loss, Py_ssize_t rows, Py_ssize_t n_outputs, const floating* y, const floating* p,
+    const floating* weight,
 ) noexcept nogil:
     """The losses of the rows, summed in their order."""
     cdef double[STRIP] losses
@@ -113,133 +121,121 @@ cdef inline double loss_sum(
     cdef double total = 0
     while start < rows:
         count = min(<Py_ssize_t>STRIP, rows - start)
-        row_losses(loss, count, n_outputs, y, y0 + start * n_outputs, p, p0 + start * n_outputs,
-                   weight, w0 + start if w0 >= 0 else -1, losses)
+        row_losses(loss, count, n_outputs, y + start * n_outputs, p + start * n_outputs,
+                   onwards(weight, start), losses)
         for i in range(count):
             total += losses[i]
         start += count
     return total
 
 
+cdef inline Py_ssize_t group_end(
+    const Py_ssize_t* group_ends, Py_ssize_t first, Py_ssize_t n_outputs,
+) noexcept nogil:
+    """Where the softmax ends whose first output is given: the one over all, or one of a group.
+
+    group_ends: in ascending order, the last is n_outputs; NULL: all outputs are one group.
+    """
+    cdef Py_ssize_t g = 0
+    if group_ends is NULL:
+        return n_outputs
+    while group_ends[g] <= first:
+        g += 1
+    return group_ends[g]
+
+
 cdef inline void softmax(
-    Py_ssize_t rows, Py_ssize_t n_outputs, const Py_ssize_t* group_ends,
-    floating[::1] z, Py_ssize_t z0,
+    Py_ssize_t rows, Py_ssize_t n_outputs, const Py_ssize_t* group_ends, floating* z,
 ) noexcept nogil:
     """Each group of outputs of a row, z, becomes exp(z - max z) / sum exp(z - max z); exp of all
-    rows at once, so that narrow rows fill vectors too.
-
-    group_ends: in ascending order, the last is n_outputs; NULL: the row is one group.
-    """
-    cdef const Py_ssize_t* ends = \
-        <const Py_ssize_t*>&n_outputs if group_ends is NULL else group_ends
-    cdef Py_ssize_t i, j, g, first
+    rows at once, so that narrow rows fill vectors too."""
+    cdef Py_ssize_t i, j, first = 0, end
     cdef floating largest, total
     cdef floating* row
-    for i in range(rows):
-        row = &z[z0 + i * n_outputs]
-        g = first = 0
-        while first < n_outputs:
+    while first < n_outputs:
+        end = group_end(group_ends, first, n_outputs)
+        for i in range(rows):
+            row = z + i * n_outputs
             largest = row[first]
-            for j in range(first + 1, ends[g]):
+            for j in range(first + 1, end):
                 largest = row[j] if row[j] > largest else largest
-            for j in range(first, ends[g]):
+            for j in range(first, end):
                 row[j] -= largest
-            first = ends[g]
-            g += 1
-    activate(EXP_ACTIVATION, z, z0, rows * n_outputs)
-    for i in range(rows):
-        row = &z[z0 + i * n_outputs]
-        g = first = 0
-        while first < n_outputs:
+        first = end
+    activate(EXP_ACTIVATION, z, rows * n_outputs)
+    first = 0
+    while first < n_outputs:
+        end = group_end(group_ends, first, n_outputs)
+        for i in range(rows):
+            row = z + i * n_outputs
             total = 0
-            for j in range(first, ends[g]):
+            for j in range(first, end):
                 total += row[j]
             total = 1 / total
-            for j in range(first, ends[g]):
+            for j in range(first, end):
                 row[j] *= total
-            first = ends[g]
-            g += 1
+        first = end
 
 
 cdef inline void softmax_backward(
-    Py_ssize_t rows, Py_ssize_t n_outputs, const Py_ssize_t* group_ends,
-    const floating[::1] p, Py_ssize_t p0, floating[::1] delta, Py_ssize_t d0,
+    Py_ssize_t rows, Py_ssize_t n_outputs, const Py_ssize_t* group_ends, const floating* p,
+    bint times_p, floating* delta,
 ) noexcept nogil:
-    """From g = dL/dp to dL/dz, group by group: delta_k = p_k (g_k - sum_m g_m p_m)."""
-    cdef const Py_ssize_t* ends = \
-        <const Py_ssize_t*>&n_outputs if group_ends is NULL else group_ends
-    cdef Py_ssize_t i, k, g, first, at
-    cdef floating mean
-    for i in range(rows):
-        at = i * n_outputs
-        g = first = 0
-        while first < n_outputs:
-            mean = 0
-            for k in range(at + first, at + ends[g]):
-                mean += delta[d0 + k] * p[p0 + k]
-            for k in range(at + first, at + ends[g]):
-                delta[d0 + k] = p[p0 + k] * (delta[d0 + k] - mean)
-            first = ends[g]
-            g += 1
+    """From g = dL/dp to dL/dz, group by group: delta_k = p_k (g_k - sum_m g_m p_m).
 
-
-cdef inline void softmax_direct(
-    Py_ssize_t rows, Py_ssize_t n_outputs, const Py_ssize_t* group_ends,
-    const floating[::1] p, Py_ssize_t p0, floating[::1] delta, Py_ssize_t d0,
-) noexcept nogil:
-    """From h = p dL/dp, finite where p is 0, to dL/dz: delta_k = h_k - p_k sum_m h_m."""
-    cdef const Py_ssize_t* ends = \
-        <const Py_ssize_t*>&n_outputs if group_ends is NULL else group_ends
-    cdef Py_ssize_t i, k, at, g, first
+    times_p: from h = p dL/dp, finite where p is 0: delta_k = h_k - p_k sum_m h_m.
+    """
+    cdef Py_ssize_t i, k, at, first = 0, end
     cdef floating total
-    for i in range(rows):
-        at = i * n_outputs
-        g = first = 0
-        while first < n_outputs:
+    while first < n_outputs:
+        end = group_end(group_ends, first, n_outputs)
+        for i in range(rows):
+            at = i * n_outputs
             total = 0
-            for k in range(at + first, at + ends[g]):
-                total += delta[d0 + k]
-            for k in range(at + first, at + ends[g]):
-                delta[d0 + k] -= p[p0 + k] * total
-            first = ends[g]
-            g += 1
+            if times_p:
+                for k in range(at + first, at + end):
+                    total += delta[k]
+                for k in range(at + first, at + end):
+                    delta[k] -= p[k] * total
+            else:
+                for k in range(at + first, at + end):
+                    total += delta[k] * p[k]
+                for k in range(at + first, at + end):
+                    delta[k] = p[k] * (delta[k] - total)
+        first = end
 
 
 cdef inline void output_backward(
     int activation, Py_ssize_t rows, Py_ssize_t n_outputs, const Py_ssize_t* group_ends,
-    const floating[::1] p, Py_ssize_t p0, const floating[::1] slope, Py_ssize_t s0,
-    floating[::1] delta, Py_ssize_t d0,
+    const floating* p, const floating* slope, floating* delta,
 ) noexcept nogil:
     """From dL/dp to dL/dz in place, for any output activation."""
     if activation == SOFTMAX:
-        softmax_backward(rows, n_outputs, group_ends, p, p0, delta, d0)
+        softmax_backward(rows, n_outputs, group_ends, p, False, delta)
     else:
-        activation_backward(activation, p, p0, slope, s0, delta, d0, rows * n_outputs)
+        activation_backward(activation, p, slope, delta, rows * n_outputs)
 
 
 cdef inline void output_delta(
-    const Loss* loss, bint canonical, int activation, Py_ssize_t rows, Py_ssize_t n_outputs,
-    const Py_ssize_t* group_ends,
-    const floating[::1] y, Py_ssize_t y0, const floating[::1] p, Py_ssize_t p0,
-    const floating[::1] slope, Py_ssize_t s0, const floating[::1] weight, Py_ssize_t w0,
-    floating[::1] delta, Py_ssize_t d0,
+    const Loss* loss, int activation, Py_ssize_t rows, Py_ssize_t n_outputs,
+    const Py_ssize_t* group_ends, const floating* y, const floating* p, const floating* slope,
+    const floating* weight, floating* delta,
 ) noexcept nogil:
-    """delta (rows, n_outputs) = w dL/dz. A canonical pair has dL/dz = p - y."""
+    """delta (rows, n_outputs) = w dL/dz; slope and weight as in the functions above."""
     cdef Py_ssize_t i, j, start = 0, count
-    if canonical:
+    if loss.is_residual:
         for j in range(rows * n_outputs):
-            delta[d0 + j] = p[p0 + j] - y[y0 + j]
+            delta[j] = p[j] - y[j]
     else:
         while start < rows * n_outputs:
-            count = min(<Py_ssize_t>TILE, rows * n_outputs - start)
-            loss_slopes(loss, start % n_outputs, count, &y[y0 + start], &p[p0 + start],
-                        &delta[d0 + start])
+            count = min(<Py_ssize_t>STRIP, rows * n_outputs - start)
+            loss_slopes(loss, start % n_outputs, count, y + start, p + start, delta + start)
             start += count
-        if not loss.direct:
-            output_backward(activation, rows, n_outputs, group_ends, p, p0, slope, s0, delta, d0)
+        if not loss.canonical:
+            output_backward(activation, rows, n_outputs, group_ends, p, slope, delta)
         elif activation == SOFTMAX:
-            softmax_direct(rows, n_outputs, group_ends, p, p0, delta, d0)
-    if w0 >= 0:
+            softmax_backward(rows, n_outputs, group_ends, p, True, delta)
+    if weight is not NULL:
         for i in range(rows):
             for j in range(i * n_outputs, (i + 1) * n_outputs):
-                delta[d0 + j] *= weight[w0 + i]
+                delta[j] *= weight[i]

@@ -15,25 +15,25 @@ from cmlp._core.dropout cimport (
     drop_deltas, drop_outputs, drops_input, input_rows, plan_dropout, saved_offset, saves_outputs,
     take_input)
 from cmlp._core.linalg cimport (
-    PACK_WIDTH, PLAIN, ROWS, affine_narrow, aligned, column_sums, dot, gemm, gemm_finished,
-    gemm_pack_size, gemm_packed, gemm_tn_narrow, gemv, pack_matrix, packed_size, panel_depth,
-    panel_width)
+    PACK_WIDTH, PLAIN, affine_narrow, aligned, column_sums, dot, finished, gemm, gemm_narrow,
+    gemm_pack_size, gemm_packed, gemv, pack_matrix, packed_size, panel_width, plain)
 from cmlp._core.losses cimport SOFTMAX, output_delta, row_losses, softmax
+from cmlp._core.matrix cimport Matrix, as_double, matrix, part, strided, transposed
 from cmlp._core.optimizers cimport Step, optimizer_step
 from cmlp._core.sparse cimport (
     compress, pack_delta, sparse_affine, sparse_coef_gradient, transpose)
 from cmlp._core.sparse_plan cimport plan_sparse
 from cmlp._core.stop cimport stopped
-from cmlp._core.types cimport AS_IS, Compressed, Layer, Net, Plan, Source
+from cmlp._core.types cimport ABSENT, AS_IS, Batch, Compressed, Layer, Net, Plan, Source
 
 cdef enum:
-    NARROW = 4                   # outputs computed as dot products up to this width
+    DOT_PRODUCTS = 4             # outputs computed as dot products up to this width
     SLAB_ELEMENTS = 4096         # of a weight matrix that are differentiated and updated at once,
     SLAB_ROWS = 48               # rows at least: a packed batch of deltas is read for each slab
     BLOCK_BYTES = 98304          # of activations and deltas that stay in cache between layers
 
-cdef inline bint is_narrow(const Layer* layer, size_t itemsize) noexcept nogil:
-    """Whether the gradient of the layer is better computed transposed: see gemm_tn_narrow."""
+cdef inline bint gradient_is_transposed(const Layer* layer, size_t itemsize) noexcept nogil:
+    """Whether the gradient of the layer is better computed transposed: see gemm_narrow."""
     cdef Py_ssize_t width = panel_width(itemsize)
     return layer.fan_out < width and layer.fan_in >= width
 
@@ -70,7 +70,7 @@ cdef inline Plan plan_workspace(
     """Where everything lies in the workspace for up to `rows` samples at once."""
     cdef Plan plan
     cdef Py_ssize_t l, per_row, double_items = sizeof(double) // itemsize
-    cdef Py_ssize_t pack = 0, transposed = 0, slab = 0
+    cdef Py_ssize_t pack = 0, packed_transposes = 0, slab = 0
     cdef const Layer* layer
     cdef bint small = is_small(net, itemsize)
     plan.rows = rows
@@ -82,35 +82,35 @@ cdef inline Plan plan_workspace(
     plan.slope = aligned(plan.a + rows * net.n_units)
     plan.delta = aligned(plan.slope + (rows * net.n_units if net.any_keeps_slope else 0))
     if not net.any_keeps_slope:
-        plan.slope = -1
+        plan.slope = ABSENT
     plan.loss = aligned(plan.delta + rows * net.n_units)
     plan.penalty = aligned(plan.loss + rows * double_items)
     plan.sparse = plan_sparse(source, rows, net.layers[0].fan_out, itemsize,
                               aligned(plan.penalty + count_slabs(net) * double_items))
     plan.dropout = plan_dropout(net, source, rows, itemsize, plan.sparse.end)
-    plan.own = plan.dropout.end
+    plan.thread_scratch = plan.dropout.end
     for l in range(net.n_layers):
         layer = &net.layers[l]
         # forward, delta, gradient
         pack = max(pack, gemm_pack_size(layer.fan_out, layer.fan_in, itemsize))
-        pack = max(pack, layer.fan_out * layer.fan_in if layer.fan_out <= NARROW else 0)
+        pack = max(pack, layer.fan_out * layer.fan_in if layer.fan_out <= DOT_PRODUCTS else 0)
         if l > 0 and small:
-            transposed += aligned(packed_size(layer.fan_in, layer.fan_out, itemsize))
+            packed_transposes += aligned(packed_size(layer.fan_in, layer.fan_out, itemsize))
         elif l > 0:
             pack = max(pack, gemm_pack_size(layer.fan_in, layer.fan_out, itemsize))
         pack = max(pack, packed_size(layer.fan_out, rows, itemsize)
                    if layer.fan_out >= PACK_WIDTH
                    else gemm_pack_size(layer.fan_out, rows, itemsize))
-        if is_narrow(layer, itemsize):
+        if gradient_is_transposed(layer, itemsize):
             pack = max(pack, gemm_pack_size(layer.fan_in, rows, itemsize)
                        + layer.fan_in * layer.fan_out)
         slab = max(slab, slab_rows(net, l) * layer.fan_out)
     plan.pack = 0
-    plan.transposed = aligned(pack) if small else -1
-    plan.slab = aligned(pack) + transposed
+    plan.packed_transposes = aligned(pack) if small else ABSENT
+    plan.slab = aligned(pack) + packed_transposes
     plan.compressed = plan.slab + aligned(slab)
-    plan.own_size = plan.compressed + plan.sparse.own_size
-    plan.size = plan.own + n_threads * plan.own_size
+    plan.thread_scratch_size = plan.compressed + plan.sparse.thread_scratch_size
+    plan.size = plan.thread_scratch + n_threads * plan.thread_scratch_size
     per_row = ((0 if plan.sparse.used else net.n_features)
                + (3 if net.any_keeps_slope else 2) * net.n_units) * <Py_ssize_t>itemsize
     plan.block = rows
@@ -132,7 +132,7 @@ cdef inline void shift(Plan* plan, Py_ssize_t by) noexcept nogil:
     if plan.dropout.values >= 0:
         plan.dropout.values += by
         plan.dropout.indices += by
-    plan.own += by
+    plan.thread_scratch += by
 
 
 cdef inline Py_ssize_t output_offset(
@@ -145,9 +145,9 @@ cdef inline Py_ssize_t output_offset(
 cdef inline Py_ssize_t slope_offset(
     const Net* net, const Plan* plan, Py_ssize_t l, Py_ssize_t row,
 ) noexcept nogil:
-    """The same for f'(z); -1 where it is not kept."""
+    """The same for f'(z); ABSENT where it is not kept."""
     if not net.layers[l].keeps_slope or plan.slope < 0:
-        return -1
+        return ABSENT
     return plan.slope + plan.rows * net.layers[l].units_before + row * net.layers[l].fan_out
 
 
@@ -159,269 +159,311 @@ cdef inline Py_ssize_t delta_offset(
 
 
 cdef inline void apply_activation(
-    int activation, Py_ssize_t rows, Py_ssize_t n, const Py_ssize_t* group_ends,
-    floating[::1] values, Py_ssize_t at,
+    int activation, Py_ssize_t rows, Py_ssize_t n, const Py_ssize_t* group_ends, floating* values,
 ) noexcept nogil:
     if activation == SOFTMAX:
-        softmax(rows, n, group_ends, values, at)
+        softmax(rows, n, group_ends, values)
     else:
-        activate(activation, values, at, rows * n)
+        activate(activation, values, rows * n)
 
 
-cdef inline bint gathers_x(
-    const Net* net, const Plan* plan, const Source* source, const Py_ssize_t* order,
-) noexcept nogil:
+cdef inline bint gathers_x(const Batch* batch) noexcept nogil:
     """Whether rows of dense X are copied to the workspace: in an order, to be converted, or for
     some of their numbers to be dropped. Else they are read in place."""
-    return order is not NULL or source.conversion != AS_IS or drops_input(net, plan)
+    return batch.order is not NULL or batch.source.conversion != AS_IS \
+        or drops_input(batch.net, batch.plan)
 
 
-cdef inline const floating* layer_input(
-    const Net* net, const Plan* plan, const Source* source, const Py_ssize_t* order,
-    Py_ssize_t start, Py_ssize_t row, Py_ssize_t l, floating[::1] work,
-    Py_ssize_t* a_row, Py_ssize_t* a_col,
+cdef inline Matrix outputs(
+    const Batch* batch, Py_ssize_t l, Py_ssize_t row, Py_ssize_t rows, floating[::1] work,
 ) noexcept nogil:
-    """The dense input of layer l from a row on, and its strides. Rows of X are read where they
-    were gathered, or in place."""
-    a_row[0] = net.layers[l].fan_in
-    a_col[0] = 1
+    """The activations of layer l for rows row.. of the batch."""
+    return matrix(&work[output_offset(batch.net, batch.plan, l, row)], rows,
+                  batch.net.layers[l].fan_out)
+
+
+cdef inline Matrix deltas(
+    const Batch* batch, Py_ssize_t l, Py_ssize_t row, Py_ssize_t rows, floating[::1] work,
+) noexcept nogil:
+    """dL/dz of layer l for rows row.. of the batch."""
+    return matrix(&work[delta_offset(batch.net, batch.plan, l, row)], rows,
+                  batch.net.layers[l].fan_out)
+
+
+cdef inline floating* slopes(
+    const Batch* batch, Py_ssize_t l, Py_ssize_t row, floating[::1] work,
+) noexcept nogil:
+    """f'(z) of layer l from a row on; NULL where it is not kept."""
+    cdef Py_ssize_t at = slope_offset(batch.net, batch.plan, l, row)
+    return NULL if at == ABSENT else &work[at]
+
+
+cdef inline Matrix weights(const Layer* layer, const floating[::1] params) noexcept nogil:
+    return matrix(&params[layer.coef], layer.fan_in, layer.fan_out)
+
+
+cdef inline const floating* biases(
+    const Net* net, const Layer* layer, const floating[::1] params,
+) noexcept nogil:
+    if not net.fit_intercept:  # as one expression it would lose the const
+        return NULL
+    return &params[layer.intercept]
+
+
+cdef inline Matrix layer_input(
+    const Batch* batch, Py_ssize_t l, Py_ssize_t row, Py_ssize_t rows, floating[::1] work,
+) noexcept nogil:
+    """The dense input of layer l for rows row.. of the batch. Rows of X are read where they were
+    gathered, or in place."""
+    cdef const Source* source = batch.source
     if l > 0:
-        return &work[output_offset(net, plan, l - 1, row)]
-    if gathers_x(net, plan, source, order):
-        return &work[plan.x + row * net.n_features]
-    a_row[0] = source.x_row
-    a_col[0] = source.x_col
-    return <const floating*>source.x + (start + row) * source.x_row
+        return outputs(batch, l - 1, row, rows, work)
+    if gathers_x(batch):
+        return matrix(&work[batch.plan.x + row * source.n_features], rows, source.n_features)
+    return strided(<const floating*>source.x + (batch.start + row) * source.x_row, rows,
+                   source.n_features, source.x_row, source.x_col)
 
 
 cdef inline void forward(
-    const Net* net, const Plan* plan, const Source* source, const Py_ssize_t* order,
-    Py_ssize_t start, Py_ssize_t row, Py_ssize_t rows, const floating[::1] params,
-    floating[::1] work, Py_ssize_t own,
+    const Batch* batch, Py_ssize_t row, Py_ssize_t rows, const floating[::1] params,
+    floating[::1] work, floating* scratch,
 ) noexcept nogil:
-    """Activations of every layer for rows row..row+rows of the samples that begin at start."""
-    cdef Py_ssize_t l, bias, z, slope, a_row, a_col
+    """Activations of every layer for rows row.. of the batch."""
+    cdef const Net* net = batch.net
+    cdef const Plan* plan = batch.plan
+    cdef Py_ssize_t l
     cdef int finish
     cdef const Layer* layer
-    cdef const floating* a
+    cdef Matrix a, z
+    cdef floating* values
+    cdef floating* slope
     cdef Compressed x
     for l in range(net.n_layers):
         layer = &net.layers[l]
-        bias = layer.intercept if net.fit_intercept else -1
-        z = output_offset(net, plan, l, row)
+        z = outputs(batch, l, row, rows, work)
+        values = <floating*>z.data
         finish = PLAIN
         if l == 0 and plan.sparse.used:
             if not drops_input(net, plan):
-                compress(&plan.sparse, source, order, start, row, row + rows, work, plan.x)
-            x = input_rows(plan, source, work)
-            sparse_affine(&plan.sparse, &x, row, rows, layer.fan_in, layer.fan_out,
-                          params, layer.coef, params, bias, work, z, work, own + plan.compressed)
-        elif layer.fan_out <= NARROW and l > 0:
-            affine_narrow(rows, layer.fan_out, layer.fan_in,
-                          work, output_offset(net, plan, l - 1, row), params, layer.coef,
-                          params, bias, work, z, work, own + plan.pack)
+                compress(&plan.sparse, batch.source, batch.order, batch.start, row, row + rows,
+                         work, plan.x)
+            x = input_rows(plan, batch.source, work)
+            sparse_affine(&plan.sparse, &x, row, weights(layer, params),
+                          biases(net, layer, params), z, scratch + plan.compressed)
+        elif layer.fan_out <= DOT_PRODUCTS and l > 0:
+            affine_narrow(outputs(batch, l - 1, row, rows, work), weights(layer, params), z,
+                          biases(net, layer, params), scratch + plan.pack)
         else:
-            a = layer_input(net, plan, source, order, start, row, l, work, &a_row, &a_col)
+            a = layer_input(batch, l, row, rows, work)
             if rows == 1:
-                gemv(layer.fan_out, layer.fan_in, a, a_col, params, layer.coef,
-                     params, bias, work, z)
+                gemv(<const floating*>a.data, a.col_stride, weights(layer, params),
+                     biases(net, layer, params), values)
             else:
                 finish = layer.activation if is_in_tiles(layer.activation) else PLAIN
-                gemm_finished(rows, layer.fan_out, layer.fan_in, a, a_row, a_col,
-                              params, layer.coef, layer.fan_out, False, work, z, False,
-                              params, bias, work, own + plan.pack, finish, work, -1)
-        slope = slope_offset(net, plan, l, row)
-        if slope >= 0:
-            activate_with_slope(layer.activation, work, z, work, slope, rows * layer.fan_out)
+                gemm(a, weights(layer, params), z, False, biases(net, layer, params),
+                     scratch + plan.pack, finished(finish, NULL))
+        slope = slopes(batch, l, row, work)
+        if slope is not NULL:
+            activate_with_slope(layer.activation, values, slope, rows * layer.fan_out)
         elif finish == PLAIN:
-            apply_activation(layer.activation, rows, layer.fan_out, net.group_ends, work, z)
+            apply_activation(layer.activation, rows, layer.fan_out, net.group_ends, values)
         if plan.dropout.used and l < net.n_layers - 1:
-            drop_outputs(net, plan, l, start + row, row, rows, work, z)
+            drop_outputs(net, plan, l, batch.start + row, row, rows, work,
+                         output_offset(net, plan, l, row))
 
 
-cdef inline void pack_transposed(
-    const Net* net, const Plan* plan, const floating[::1] params, floating[::1] work,
-    Py_ssize_t own,
+cdef inline void pack_transposes(
+    const Batch* batch, const floating[::1] params, floating* scratch,
 ) noexcept nogil:
     """W.T of every layer but the first, packed for the deltas of several blocks of rows."""
-    cdef Py_ssize_t l, at = own + plan.transposed
+    cdef Py_ssize_t l, at = batch.plan.packed_transposes
     cdef const Layer* layer
-    for l in range(1, net.n_layers):
-        layer = &net.layers[l]
-        pack_matrix(layer.fan_in, layer.fan_out, params, layer.coef, layer.fan_out, True, work, at)
+    for l in range(1, batch.net.n_layers):
+        layer = &batch.net.layers[l]
+        pack_matrix(transposed(weights(layer, params)), scratch + at)
         at += aligned(packed_size(layer.fan_in, layer.fan_out, sizeof(floating)))
 
 
-cdef inline void deltas(
-    const Net* net, const Plan* plan, Py_ssize_t start, Py_ssize_t row, Py_ssize_t rows,
-    const floating[::1] params, floating[::1] work, Py_ssize_t own,
+cdef inline void backward(
+    const Batch* batch, Py_ssize_t row, Py_ssize_t rows, const floating[::1] params,
+    floating[::1] work, floating* scratch,
 ) noexcept nogil:
     """From the output delta down to that of the first layer: D_(l-1) = (D_l W_l.T) * f'."""
-    cdef Py_ssize_t l, d, previous, a, slope, transposed = own + plan.slab
+    cdef const Net* net = batch.net
+    cdef const Plan* plan = batch.plan
+    cdef Py_ssize_t l, a, packed = plan.slab   # the packed matrices end where the slab begins
     cdef int activation, finish
     cdef const Layer* layer
+    cdef Matrix d, below
+    cdef floating* slope
     for l in range(net.n_layers - 1, 0, -1):
         layer = &net.layers[l]
-        d = delta_offset(net, plan, l, row)
-        previous = delta_offset(net, plan, l - 1, row)
+        d = deltas(batch, l, row, rows, work)
+        below = deltas(batch, l - 1, row, rows, work)
         a = output_offset(net, plan, l - 1, row)
         if plan.dropout.used and saves_outputs(&net.layers[l - 1]):
             a = saved_offset(net, plan, l - 1, row)
         activation = net.layers[l - 1].activation
-        slope = slope_offset(net, plan, l - 1, row)
-        finish = activation if slope < 0 else SLOPE
+        slope = slopes(batch, l - 1, row, work)
+        finish = activation if slope is NULL else SLOPE
         if not is_in_tiles(finish):
             finish = PLAIN
-        if plan.transposed >= 0:
-            transposed -= aligned(packed_size(layer.fan_in, layer.fan_out, sizeof(floating)))
-            gemm_packed(rows, layer.fan_in, layer.fan_out, &work[d], layer.fan_out, 1,
-                        work, transposed, work, previous, False, finish,
-                        work, a if slope < 0 else slope)
+        if plan.packed_transposes >= 0:
+            packed -= aligned(packed_size(layer.fan_in, layer.fan_out, sizeof(floating)))
+            gemm_packed(d, scratch + packed, below, False,
+                        finished(finish, &work[a] if slope is NULL else slope))
         else:
-            gemm_finished(rows, layer.fan_in, layer.fan_out, &work[d], layer.fan_out, 1,
-                          params, layer.coef, layer.fan_out, True, work, previous, False,
-                          params, -1, work, own + plan.pack, finish,
-                          work, a if slope < 0 else slope)
+            gemm(d, transposed(weights(layer, params)), below, False, <const floating*>NULL,
+                 scratch + plan.pack, finished(finish, &work[a] if slope is NULL else slope))
         if finish == PLAIN:
-            activation_backward(activation, work, a, work, slope, work, previous,
+            activation_backward(activation, &work[a], slope, <floating*>below.data,
                                 rows * layer.fan_in)
         if plan.dropout.used:
-            drop_deltas(net, plan, l - 1, start + row, rows, work, previous)
+            drop_deltas(net, plan, l - 1, batch.start + row, rows, work,
+                        delta_offset(net, plan, l - 1, row))
 
 
 cdef inline void rows_phase(
-    const Net* net, const Plan* plan, const Source* source, const Py_ssize_t* order,
-    Py_ssize_t start, Py_ssize_t first, Py_ssize_t last, const floating[::1] params,
-    floating[::1] work, Py_ssize_t own,
+    const Batch* batch, Py_ssize_t first, Py_ssize_t last, const floating[::1] params,
+    floating[::1] work, floating* scratch,
 ) noexcept nogil:
-    """Forward, loss and deltas of rows first..last of the samples that begin at start."""
-    cdef Py_ssize_t p, rows, row = first, top = net.n_layers - 1
-    cdef Py_ssize_t y, weight, n = net.n_outputs
-    cdef double* loss = <double*>&work[plan.loss]
-    if plan.transposed >= 0 and last > first:
-        pack_transposed(net, plan, params, work, own)
+    """Forward, loss and deltas of rows first..last of the batch."""
+    cdef const Net* net = batch.net
+    cdef const Plan* plan = batch.plan
+    cdef Py_ssize_t rows, place, row = first, top = net.n_layers - 1, n = net.n_outputs
+    cdef floating* y
+    cdef floating* p
+    cdef floating* weight = NULL
+    cdef double* losses = as_double(&work[plan.loss])
+    if plan.packed_transposes >= 0 and last > first:
+        pack_transposes(batch, params, scratch)
     while row < last:
         rows = min(plan.block, last - row)
-        y = plan.y + row * n
-        weight = -1 if source.weight is NULL else plan.weight + row
+        place = batch.start + row
         if drops_input(net, plan):
-            take_input(net, plan, source, order, start, first, row, rows, work)
-        elif gathers_x(net, plan, source, order) and not plan.sparse.used:
-            gather_x(source, order, start + row, rows, work, plan.x + row * net.n_features)
-        gather_targets(source, order, start + row, rows, work, y)
-        if weight >= 0:
-            gather_weights(source, order, start + row, rows, work, weight)
-        forward(net, plan, source, order, start, row, rows, params, work, own)
-        p = output_offset(net, plan, top, row)
-        row_losses(&net.loss, rows, n, work, y, work, p, work, weight, &loss[row])
-        output_delta(&net.loss, net.canonical, net.layers[top].activation, rows, n,
-                     net.group_ends, work, y, work, p, work, slope_offset(net, plan, top, row),
-                     work, weight,
-                     work, delta_offset(net, plan, top, row))
-        deltas(net, plan, start, row, rows, params, work, own)
+            take_input(batch, first, row, rows, work)
+        elif gathers_x(batch) and not plan.sparse.used:
+            gather_x(batch.source, batch.order, place, rows, &work[plan.x + row * net.n_features])
+        y = &work[plan.y + row * n]
+        gather_targets(batch.source, batch.order, place, rows, y)
+        if batch.source.weight is not NULL:
+            weight = &work[plan.weight + row]
+            gather_weights(batch.source, batch.order, place, rows, weight)
+        forward(batch, row, rows, params, work, scratch)
+        p = &work[output_offset(net, plan, top, row)]
+        row_losses(&net.loss, rows, n, y, p, weight, losses + row)
+        output_delta(&net.loss, net.layers[top].activation, rows, n, net.group_ends, y, p,
+                     slopes(batch, top, row, work), weight,
+                     &work[delta_offset(net, plan, top, row)])
+        backward(batch, row, rows, params, work, scratch)
         row += rows
 
 
+# Rows of a weight matrix that a thread differentiates and updates at once.
+cdef struct Slab:
+    Py_ssize_t layer
+    Py_ssize_t first
+    Py_ssize_t rows
+    Py_ssize_t columns_first   # of the columns of compressed X that are at hand
+
+# What becomes of the gradient of a batch.
+cdef struct GradientUse:
+    bint in_vector             # it is put in the gradient vector, not formed in scratch,
+    bint accumulate            # and added to what is there
+    const Step* step           # the update that follows, or NULL:
+    double alpha               # by scale (gradient + alpha W)
+    double scale
+
+
 cdef inline void slab_gradient(
-    const Net* net, const Plan* plan, const Source* source, const Py_ssize_t* order,
-    Py_ssize_t start, Py_ssize_t rows, Py_ssize_t l, Py_ssize_t first, Py_ssize_t count,
-    const Compressed* columns, Py_ssize_t columns_first,
-    floating[::1] work, Py_ssize_t own, floating[::1] grads, Py_ssize_t at, bint accumulate,
+    const Batch* batch, const Slab* slab, const Compressed* columns, Matrix gradient,
+    bint accumulate, floating[::1] work, floating* scratch,
 ) noexcept nogil:
-    """grads (count, fan_out) = [grads +] rows first..first+count of A.T D, A the input of the
-    layer. Layers of PACK_WIDTH and more find D packed, compressed X its columns."""
-    cdef const Layer* layer = &net.layers[l]
-    cdef Py_ssize_t n = layer.fan_out, d = delta_offset(net, plan, l, 0), a_row, a_col
-    cdef const floating* a
+    """The gradient = [itself +] the slab's rows of A.T D, A the input of the layer. Layers of
+    PACK_WIDTH and more find D packed, compressed X its columns."""
+    cdef const Plan* plan = batch.plan
+    cdef const Layer* layer = &batch.net.layers[slab.layer]
+    cdef Py_ssize_t l = slab.layer
+    cdef Matrix a, d = deltas(batch, l, 0, batch.rows, work)
     if l == 0 and plan.sparse.used:
-        sparse_coef_gradient(&plan.sparse, columns, first - columns_first, count, rows, n,
-                             grads, at, accumulate, work, own + plan.compressed)
+        sparse_coef_gradient(&plan.sparse, columns, slab.first - slab.columns_first, batch.rows,
+                             gradient, accumulate, scratch + plan.compressed)
         return
-    if is_narrow(layer, sizeof(floating)) and (l > 0 or gathers_x(net, plan, source, order)):
-        gemm_tn_narrow(
-            count, n, rows, work,
-            (output_offset(net, plan, l - 1, 0) if l > 0 else plan.x) + first, layer.fan_in,
-            work, d, grads, at, accumulate, work, own + plan.pack)
-        return
-    a = layer_input(net, plan, source, order, start, 0, l, work, &a_row, &a_col)
-    if n >= PACK_WIDTH:
-        gemm_packed(count, n, rows, a + first * a_col, a_col, a_row, work, own + plan.pack,
-                    grads, at, accumulate, PLAIN, grads, -1)
+    a = transposed(part(layer_input(batch, l, 0, batch.rows, work), 0, slab.first,
+                        batch.rows, slab.rows, sizeof(floating)))
+    if gradient_is_transposed(layer, sizeof(floating)) and (l > 0 or gathers_x(batch)):
+        gemm_narrow(a, d, gradient, accumulate, scratch + plan.pack)
+    elif layer.fan_out >= PACK_WIDTH:
+        gemm_packed(a, scratch + plan.pack, gradient, accumulate, plain())
     else:
-        gemm(count, n, rows, a + first * a_col, a_col, a_row, work, d, n, False,
-             grads, at, accumulate, grads, -1, work, own + plan.pack)
+        gemm(a, d, gradient, accumulate, <const floating*>NULL, scratch + plan.pack, plain())
 
 
 cdef inline void slabs_phase(
-    const Net* net, const Plan* plan, const Source* source, const Py_ssize_t* order,
-    Py_ssize_t start, Py_ssize_t rows, double alpha, double scale, const Step* step,
-    floating[::1] params, floating[::1] grads, floating[:, ::1] state, floating[::1] work,
-    Py_ssize_t own, bint accumulate, bint to_grads, int rank, int n_threads,
+    const Batch* batch, const GradientUse* use, floating[::1] params, floating[::1] grads,
+    floating[:, ::1] state, floating[::1] work, floating* scratch, int piece, int n_pieces,
 ) noexcept nogil:
-    """The gradient over a batch of this thread's share of the parameters, and with a step the
-    update by scale (gradient + alpha W).
-
-    to_grads: it is added up in the gradient vector over several calls, not formed in scratch.
-    """
-    cdef Py_ssize_t l, first, count, at, n, per_slab, d, slab = 0, passed = 0
-    cdef Py_ssize_t share_first = net.n_coefs * rank // n_threads
-    cdef Py_ssize_t share_last = net.n_coefs * (rank + 1) // n_threads
-    cdef double* penalty = <double*>&work[plan.penalty]
+    """The gradient over a batch of a piece of the parameters, and what becomes of it."""
+    cdef const Net* net = batch.net
+    cdef const Plan* plan = batch.plan
+    cdef Py_ssize_t count, at, n, per_slab, n_slabs = 0, passed = 0
+    cdef Py_ssize_t piece_first = net.n_coefs * piece // n_pieces
+    cdef Py_ssize_t piece_last = net.n_coefs * (piece + 1) // n_pieces
+    cdef double* penalty = as_double(&work[plan.penalty])
     cdef const Layer* layer
     cdef bint packed
     cdef Compressed x, columns
-    cdef Py_ssize_t columns_first = 0
-    for l in range(net.n_layers):
-        layer = &net.layers[l]
+    cdef Matrix d
+    cdef Slab slab
+    # the gradient of a slab: in the vector at the place of its parameters, or in scratch
+    cdef floating* gradient = scratch + plan.slab
+    cdef bint accumulate = use.in_vector and use.accumulate
+    slab.columns_first = 0
+    for slab.layer in range(net.n_layers):
+        layer = &net.layers[slab.layer]
         n = layer.fan_out
-        d = delta_offset(net, plan, l, 0)
-        per_slab = slab_rows(net, l)
-        packed = n < PACK_WIDTH and not (l == 0 and plan.sparse.used)
-        first = 0
-        while first < layer.fan_in:
-            count = min(per_slab, layer.fan_in - first)
-            if share_first <= passed < share_last:
-                if stopped(2 * count * n * rows):
+        d = deltas(batch, slab.layer, 0, batch.rows, work)
+        per_slab = slab_rows(net, slab.layer)
+        packed = n < PACK_WIDTH and not (slab.layer == 0 and plan.sparse.used)
+        slab.first = 0
+        while slab.first < layer.fan_in:
+            slab.rows = count = min(per_slab, layer.fan_in - slab.first)
+            if piece_first <= passed < piece_last:
+                if stopped(2 * count * n * batch.rows):
                     return
                 if not packed:
-                    if l == 0 and plan.sparse.used:
-                        # the columns of this thread's slabs
-                        columns_first = first
-                        x = input_rows(plan, source, work)
+                    if slab.layer == 0 and plan.sparse.used:
+                        # the columns of this piece's slabs
+                        slab.columns_first = slab.first
+                        x = input_rows(plan, batch.source, work)
                         columns = transpose(
-                            &plan.sparse, &x, rows, first, min(
-                                layer.fan_in, first + ((share_last - passed - 1)
-                                                       // (per_slab * n) + 1) * per_slab),
-                            work, own + plan.compressed)
-                        pack_delta(&plan.sparse, rows, n, work, d, work, own + plan.compressed)
+                            &plan.sparse, &x, batch.rows, slab.first, min(
+                                layer.fan_in, slab.first + ((piece_last - passed - 1)
+                                                            // (per_slab * n) + 1) * per_slab),
+                            scratch + plan.compressed)
+                        pack_delta(&plan.sparse, d, scratch + plan.compressed)
                     else:
-                        pack_matrix(n, rows, work, d, n, False, work, own + plan.pack)
+                        pack_matrix(d, scratch + plan.pack)
                     packed = True
-                at = layer.coef + first * n
-                if to_grads:
-                    slab_gradient(net, plan, source, order, start, rows, l, first, count,
-                                  &columns, columns_first, work, own, grads, at, accumulate)
-                    if step is not NULL:
-                        penalty[slab] = dot(&params[at], &params[at], count * n)
-                        optimizer_step(step, count * n, alpha, scale, params, at, grads, at, state)
-                else:
-                    slab_gradient(net, plan, source, order, start, rows, l, first, count,
-                                  &columns, columns_first, work, own, work, own + plan.slab, False)
-                    penalty[slab] = dot(&params[at], &params[at], count * n)
-                    optimizer_step(step, count * n, alpha, scale, params, at,
-                                   work, own + plan.slab, state)
-                if first == 0 and net.fit_intercept:
+                at = layer.coef + slab.first * n
+                if use.in_vector:
+                    gradient = &grads[at]
+                slab_gradient(batch, &slab, &columns, matrix(gradient, count, n), accumulate,
+                              work, scratch)
+                if use.step is not NULL:
+                    penalty[n_slabs] = dot(&params[at], &params[at], count * n)
+                    optimizer_step(use.step, count * n, use.alpha, use.scale, params, at,
+                                   gradient, state)
+                if slab.first == 0 and net.fit_intercept:
                     at = layer.intercept
-                    if to_grads:
-                        column_sums(rows, n, work, d, grads, at, accumulate)
-                        if step is not NULL:
-                            optimizer_step(step, n, 0, scale, params, at, grads, at, state)
-                    else:
-                        column_sums(rows, n, work, d, work, own + plan.slab, False)
-                        optimizer_step(step, n, 0, scale, params, at, work, own + plan.slab, state)
+                    if use.in_vector:
+                        gradient = &grads[at]
+                    column_sums(d, gradient, accumulate)
+                    if use.step is not NULL:
+                        optimizer_step(use.step, n, 0, use.scale, params, at, gradient, state)
             passed += count * n
-            slab += 1
-            first += count
+            n_slabs += 1
+            slab.first += count
 
 
 cdef inline double finish_gradient(

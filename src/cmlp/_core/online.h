@@ -108,6 +108,24 @@ CMLP_DEFINE_UPDATE_VECTOR(float, f32, CMLP_OPTIMIZERS(CMLP_ROW))
 CMLP_DEFINE_UPDATE_VECTOR(double, f64, CMLP_OPTIMIZERS(CMLP_ROW))
 #undef CMLP_ROW
 
+/* The pass of one sample through the weights of a layer: see the top of this file. */
+typedef struct {
+    int optimizer, flag;        /* its row in the table, and whether its flag is set */
+    int what;                   /* CMLP_PRODUCT_NEW and so on */
+    int penalised;              /* squares are summed, and the gradient has a part of w */
+    ptrdiff_t rows, n, ld;
+    void *w, *state;
+    ptrdiff_t stride;           /* from one vector of state to the next */
+    const void *x;              /* a number for each row, x_step apart */
+    ptrdiff_t x_step;
+    const void *d;              /* (n,) */
+    const void *y;              /* a number for each row, y_step apart */
+    ptrdiff_t y_step;
+    void *product;
+    void *squares;              /* partial sums of the squared weights, a vector of them */
+    const void *rule;           /* CMLP_RULE_SIZE numbers */
+} cmlp_update;
+
 /* CMLP_DEFINE_ONLINE(type, suffix). count rows (a constant) are updated together, so that d and
  * product are loaded once for all of them; the last `last` < LANES entries are masked. */
 #define CMLP_DEFINE_ONLINE(T, S)                                                                  \
@@ -157,9 +175,13 @@ CMLP_DEFINE_UPDATE_VECTOR(double, f64, CMLP_OPTIMIZERS(CMLP_ROW))
     }                                                                                             \
     CMLP_INLINE void cmlp_update_rows_##S(                                                        \
         const int optimizer, const int flag, const int what, const int penalised,                 \
-        ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld, T *w, T *state, ptrdiff_t stride,              \
-        const T *x, ptrdiff_t x_step, const T *d, const T *y, ptrdiff_t y_step, T *product,       \
-        T *squares, const T *rule) {                                                              \
+        const cmlp_update *pass) {                                                                \
+        const ptrdiff_t rows = pass->rows, n = pass->n, ld = pass->ld, stride = pass->stride;     \
+        const ptrdiff_t x_step = pass->x_step, y_step = pass->y_step;                             \
+        T *const w = (T *)pass->w, *const state = (T *)pass->state;                               \
+        const T *const x = (const T *)pass->x, *const d = (const T *)pass->d;                     \
+        const T *const y = (const T *)pass->y, *const rule = (const T *)pass->rule;               \
+        T *const product = (T *)pass->product, *const squares = (T *)pass->squares;               \
         cmlp_vec_##S c[CMLP_RULE_SIZE], sum = cmlp_load_##S(squares);                             \
         const ptrdiff_t step = what == CMLP_DOTS_OLD;                                             \
         CMLP_UNROLL for (int i = 0; i < CMLP_RULE_SIZE; i++) c[i] = cmlp_spread_##S(rule[i]);     \
@@ -245,11 +267,10 @@ CMLP_DEFINE_ONLINE(double, f64)
 /* cmlp_update_<suffix>: the pass of one sample through the weights of a layer */
 #define CMLP_UPDATE_CASE(S, id, flag, what, penalised)                                            \
     case 2 * what + penalised:                                                                    \
-        cmlp_update_rows_##S(id, flag, what, penalised, rows, n, ld, w, state, stride, x, x_step, \
-                             d, y, y_step, product, squares, rule);                               \
+        cmlp_update_rows_##S(id, flag, what, penalised, pass);                                    \
         break;
 #define CMLP_UPDATE_CASES(S, id, flag)                                                            \
-    switch (2 * what + (penalised != 0)) {                                                        \
+    switch (2 * pass->what + (pass->penalised != 0)) {                                            \
         CMLP_UPDATE_CASE(S, id, flag, CMLP_PRODUCT_NEW, 0)                                        \
         CMLP_UPDATE_CASE(S, id, flag, CMLP_PRODUCT_NEW, 1)                                        \
         CMLP_UPDATE_CASE(S, id, flag, CMLP_PRODUCT_OLD, 0)                                        \
@@ -259,15 +280,12 @@ CMLP_DEFINE_ONLINE(double, f64)
     }
 #define CMLP_UPDATE_ROW(S, id, flagged)                                                           \
     case CMLP_##id:                                                                               \
-        if (CMLP_HAS_##flagged && flag) CMLP_UPDATE_CASES(S, CMLP_##id, 1)                        \
+        if (CMLP_HAS_##flagged && pass->flag) CMLP_UPDATE_CASES(S, CMLP_##id, 1)                  \
         else CMLP_UPDATE_CASES(S, CMLP_##id, 0)                                                   \
         break;
 #define CMLP_DEFINE_UPDATE(T, S, ROWS)                                                            \
-    static void cmlp_update_##S(                                                                  \
-        int optimizer, int flag, int what, int penalised, ptrdiff_t rows, ptrdiff_t n,            \
-        ptrdiff_t ld, T *w, T *state, ptrdiff_t stride, const T *x, ptrdiff_t x_step, const T *d, \
-        const T *y, ptrdiff_t y_step, T *product, T *squares, const T *rule) {                    \
-        switch (optimizer) { ROWS }                                                               \
+    static void cmlp_update_##S(const cmlp_update *pass) {                                        \
+        switch (pass->optimizer) { ROWS }                                                         \
     }
 #define CMLP_ROW(id, loops, flag, ...) CMLP_WHEN_##loops(CMLP_UPDATE_ROW(f32, id, flag))
 CMLP_DEFINE_UPDATE(float, f32, CMLP_OPTIMIZERS(CMLP_ROW))

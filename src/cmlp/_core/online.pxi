@@ -1,9 +1,7 @@
 # One epoch of online training as train_epoch calls it: memory, and looking at Ctrl-C. Included by
 # engine.pxi, which imports. The arithmetic is in online.pxd.
-
-cdef enum:
-    FLOPS_PER_LOOK = 800_000_000    # 5 to 50 ms between two looks at Ctrl-C
-    MIN_BLOCKED = 8                 # samples for which a block of them is worth its while
+# uses: interrupt.pxi, layout.pxi, limits.pxi
+# gives: trains_online, online_epoch
 
 
 cdef bint trains_online(
@@ -25,16 +23,22 @@ cdef double online_epoch(
     """The sum of the losses of n steps, one sample each; params and state are updated."""
     cdef _online_plan.Online online
     cdef _blocks.Blocks blocks
-    cdef Py_ssize_t[::1] which = np.empty(max(net.n_features, net.widest), dtype=np.intp)
+    cdef Py_ssize_t[::1] nonzero = np.empty(max(net.n_features, net.widest), dtype=np.intp)
     # activations and what a layer costs by itself count too: networks may be narrow and deep
     cdef Py_ssize_t flops = (
         6 * net.n_coefs + 20 * net.n_params + 200 * net.n_units + 1000 * net.n_layers)
-    cdef Py_ssize_t samples = max(1, <Py_ssize_t>FLOPS_PER_LOOK // flops)
+    cdef Py_ssize_t samples = max(1, <Py_ssize_t>FLOPS_PER_LOOK_ONLINE // flops)
     cdef Py_ssize_t start = 0, end
     cdef floating[::1] scratch, velocities = state[0]
     cdef double total = 0
     cdef bint in_blocks
     cdef fp_state before
+    online.source = source
+    online.order = order
+    online.hyper = &hyper[0]
+    online.alpha = alpha
+    online.loss_scale = loss_scale
+    online.nonzero = &nonzero[0]
     online.layers = <_online_plan.OnlineLayer*>calloc(
         net.n_layers, sizeof(_online_plan.OnlineLayer))
     if online.layers is NULL:
@@ -46,9 +50,9 @@ cdef double online_epoch(
             gemm_pack_size(net.layers[0].fan_out, net.n_features, sizeof(floating)),
             &blocks, sizeof(floating))
         in_blocks = optimizer_table[optimizer].loops == ONLINE_LINEAR and n >= MIN_BLOCKED \
-            and online.layers[0].coef < 0 and not online.layers[0].transposed
-        scratch = aligned_empty(blocks.size if in_blocks else online.size,
-                                np.asarray(params).dtype)
+            and online.layers[0].coef == ABSENT and not online.layers[0].transposed
+        scratch = aligned_vector(blocks.size if in_blocks else online.size,
+                                 np.asarray(params).dtype)
         if in_blocks:
             scratch[:] = 0
             if samples > _blocks.BLOCK:      # whole blocks
@@ -61,12 +65,11 @@ cdef double online_epoch(
                     end = min(n, start + samples)
                     if in_blocks and end - start >= MIN_BLOCKED:
                         total += _blocks.blocked_pass(
-                            net, &online, &blocks, source, order, start, end, &hyper[0], alpha,
-                            loss_scale, params, state, velocities, scratch, &which[0])
+                            net, &online, &blocks, start, end, params, state, velocities,
+                            scratch)
                     else:
                         total += _online.online_pass(
-                            net, &online, source, order, start, end, &hyper[0], alpha,
-                            loss_scale, params, state, scratch, &which[0])
+                            net, &online, start, end, params, state, scratch)
                     start = end
                     if start < n:
                         with gil:
@@ -78,10 +81,3 @@ cdef double online_epoch(
     finally:
         free(online.layers)
     return total
-
-
-def aligned_empty(size, dtype):
-    """An uninitialised vector that starts on a cache line."""
-    raw = np.empty(size * dtype.itemsize + 64, dtype=np.uint8)
-    skip = -raw.ctypes.data % 64
-    return raw[skip:skip + size * dtype.itemsize].view(dtype)

@@ -13,6 +13,20 @@
 #define CMLP_PAIRS 2
 #endif
 
+/* A block of outer products added to weights w and velocities v (rows, n):
+ * (w, v) = (keep[0] w + keep[1] v, keep[2] w + keep[3] v) + x.T (dw, dv). */
+typedef struct {
+    ptrdiff_t rows, n;
+    ptrdiff_t count;            /* rows of x, dw and dv */
+    const void *x;
+    ptrdiff_t ldx;
+    const void *dw, *dv;
+    ptrdiff_t ldd;
+    void *w, *v;
+    ptrdiff_t ld;
+    const void *keep;
+} cmlp_replay;
+
 /* CMLP_DEFINE_BLOCKS(type, suffix) */
 #define CMLP_DEFINE_BLOCKS(T, S)                                                                  \
     /* gram[i][j] = (row i of x) . (row j of x) for i in at_i.., j in at_j.. */                   \
@@ -45,9 +59,13 @@
             for (j = 0; j <= i; j++)                                                              \
                 cmlp_pairs_##S(1, 1, n, n, x + i * n, x + j * n, ldg, gram + i * ldg + j);        \
     }                                                                                             \
+    /* rows i.. and `lanes` columns j.. */                                                        \
     CMLP_INLINE void cmlp_replay_tile_##S(                                                        \
-        const int rows, const int lanes, ptrdiff_t count, const T *x, ptrdiff_t ldx, const T *dw, \
-        const T *dv, ptrdiff_t ldd, T *w, T *v, ptrdiff_t ld, const T *keep) {                    \
+        const int rows, const int lanes, ptrdiff_t i, ptrdiff_t j, const cmlp_replay *block) {    \
+        const ptrdiff_t count = block->count, ldx = block->ldx, ldd = block->ldd, ld = block->ld; \
+        const T *const x = (const T *)block->x + i, *const keep = (const T *)block->keep;         \
+        const T *const dw = (const T *)block->dw + j, *const dv = (const T *)block->dv + j;       \
+        T *const w = (T *)block->w + i * ld + j, *const v = (T *)block->v + i * ld + j;           \
         cmlp_vec_##S ws[CMLP_ROWS], vs[CMLP_ROWS];                                                \
         CMLP_UNROLL for (int r = 0; r < rows; r++) ws[r] = vs[r] = cmlp_spread_##S(0);            \
         for (ptrdiff_t t = 0; t < count; t++) {                                                   \
@@ -67,30 +85,18 @@
             cmlp_put_##S(v + r * ld, vs[r], lanes);                                               \
         }                                                                                         \
     }                                                                                             \
-    /* (w, v) = ((keep[0] w + keep[1] v), (keep[2] w + keep[3] v)) + x.T (dw, dv) for weights w   \
-     * and velocities v (rows, n), count rows of x, dw and dv */                                  \
     CMLP_INLINE void cmlp_replay_columns_##S(                                                     \
-        const int lanes, ptrdiff_t rows, ptrdiff_t count, const T *x, ptrdiff_t ldx, const T *dw, \
-        const T *dv, ptrdiff_t ldd, T *w, T *v, ptrdiff_t ld, const T *keep) {                    \
+        const int lanes, ptrdiff_t j, const cmlp_replay *block) {                                 \
         ptrdiff_t i = 0;                                                                          \
-        for (; i + CMLP_ROWS <= rows; i += CMLP_ROWS)                                             \
-            cmlp_replay_tile_##S(CMLP_ROWS, lanes, count, x + i, ldx, dw, dv, ldd, w + i * ld,    \
-                                 v + i * ld, ld, keep);                                           \
-        for (; i < rows; i++)                                                                     \
-            cmlp_replay_tile_##S(1, lanes, count, x + i, ldx, dw, dv, ldd, w + i * ld,            \
-                                 v + i * ld, ld, keep);                                           \
+        for (; i + CMLP_ROWS <= block->rows; i += CMLP_ROWS)                                      \
+            cmlp_replay_tile_##S(CMLP_ROWS, lanes, i, j, block);                                  \
+        for (; i < block->rows; i++) cmlp_replay_tile_##S(1, lanes, i, j, block);                 \
     }                                                                                             \
-    static void cmlp_replay_##S(                                                                  \
-        ptrdiff_t rows, ptrdiff_t n, ptrdiff_t count, const T *x, ptrdiff_t ldx, const T *dw,     \
-        const T *dv, ptrdiff_t ldd, T *w, T *v, ptrdiff_t ld, const T *keep) {                    \
+    static void cmlp_replay_##S(const cmlp_replay *block) {                                       \
         enum { LANES = CMLP_VECTOR_BYTES / sizeof(T) };                                           \
         ptrdiff_t j = 0;                                                                          \
-        for (; j + LANES <= n; j += LANES)                                                        \
-            cmlp_replay_columns_##S(LANES, rows, count, x, ldx, dw + j, dv + j, ldd, w + j,       \
-                                    v + j, ld, keep);                                             \
-        if (j < n)                                                                                \
-            cmlp_replay_columns_##S((int)(n - j), rows, count, x, ldx, dw + j, dv + j, ldd,       \
-                                    w + j, v + j, ld, keep);                                      \
+        for (; j + LANES <= block->n; j += LANES) cmlp_replay_columns_##S(LANES, j, block);       \
+        if (j < block->n) cmlp_replay_columns_##S((int)(block->n - j), j, block);                 \
     }
 
 CMLP_DEFINE_BLOCKS(float, f32)

@@ -12,7 +12,8 @@
 from cython cimport floating
 from libc.string cimport memcpy, memset
 from cmlp._core.batch cimport dense_row, sample
-from cmlp._core.linalg cimport dot, gemm
+from cmlp._core.linalg cimport dot, gemm, plain
+from cmlp._core.matrix cimport Matrix, matrix, strided
 from cmlp._core.online cimport (
     PRODUCT_OLD, cmlp_mix_f32, cmlp_mix_f64, next_weighted, squared_weights, step_above_first,
     update_bias, weight_of)
@@ -22,14 +23,25 @@ from cmlp._core.optimizers cimport MAX_CONSTANTS, Rule, cmlp_optimizer_step_f64
 from cmlp._core.types cimport Net, Source
 
 cdef extern from "online_blocks.h" nogil:
-    void cmlp_gram_f32(Py_ssize_t, Py_ssize_t, const float*, Py_ssize_t, float*)
-    void cmlp_gram_f64(Py_ssize_t, Py_ssize_t, const double*, Py_ssize_t, double*)
-    void cmlp_replay_f32(Py_ssize_t, Py_ssize_t, Py_ssize_t, const float*, Py_ssize_t,
-                         const float*, const float*, Py_ssize_t, float*, float*, Py_ssize_t,
-                         const float*)
-    void cmlp_replay_f64(Py_ssize_t, Py_ssize_t, Py_ssize_t, const double*, Py_ssize_t,
-                         const double*, const double*, Py_ssize_t, double*, double*, Py_ssize_t,
-                         const double*)
+    ctypedef struct Replay "cmlp_replay":
+        Py_ssize_t rows
+        Py_ssize_t n
+        Py_ssize_t count
+        const void* x
+        Py_ssize_t ldx
+        const void* dw
+        const void* dv
+        Py_ssize_t ldd
+        void* w
+        void* v
+        Py_ssize_t ld
+        const void* keep
+    void cmlp_gram_f32(
+        Py_ssize_t count, Py_ssize_t n, const float* x, Py_ssize_t ldg, float* gram)
+    void cmlp_gram_f64(
+        Py_ssize_t count, Py_ssize_t n, const double* x, Py_ssize_t ldg, double* gram)
+    void cmlp_replay_f32(const Replay* block)
+    void cmlp_replay_f64(const Replay* block)
 
 cdef enum:
     BLOCK = 32                 # samples of a block, at most
@@ -88,10 +100,12 @@ cdef inline void plan_blocks(
 
 
 cdef inline Py_ssize_t gather_block(
-    const Source* source, const Blocks* blocks, const Py_ssize_t* order, Py_ssize_t* at,
-    Py_ssize_t end, Py_ssize_t* rows, floating[::1] s, Py_ssize_t x,
+    const Online* online, const Blocks* blocks, Py_ssize_t* at, Py_ssize_t end,
+    Py_ssize_t* rows, floating[::1] s, Py_ssize_t x,
 ) noexcept nogil:
     """Copy the next samples that have weight, at most BLOCK, and advance *at; how many."""
+    cdef const Source* source = online.source
+    cdef const Py_ssize_t* order = online.order
     cdef Py_ssize_t i, stride, count = 0, n = source.n_features
     cdef floating* room
     cdef const floating* row
@@ -117,13 +131,12 @@ cdef inline void first_products(
     Py_ssize_t rows, floating[::1] params, floating[::1] velocities, floating[::1] s,
 ) noexcept nogil:
     """Add to xw and xv what rows i0.. of the weights and velocities contribute."""
-    cdef Py_ssize_t at = net.layers[0].coef + i0 * blocks.n
-    gemm(count, blocks.n, rows, &s[x + i0], blocks.ldx, 1, params, at, blocks.n,
-         False,
-         s, blocks.xw, True, s, -1, s, blocks.pack)
-    gemm(count, blocks.n, rows, &s[x + i0], blocks.ldx, 1, velocities, at, blocks.n,
-         False,
-         s, blocks.xv, True, s, -1, s, blocks.pack)
+    cdef Py_ssize_t n = blocks.n, at = net.layers[0].coef + i0 * n
+    cdef Matrix samples = strided(&s[x + i0], count, rows, blocks.ldx, 1)
+    gemm(samples, matrix(&params[at], rows, n), matrix(&s[blocks.xw], count, n), True,
+         <const floating*>NULL, &s[blocks.pack], plain())
+    gemm(samples, matrix(&velocities[at], rows, n), matrix(&s[blocks.xv], count, n), True,
+         <const floating*>NULL, &s[blocks.pack], plain())
 
 
 cdef inline void combine_deltas(
@@ -215,14 +228,22 @@ cdef inline void replay(
 ) noexcept nogil:
     """Bring rows i0.. of the weights and velocities to the end of a block."""
     cdef Py_ssize_t at = net.layers[0].coef + i0 * blocks.n
+    cdef Replay block
+    block.rows = rows
+    block.n = block.ld = blocks.n
+    block.count = count
+    block.x = &s[x + i0]
+    block.ldx = blocks.ldx
+    block.dw = &s[blocks.dw]
+    block.dv = &s[blocks.dv]
+    block.ldd = blocks.ldd
+    block.w = &params[at]
+    block.v = &velocities[at]
+    block.keep = &s[blocks.keep]
     if floating is float:
-        cmlp_replay_f32(rows, blocks.n, count, &s[x + i0], blocks.ldx, &s[blocks.dw],
-                        &s[blocks.dv], blocks.ldd, &params[at], &velocities[at], blocks.n,
-                        &s[blocks.keep])
+        cmlp_replay_f32(&block)
     else:
-        cmlp_replay_f64(rows, blocks.n, count, &s[x + i0], blocks.ldx, &s[blocks.dw],
-                        &s[blocks.dv], blocks.ldd, &params[at], &velocities[at], blocks.n,
-                        &s[blocks.keep])
+        cmlp_replay_f64(&block)
 
 
 cdef inline void start_block(Recurrence* now) noexcept nogil:
@@ -251,23 +272,21 @@ cdef inline void scale_deltas(
 
 
 cdef inline double block_steps(
-    const Net* net, Online* online, const Blocks* blocks, const Source* source,
-    const Py_ssize_t* rows, Py_ssize_t count, double* hyper, double alpha, double loss_scale,
-    floating[::1] params, floating[:, ::1] state, floating[::1] s, Py_ssize_t* which,
+    const Net* net, Online* online, const Blocks* blocks, const Py_ssize_t* rows,
+    Py_ssize_t count, floating[::1] params, floating[:, ::1] state, floating[::1] s,
     const Py_ssize_t* all_of, Recurrence* now,
 ) noexcept nogil:
     """The steps of a block but for the weights of the first layer; returns the losses."""
     cdef const OnlineLayer* here = &online.layers[0]
     cdef Py_ssize_t t, j
-    cdef double loss, weight, xx, wx, vx, total = 0
+    cdef double loss, weight, xx, wx, vx, alpha = online.alpha, total = 0
     for t in range(count):
-        weight = weight_of(source, rows[t], <floating*>NULL)
-        begin_sample(online, hyper, alpha, weight, s)
+        weight = weight_of(online.source, rows[t], <floating*>NULL)
+        begin_sample(online, weight, s)
         make_z(blocks, now, t, alpha != 0, s, all_of)
         for j in range(blocks.ldd):
             s[here.a + j] = s[blocks.z + j] + s[here.bias + j]
-        loss = step_above_first(net, online, source, rows[t], alpha != 0, loss_scale, params,
-                                state, s, which)
+        loss = step_above_first(net, online, rows[t], params, state, s)
         if alpha != 0:
             loss += alpha / 2 * (squared_weights(online, s) + now.ww)
             wx = dot(&s[blocks.z], &s[here.delta], blocks.n)
@@ -284,10 +303,8 @@ cdef inline double block_steps(
 
 
 cdef inline double blocked_pass(
-    const Net* net, Online* online, const Blocks* blocks, const Source* source,
-    const Py_ssize_t* order, Py_ssize_t start, Py_ssize_t end, double* hyper, double alpha,
-    double loss_scale, floating[::1] params, floating[:, ::1] state, floating[::1] velocities,
-    floating[::1] s, Py_ssize_t* which,
+    const Net* net, Online* online, const Blocks* blocks, Py_ssize_t start, Py_ssize_t end,
+    floating[::1] params, floating[:, ::1] state, floating[::1] velocities, floating[::1] s,
 ) noexcept nogil:
     """What online_pass does, to rounding: samples start..end; the sum of their losses."""
     cdef Py_ssize_t rows[BLOCK]
@@ -300,11 +317,11 @@ cdef inline double blocked_pass(
     for i in range(BLOCK):
         all_of[i] = i
     now.ww = now.wv = now.vv = 0
-    if alpha != 0:
+    if online.alpha != 0:
         now.ww = dot(&params[coef], &params[coef], n_coefs)
         now.wv = dot(&params[coef], &velocities[coef], n_coefs)
         now.vv = dot(&velocities[coef], &velocities[coef], n_coefs)
-    count = gather_block(source, blocks, order, &at, end, rows, s, x)
+    count = gather_block(online, blocks, &at, end, rows, s, x)
     if count == 0:
         return 0
     memset(&s[blocks.xw], 0, 2 * BLOCK * blocks.ldd * sizeof(floating))
@@ -315,10 +332,9 @@ cdef inline double blocked_pass(
         else:
             cmlp_gram_f64(count, blocks.ldx, &s[x], BLOCK, &s[blocks.gram])
         start_block(&now)
-        total += block_steps(net, online, blocks, source, rows, count, hyper, alpha, loss_scale,
-                             params, state, s, which, all_of, &now)
+        total += block_steps(net, online, blocks, rows, count, params, state, s, all_of, &now)
         scale_deltas(blocks, &now, count, s)
-        next_count = gather_block(source, blocks, order, &at, end, rows, s, next_x)
+        next_count = gather_block(online, blocks, &at, end, rows, s, next_x)
         memset(&s[blocks.xw], 0, 2 * BLOCK * blocks.ldd * sizeof(floating))
         i = 0
         while i < net.n_features:

@@ -8,7 +8,7 @@ from cmlp._core.linalg cimport VECTOR_BYTES
 from cmlp._core.network cimport apply_activation
 from cmlp._core.optimizers cimport (
     MAX_CONSTANTS, Rule, cmlp_begin_step, optimizer_table)
-from cmlp._core.types cimport Layer, Net
+from cmlp._core.types cimport ABSENT, Layer, Net, Source
 
 # where the constants of a step stand
 cdef extern from "online.h" nogil:
@@ -30,13 +30,21 @@ cdef struct OnlineLayer:
     bint transposed            # a row holds the weights of an output, not of an input
     bint zero_stays            # the activation maps the padding to itself
     Py_ssize_t width           # fan_out, padded
-    Py_ssize_t coef            # the copied weights, or -1: in place
+    Py_ssize_t coef            # the copied weights; ABSENT: they are used in place
     Py_ssize_t bias            # the biases, then their state
     Py_ssize_t a
-    Py_ssize_t slope           # -1: not kept
+    Py_ssize_t slope           # ABSENT: not kept
     Py_ssize_t delta
 
 cdef struct Online:
+    # what an epoch does
+    const Source* source
+    const Py_ssize_t* order    # NULL: samples come in their own order
+    double* hyper
+    double alpha               # 0: there is no penalty
+    double loss_scale
+    Py_ssize_t* nonzero        # room for the indices of the inputs of a layer that are not zero
+    # where its network lies
     OnlineLayer* layers
     Rule rule                  # of the optimizer
     Py_ssize_t n_hyper
@@ -85,14 +93,14 @@ cdef inline void plan_online(
             here.rows = 1 if here.transposed else layer.fan_in
             here.n = layer.fan_in if here.transposed else layer.fan_out
             here.ld = here.n
-            here.coef = -1
+            here.coef = ABSENT
         here.bias = at
         here.a = at + (1 + n_slots) * here.width
         here.delta = here.a + here.width
         here.slope = here.delta + here.width
         at = here.slope + here.width
         if not layer.keeps_slope:
-            here.slope = -1
+            here.slope = ABSENT
     online.unused = at
     online.x = at + widest
     online.next_x = online.x + padded(net.n_features, itemsize)
@@ -168,21 +176,21 @@ cdef inline void set_up(
         here = &online.layers[l]
         here.zero_stays = False
         if l < net.n_layers - 1:
-            apply_activation(net.layers[l].activation, 1, 1, NULL, s, online.unused)
+            apply_activation(net.layers[l].activation, 1, 1, NULL, &s[online.unused])
             here.zero_stays = s[online.unused] == 0
             s[online.unused] = 0
     copy_layers(net, online, False, params, state, s)
 
 
 cdef inline void begin_sample(
-    Online* online, double* hyper, double alpha, double weight, floating[::1] s,
+    Online* online, double weight, floating[::1] s,
 ) noexcept nogil:
     """Have the constants of the update rule ready for a step on a sample of the given weight."""
     cdef double scale
     if online.changes:
-        cmlp_begin_step[online.rule.optimizer](hyper, &online.rule)
-        memcpy(hyper, online.rule.hyper, online.n_hyper * sizeof(double))
+        cmlp_begin_step[online.rule.optimizer](online.hyper, &online.rule)
+        memcpy(online.hyper, online.rule.hyper, online.n_hyper * sizeof(double))
         set_constants(online, s)
     scale = online.rule.factor / weight
     s[online.constants + SCALE] = <floating>scale
-    s[online.constants + DECAY] = <floating>(scale * alpha)
+    s[online.constants + DECAY] = <floating>(scale * online.alpha)

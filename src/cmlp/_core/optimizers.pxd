@@ -96,19 +96,19 @@ cdef inline void average_step(
 
 cdef inline void optimizer_step(
     const Step* step, Py_ssize_t n, double decay, double scale, floating[::1] params,
-    Py_ssize_t at, const floating[::1] grads, Py_ssize_t g0, floating[:, ::1] state,
+    Py_ssize_t at, const floating* gradient, floating[:, ::1] state,
 ) noexcept nogil:
-    """Update n parameters from `at` on by the gradient scale (grads + decay params).
+    """Update n parameters from `at` on by scale (gradient + decay params).
 
     They are all weights or all biases.
     """
     if floating is float:
         cmlp_optimizer_step_f32[step.rule.optimizer](
-            &step.rule, at < step.n_coefs, n, decay, scale, &params[at], &grads[g0],
+            &step.rule, at < step.n_coefs, n, decay, scale, &params[at], gradient,
             &state[0, at], state.shape[1])
     else:
         cmlp_optimizer_step_f64[step.rule.optimizer](
-            &step.rule, at < step.n_coefs, n, decay, scale, &params[at], &grads[g0],
+            &step.rule, at < step.n_coefs, n, decay, scale, &params[at], gradient,
             &state[0, at], state.shape[1])
     if step.averages:
         average_step(step, n, params, at, state)

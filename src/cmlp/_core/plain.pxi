@@ -1,9 +1,8 @@
 # Plain arrays: what validation would hand back as it is, looked at in one call, and the arrays
 # that short ways make of others. What is not plain is answered with no or None. Included by
 # engine.pxi.
-
-cdef enum:
-    PRODUCTS_WITH_GIL = 200_000       # about 10 us: less is not worth letting go of the GIL
+# uses: limits.pxi
+# gives: finite_block, plain_source, is_plain_and_finite, indicator, views
 
 #: The largest float64 that rounds to a finite float32.
 cdef double LARGEST_ROUNDED = np.nextafter(float.fromhex("0x1.ffffffp127"), 0.0)

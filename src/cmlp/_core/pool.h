@@ -35,7 +35,7 @@
  * and a thread without a core of its own costs the others no more than that. */
 #define CMLP_SPINS 1000
 #define CMLP_STACK_BYTES (1 << 20)
-#define CMLP_NAP_MS 20 /* between two looks for signals of a rank 0 that waits */
+#define CMLP_TIMED_WAIT_MS 20 /* between two looks for signals of a rank 0 that waits */
 
 /* Atomic integers, sequentially consistent but for CMLP_PEEK. */
 
@@ -88,7 +88,7 @@ typedef CONDITION_VARIABLE cmlp_condition;
 #define CMLP_UNLOCK(m) ReleaseSRWLockExclusive(m)
 #define CMLP_SLEEP(c, m) SleepConditionVariableSRW(c, m, INFINITE, 0)
 #define CMLP_WAKE(c) WakeAllConditionVariable(c)
-#define CMLP_NAP(c, m) SleepConditionVariableSRW(c, m, CMLP_NAP_MS, 0)
+#define CMLP_TIMED_WAIT(c, m) SleepConditionVariableSRW(c, m, CMLP_TIMED_WAIT_MS, 0)
 #else
 typedef pthread_mutex_t cmlp_mutex;
 typedef pthread_cond_t cmlp_condition;
@@ -96,12 +96,12 @@ typedef pthread_cond_t cmlp_condition;
 #define CMLP_UNLOCK(m) pthread_mutex_unlock(m)
 #define CMLP_SLEEP(c, m) pthread_cond_wait(c, m)
 #define CMLP_WAKE(c) pthread_cond_broadcast(c)
-#define CMLP_NAP(c, m) cmlp_nap(c, m)
-/* If the clock is set back meanwhile the nap is longer; CMLP_WAKE ends it all the same. */
-static inline void cmlp_nap(cmlp_condition *condition, cmlp_mutex *mutex) {
+#define CMLP_TIMED_WAIT(c, m) cmlp_timed_wait(c, m)
+/* If the clock is set back meanwhile the wait is longer; CMLP_WAKE ends it all the same. */
+static inline void cmlp_timed_wait(cmlp_condition *condition, cmlp_mutex *mutex) {
     struct timespec end;
     clock_gettime(CLOCK_REALTIME, &end);
-    end.tv_nsec += CMLP_NAP_MS * 1000000L;
+    end.tv_nsec += CMLP_TIMED_WAIT_MS * 1000000L;
     if (end.tv_nsec >= 1000000000L) {
         end.tv_nsec -= 1000000000L;
         end.tv_sec++;
@@ -115,8 +115,8 @@ typedef struct {
     cmlp_atomic asleep;
     cmlp_mutex mutex;
     cmlp_condition condition;
-    char apart[128]; /* from the next one's cache lines */
-} cmlp_bed;
+    char padding[128]; /* from the next one's cache lines */
+} cmlp_wait_slot;
 
 /* Number of pieces of the next phase, or 0 at the end; called by one thread at a time. */
 typedef int (*cmlp_next_phase)(void *context);
@@ -129,9 +129,9 @@ typedef struct {
     /* phase, counted over all jobs | threads that may take part (8 bits) | pieces not yet taken
      * (24 bits). All in one word, so that what a late thread read of an earlier phase is void. */
     cmlp_atomic64 ticket;
-    char apart[120];
+    char padding_1[120];
     cmlp_atomic unfinished; /* pieces of the phase */
-    char apart_too[124];
+    char padding_2[124];
     cmlp_atomic busy; /* a job is running */
     /* of the job; whoever holds a piece may read them */
     cmlp_next_phase next_phase;
@@ -146,7 +146,7 @@ typedef struct {
     int has_caller;
     pthread_t caller; /* rank 0 of the job */
 #endif
-    cmlp_bed beds[CMLP_MAX_THREADS];
+    cmlp_wait_slot wait_slots[CMLP_MAX_THREADS];
 } cmlp_pool;
 
 static cmlp_pool cmlp_the_pool;
@@ -154,14 +154,14 @@ static cmlp_pool cmlp_the_pool;
 #define CMLP_PIECES(ticket) ((int)((ticket) & 0xffffff))
 #define CMLP_THREADS(ticket) ((int)((ticket) >> 24 & 0xff))
 
-static inline void cmlp_bed_init(cmlp_bed *bed) {
-    bed->asleep = 0;
+static inline void cmlp_wait_slot_init(cmlp_wait_slot *slot) {
+    slot->asleep = 0;
 #if defined(_WIN32)
-    InitializeSRWLock(&bed->mutex);
-    InitializeConditionVariable(&bed->condition);
+    InitializeSRWLock(&slot->mutex);
+    InitializeConditionVariable(&slot->condition);
 #else
-    pthread_mutex_init(&bed->mutex, NULL);
-    pthread_cond_init(&bed->condition, NULL);
+    pthread_mutex_init(&slot->mutex, NULL);
+    pthread_cond_init(&slot->condition, NULL);
 #endif
 }
 
@@ -171,19 +171,19 @@ static inline int cmlp_called(uint64_t ticket, int rank) {
                                : rank == 0 && CMLP_THREADS(ticket) == 0;
 }
 
-/* Until there is reason to wake; for rank 0 a nap at a time. */
+/* Until there is reason to wake; rank 0 waits for a short time only, again and again. */
 static inline void cmlp_pool_sleep(cmlp_pool *pool, int rank) {
-    cmlp_bed *bed = &pool->beds[rank];
-    CMLP_LOCK(&bed->mutex);
-    CMLP_STORE(&bed->asleep, 1);
+    cmlp_wait_slot *slot = &pool->wait_slots[rank];
+    CMLP_LOCK(&slot->mutex);
+    CMLP_STORE(&slot->asleep, 1);
     if (rank == 0) {
-        if (!cmlp_called(CMLP_LOAD64(&pool->ticket), 0)) CMLP_NAP(&bed->condition, &bed->mutex);
+        if (!cmlp_called(CMLP_LOAD64(&pool->ticket), 0)) CMLP_TIMED_WAIT(&slot->condition, &slot->mutex);
     } else {
         while (!cmlp_called(CMLP_LOAD64(&pool->ticket), rank))
-            CMLP_SLEEP(&bed->condition, &bed->mutex);
+            CMLP_SLEEP(&slot->condition, &slot->mutex);
     }
-    CMLP_STORE(&bed->asleep, 0);
-    CMLP_UNLOCK(&bed->mutex);
+    CMLP_STORE(&slot->asleep, 0);
+    CMLP_UNLOCK(&slot->mutex);
     if (rank == 0 && pool->idle && !cmlp_called(CMLP_LOAD64(&pool->ticket), 0))
         pool->idle(pool->context);
 }
@@ -199,11 +199,11 @@ static inline void cmlp_pool_advance(cmlp_pool *pool) {
     /* from here on the job may be over, and the next caller's begun */
     if (n_pieces == 0) n_threads = 1;
     for (rank = 0; rank < n_threads; rank++) {
-        cmlp_bed *bed = &pool->beds[rank];
-        if (CMLP_LOAD(&bed->asleep)) {
-            CMLP_LOCK(&bed->mutex);
-            CMLP_WAKE(&bed->condition);
-            CMLP_UNLOCK(&bed->mutex);
+        cmlp_wait_slot *slot = &pool->wait_slots[rank];
+        if (CMLP_LOAD(&slot->asleep)) {
+            CMLP_LOCK(&slot->mutex);
+            CMLP_WAKE(&slot->condition);
+            CMLP_UNLOCK(&slot->mutex);
         }
     }
 }
@@ -301,11 +301,11 @@ static inline int cmlp_pool_grow(cmlp_pool *pool, int n_threads) {
     }
 #endif
     if (!pool->n_workers) {
-        cmlp_bed_init(&pool->beds[0]);
+        cmlp_wait_slot_init(&pool->wait_slots[0]);
         CMLP_STORE64(&pool->ticket, (CMLP_LOAD64(&pool->ticket) >> 32) << 32);
     }
     while (pool->n_workers < n_threads - 1) {
-        cmlp_bed_init(&pool->beds[pool->n_workers + 1]);
+        cmlp_wait_slot_init(&pool->wait_slots[pool->n_workers + 1]);
         if (!cmlp_start_worker(pool->n_workers + 1)) break;
         pool->n_workers++;
     }

@@ -1,5 +1,7 @@
 # A job for the pool of threads that only adds up, for the pool's own tests. Included by
 # testing.pxi, which imports.
+# uses: checks.pxi
+# gives: PoolProbe, pool_sum
 
 cdef enum:
     MAX_LOOKS = 2_000_000_000    # some seconds

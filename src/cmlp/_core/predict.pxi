@@ -1,5 +1,7 @@
 # Prediction: blocks of rows, by one thread or by several. Included by engine.pxi, which imports
 # and checks.
+# uses: dataset.pxi, interrupt.pxi, layout.pxi, limits.pxi, plain.pxi
+# gives: Prediction, predict_rows
 
 cdef class Prediction:
     """What the threads of one predict share; both dtypes, as in Training. One phase."""
@@ -102,20 +104,22 @@ cdef bint predict_rows(
     cdef Plan plan = whole[0]
     cdef bint finite = True
     cdef Py_ssize_t rows, top
-    shift(&plan, rank * (plan.own + plan.own_size))
-    plan.slope = -1           # nobody goes back
+    cdef Batch batch = Batch(net, &plan, source, NULL, first, 0)
+    shift(&plan, rank * (plan.thread_scratch + plan.thread_scratch_size))
+    plan.slope = ABSENT       # nobody goes back
     top = output_offset(net, &plan, net.n_layers - 1, 0)
-    while first < last:
-        rows = min(plan.block, last - first)
-        if check_finite and not finite_block(source, first, rows, <const floating*>NULL):
+    while batch.start < last:
+        rows = batch.rows = min(plan.block, last - batch.start)
+        if check_finite and not finite_block(
+                source, batch.start, rows, <const floating*>NULL):
             finite = False
             break
         if drops_input(net, &plan):
-            take_input(net, &plan, source, NULL, first, 0, 0, rows, work)
-        elif gathers_x(net, &plan, source, NULL) and not plan.sparse.used:
-            gather_x(source, NULL, first, rows, work, plan.x)
-        forward(net, &plan, source, NULL, first, 0, rows, params, work, plan.own)
-        memcpy(out + first * net.n_outputs, &work[top],
+            take_input(&batch, 0, 0, rows, work)
+        elif gathers_x(&batch) and not plan.sparse.used:
+            gather_x(source, NULL, batch.start, rows, &work[plan.x])
+        forward(&batch, 0, rows, params, work, &work[plan.thread_scratch])
+        memcpy(out + batch.start * net.n_outputs, &work[top],
                rows * net.n_outputs * sizeof(floating))
-        first += rows
+        batch.start += rows
     return finite

@@ -1,16 +1,15 @@
 # The shortest way from rows to outputs or labels, in one call. What it is not made for it answers
 # with None, before anything was done. What a plain array is: plain.pxi. Included by engine.pxi.
+# uses: dataset.pxi, layout.pxi, limits.pxi, plain.pxi, predict.pxi
+# gives: Predictor
 
 cdef extern from "numpy/arrayobject.h":
     ctypedef struct PyArrayObject:
         pass
     # with pointers: the last array may be NULL
     object take "PyArray_TakeFrom"(
-        PyArrayObject*, PyObject*, int, PyArrayObject*, cnp.NPY_CLIPMODE)
-
-cdef enum:
-    PRODUCTS_HERE = 4_000_000         # more may be worth threads, which predict() starts
-    KEPT_WORKSPACE_BYTES = 65_536     # what a Predictor keeps from one call to the next
+        PyArrayObject* array, PyObject* indices, int axis, PyArrayObject* out,
+        cnp.NPY_CLIPMODE mode)
 
 
 cdef bint predict_flushed(

@@ -1,5 +1,7 @@
 # RandomState.shuffle of an order of samples, draw for draw, without a misprediction for every
 # rejected draw. Included by engine.pxi, which imports.
+# uses: no other .pxi
+# gives: shuffle
 
 # numpy/random/bitgen.h, NumPy's stable interface to bit generators, without a build dependency
 cdef struct Bitgen:

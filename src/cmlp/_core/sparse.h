@@ -6,7 +6,18 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include "matrix.h"
 #include "tile.h"
+
+/* Rows, or columns, without their zeros: the entries of segment p of row i are those from
+ * begins[i * segments + p] to ends[the same]. */
+typedef struct {
+    const void *values;         /* of the dtype of the computation */
+    const void *indices;        /* int32, or int64 if wide */
+    int wide;
+    const int64_t *begins, *ends;
+    ptrdiff_t segments;
+} cmlp_compressed;
 
 /* vectors of a row of the result that are summed at once: with 512 bits there are 32 registers */
 #if CMLP_VECTOR_BYTES == 64
@@ -32,16 +43,22 @@ CMLP_INLINE cmlp_vec_f64 cmlp_load_part_f64(const double *p, int n) {
 #endif
 
 #define CMLP_DEFINE_COMBINE(T, S, I, N)                                                           \
-    /* out[g] (cols) = [out[g], or start] + sum_t x[t] b[index[t]] over                           \
-     * first[g step] <= t < end[g step], where row i of b is at b + i * ldb. Each element is one  \
-     * chain of multiply-adds, so that leaving out terms that are zero changes no bit of it.      \
+    /* row g of out = [the same, or start] + sum_t x[t] (row index[t] of b) over the entries t of \
+     * a segment of row g of rows, `segment` being that of row 0, counted through. Each element is    \
+     * one chain of multiply-adds, so that leaving out terms that are zero changes no bit of it.  \
      * `vectors` and `partial` are constants at every call. The last vector overlaps the one      \
      * before; a row narrower than a vector (partial) is masked. */                               \
     CMLP_INLINE void cmlp_combine_fixed_##S##N(                                                   \
-        const int vectors, const int partial, int cols, ptrdiff_t groups,                         \
-        const int64_t *first, const int64_t *end, ptrdiff_t step, const T *x, const I *index,     \
-        const T *b, ptrdiff_t ldb, T *out, ptrdiff_t ldout, const T *start, int accumulate) {     \
+        const int vectors, const int partial, const cmlp_compressed *rows, ptrdiff_t segment,       \
+        const cmlp_matrix *matrix, const cmlp_matrix *result, const T *start, int accumulate) {   \
         enum { LANES = CMLP_VECTOR_BYTES / sizeof(T) };                                           \
+        const int64_t *first = rows->begins + segment, *end = rows->ends + segment;                   \
+        const ptrdiff_t step = rows->segments, groups = result->rows;                               \
+        const T *const x = (const T *)rows->values, *const b = (const T *)matrix->data;           \
+        const I *const index = (const I *)rows->indices;                                          \
+        const ptrdiff_t ldb = matrix->row_stride, ldout = result->row_stride;                     \
+        const int cols = (int)result->cols;                                                       \
+        T *out = (T *)result->data;                                                               \
         const ptrdiff_t last = partial ? 0 : cols - LANES;                                        \
         for (ptrdiff_t g = 0; g < groups; g++, out += ldout) {                                    \
             cmlp_vec_##S sums[CMLP_SUMS];                                                         \
@@ -68,10 +85,10 @@ CMLP_INLINE cmlp_vec_f64 cmlp_load_part_f64(const double *p, int n) {
     }                                                                                             \
     /* the same for 1 <= cols <= CMLP_SUMS vectors */                                             \
     static void cmlp_combine_##S##N(                                                              \
-        int cols, ptrdiff_t groups, const int64_t *first, const int64_t *end, ptrdiff_t step,     \
-        const T *x, const I *index, const T *b, ptrdiff_t ldb, T *out, ptrdiff_t ldout,           \
-        const T *start, int accumulate) {                                                         \
+        const cmlp_compressed *rows, ptrdiff_t segment, const cmlp_matrix *matrix,                  \
+        const cmlp_matrix *result, const T *start, int accumulate) {                              \
         enum { LANES = CMLP_VECTOR_BYTES / sizeof(T) };                                           \
+        const ptrdiff_t cols = result->cols;                                                      \
         switch (cols < LANES ? 0 : (cols + LANES - 1) / LANES) {                                  \
             CMLP_COMBINE_CASE(S, N, 0, 1) CMLP_COMBINE_CASE(S, N, 1, 1)                           \
             CMLP_COMBINE_CASE(S, N, 2, 2) CMLP_COMBINE_CASE(S, N, 3, 3)                           \
@@ -83,8 +100,8 @@ CMLP_INLINE cmlp_vec_f64 cmlp_load_part_f64(const double *p, int n) {
 
 #define CMLP_COMBINE_CASE(S, N, which, vectors)                                                   \
     case which:                                                                                   \
-        cmlp_combine_fixed_##S##N(vectors, which == 0, cols, groups, first, end, step, x, index,  \
-                                  b, ldb, out, ldout, start, accumulate);                         \
+        cmlp_combine_fixed_##S##N(                                                                \
+            vectors, which == 0, rows, segment, matrix, result, start, accumulate);                 \
         break;
 #if CMLP_SUMS == 16
 #define CMLP_COMBINE_CASES_9_16(S, N)                                                             \

@@ -8,36 +8,35 @@
 from cython cimport floating
 from libc.stdint cimport int32_t, int64_t
 from libc.string cimport memcpy, memset
-from cmlp._core.batch cimport convert_from, gather_x, sample
-from cmlp._core.sparse_plan cimport block_width, index_at, is_copied
+from cmlp._core.batch cimport (
+    LINE_BYTES, LINES_AHEAD, convert_from, gather_x, prefetch_start, sample)
+from cmlp._core.matrix cimport (
+    B_UNFIT, Matrix, as_int32, as_int64, onwards, part, require, strided)
+from cmlp._core.sparse_plan cimport block_width, index_at, is_copied, row_length
 from cmlp._core.types cimport AS_IS, Compressed, Source, SparsePlan
 
 cdef extern from "sparse.h" nogil:
     int SPILL "CMLP_SPILL"
-    void prefetch "CMLP_PREFETCH"(const void*)
     void cmlp_combine_f32(
-        int, Py_ssize_t, const int64_t*, const int64_t*, Py_ssize_t, const float*,
-        const int32_t*, const float*, Py_ssize_t, float*, Py_ssize_t, const float*, int)
+        const Compressed* rows, Py_ssize_t segment, const Matrix* b, const Matrix* out,
+        const float* start, int accumulate)
     void cmlp_combine_f64(
-        int, Py_ssize_t, const int64_t*, const int64_t*, Py_ssize_t, const double*,
-        const int32_t*, const double*, Py_ssize_t, double*, Py_ssize_t, const double*, int)
+        const Compressed* rows, Py_ssize_t segment, const Matrix* b, const Matrix* out,
+        const double* start, int accumulate)
     void cmlp_combine_f32_wide(
-        int, Py_ssize_t, const int64_t*, const int64_t*, Py_ssize_t, const float*,
-        const int64_t*, const float*, Py_ssize_t, float*, Py_ssize_t, const float*, int)
+        const Compressed* rows, Py_ssize_t segment, const Matrix* b, const Matrix* out,
+        const float* start, int accumulate)
     void cmlp_combine_f64_wide(
-        int, Py_ssize_t, const int64_t*, const int64_t*, Py_ssize_t, const double*,
-        const int64_t*, const double*, Py_ssize_t, double*, Py_ssize_t, const double*, int)
-    int32_t cmlp_compress_f32(const float*, int32_t, int32_t, float*, int32_t*)
-    int32_t cmlp_compress_f64(const double*, int32_t, int32_t, double*, int32_t*)
+        const Compressed* rows, Py_ssize_t segment, const Matrix* b, const Matrix* out,
+        const double* start, int accumulate)
+    int32_t cmlp_compress_f32(
+        const float* row, int32_t n, int32_t first, float* values, int32_t* indices)
+    int32_t cmlp_compress_f64(
+        const double* row, int32_t n, int32_t first, double* values, int32_t* indices)
 
 ctypedef fused column_index:
     int32_t
     int64_t
-
-cdef enum:
-    ROWS_AHEAD = 1             # dense rows asked for before they are compressed, and
-    LINES_AHEAD = 4            # cache lines of a row of X asked for before it is needed
-    LINE_BYTES = 64
 
 
 cdef inline Compressed compressed_rows(
@@ -45,9 +44,9 @@ cdef inline Compressed compressed_rows(
 ) noexcept nogil:
     """The rows that `compress` has found: in the workspace, or in CSR itself."""
     cdef Compressed x
-    x.pieces = plan.row_pieces
-    x.begins = <const int64_t*>&work[plan.begins]
-    x.ends = <const int64_t*>&work[plan.ends]
+    x.segments = plan.row_segments
+    x.begins = as_int64(&work[plan.begins])
+    x.ends = as_int64(&work[plan.ends])
     x.wide = source.sparse and source.wide_indices
     if is_copied(source):
         x.values = &work[plan.values]
@@ -68,12 +67,14 @@ cdef inline void compress(
     """
     cdef Source rows
     if source.sparse and source.conversion != AS_IS:
-        copy_entries(plan, source, order, start, first, last, work)
+        copy_entries(source, order, start, first, last,
+                     entries_before(source, order, start, first), as_int64(&work[plan.begins]),
+                     as_int64(&work[plan.ends]), &work[plan.values], &work[plan.indices])
     elif source.sparse:
         locate(plan, source, order, start, first, last, work)
     elif source.conversion != AS_IS:
-        gather_x(source, order, start + first, last - first, work,
-                 gathered + first * source.n_features)
+        gather_x(source, order, start + first, last - first,
+                 &work[gathered + first * source.n_features])
         rows = source[0]
         rows.conversion = AS_IS
         rows.x = &work[gathered]
@@ -84,34 +85,41 @@ cdef inline void compress(
         drop_zeros(plan, source, order, start, first, last, work)
 
 
-cdef inline void copy_entries(
-    const SparsePlan* plan, const Source* source, const Py_ssize_t* order, Py_ssize_t start,
-    Py_ssize_t first, Py_ssize_t last, floating[::1] work,
+cdef inline Py_ssize_t entries_before(
+    const Source* source, const Py_ssize_t* order, Py_ssize_t start, Py_ssize_t row,
 ) noexcept nogil:
-    """Convert what CSR holds, behind the entries of the rows before, whoever copies those."""
-    cdef floating* values = &work[plan.values]
-    cdef char* indices = <char*>&work[plan.indices]
-    cdef int64_t* begins = <int64_t*>&work[plan.begins]
-    cdef int64_t* ends = <int64_t*>&work[plan.ends]
-    cdef bint wide = source.wide_indices
-    cdef Py_ssize_t i, row, begin, count, at = 0, index_bytes = 8 if wide else 4
+    """How many entries of CSR the rows before this one of the samples that begin at start have."""
+    cdef Py_ssize_t i, total = 0
     if order is NULL:
-        at = index_at(source.indptr, wide, start + first) - index_at(source.indptr, wide, start)
-    else:
-        for i in range(first):
-            row = sample(order, start + i)
-            at += index_at(source.indptr, wide, row + 1) - index_at(source.indptr, wide, row)
+        return index_at(source.indptr, source.wide_indices, start + row) \
+            - index_at(source.indptr, source.wide_indices, start)
+    for i in range(start, start + row):
+        total += row_length(source, sample(order, i))
+    return total
+
+
+cdef inline void copy_entries(
+    const Source* source, const Py_ssize_t* order, Py_ssize_t start, Py_ssize_t first,
+    Py_ssize_t last, Py_ssize_t at, int64_t* begins, int64_t* ends, floating* values,
+    void* indices,
+) noexcept nogil:
+    """Copy what CSR holds of rows first..last, converted if need be, behind the `at` entries of
+    the rows before, whoever copies those."""
+    cdef Py_ssize_t i, row, begin, count, index_bytes = 8 if source.wide_indices else 4
     for i in range(first, last):
         row = sample(order, start + i)
-        begin = index_at(source.indptr, wide, row)
-        count = index_at(source.indptr, wide, row + 1) - begin
+        begin = index_at(source.indptr, source.wide_indices, row)
+        count = row_length(source, row)
         begins[i] = at
         ends[i] = at + count
         if count == 0:  # where there are none at all, nothing may be read
             continue
-        convert_from(source, begin, 1, count, values + at)
-        memcpy(indices + at * index_bytes, <const char*>source.indices + begin * index_bytes,
-               count * index_bytes)
+        if source.conversion == AS_IS:
+            memcpy(values + at, <const floating*>source.x + begin, count * sizeof(floating))
+        else:
+            convert_from(source, begin, 1, count, values + at)
+        memcpy(<char*>indices + at * index_bytes,
+               <const char*>source.indices + begin * index_bytes, count * index_bytes)
         at += count
 
 
@@ -120,26 +128,20 @@ cdef inline void locate(
     Py_ssize_t first, Py_ssize_t last, floating[::1] work,
 ) noexcept nogil:
     """Where rows begin and end in CSR; they are asked for at once."""
-    cdef int64_t* begins = <int64_t*>&work[plan.begins]
-    cdef int64_t* ends = <int64_t*>&work[plan.ends]
+    cdef int64_t* begins = as_int64(&work[plan.begins])
+    cdef int64_t* ends = as_int64(&work[plan.ends])
     cdef bint wide = source.wide_indices
-    cdef Py_ssize_t i, row, index_bytes = 8 if wide else 4
+    cdef Py_ssize_t i, row, count, index_bytes = 8 if wide else 4
     for i in range(first, last):
         row = sample(order, start + i)
         begins[i] = index_at(source.indptr, wide, row)
         ends[i] = index_at(source.indptr, wide, row + 1)
         if order is not NULL:
-            ask_for(<const char*>source.x + begins[i] * <Py_ssize_t>sizeof(floating),
-                    (ends[i] - begins[i]) * <Py_ssize_t>sizeof(floating))
-            ask_for(<const char*>source.indices + begins[i] * index_bytes,
-                    (ends[i] - begins[i]) * index_bytes)
-
-
-cdef inline void ask_for(const char* at, Py_ssize_t n_bytes) noexcept nogil:
-    """Prefetch the beginning of an array: the hardware follows on by itself."""
-    cdef Py_ssize_t i
-    for i in range(min(<Py_ssize_t>LINES_AHEAD, n_bytes // LINE_BYTES + 1)):
-        prefetch(at + i * LINE_BYTES)
+            count = ends[i] - begins[i]
+            prefetch_start(<const floating*>source.x + begins[i],
+                           count * <Py_ssize_t>sizeof(floating) // LINE_BYTES + 1)
+            prefetch_start(<const char*>source.indices + begins[i] * index_bytes,
+                           count * index_bytes // LINE_BYTES + 1)
 
 
 cdef inline void drop_zeros(
@@ -148,24 +150,23 @@ cdef inline void drop_zeros(
 ) noexcept nogil:
     """Copy what is not zero. Each row has its place, so that threads can share the rows."""
     cdef floating* values = &work[plan.values]
-    cdef int32_t* indices = <int32_t*>&work[plan.indices]
-    cdef int64_t* begins = <int64_t*>&work[plan.begins]
-    cdef int64_t* ends = <int64_t*>&work[plan.ends]
-    cdef int32_t n = <int32_t>source.n_features, n_pieces = <int32_t>plan.row_pieces
-    cdef int32_t width = (n + n_pieces - 1) // n_pieces
+    cdef int32_t* indices = as_int32(&work[plan.indices])
+    cdef int64_t* begins = as_int64(&work[plan.begins])
+    cdef int64_t* ends = as_int64(&work[plan.ends])
+    cdef int32_t n = <int32_t>source.n_features, n_segments = <int32_t>plan.row_segments
+    cdef int32_t width = (n + n_segments - 1) // n_segments
     cdef int32_t j, stop
-    cdef Py_ssize_t i, at, piece, stride = source.x_col
+    cdef Py_ssize_t i, at, segment, stride = source.x_col
     cdef const floating* row
     for i in range(first, last):
-        if i + ROWS_AHEAD < last:
-            ask_for(<const char*>(<const floating*>source.x
-                                  + sample(order, start + i + ROWS_AHEAD) * source.x_row),
-                    LINES_AHEAD * LINE_BYTES)
+        if i + 1 < last:
+            prefetch_start(<const floating*>source.x
+                           + sample(order, start + i + 1) * source.x_row, LINES_AHEAD)
         row = <const floating*>source.x + sample(order, start + i) * source.x_row
         at = i * (source.n_features + SPILL)
-        for piece in range(i * n_pieces, (i + 1) * n_pieces):
-            begins[piece] = at
-            j = <int32_t>(piece - i * n_pieces) * width
+        for segment in range(i * n_segments, (i + 1) * n_segments):
+            begins[segment] = at
+            j = <int32_t>(segment - i * n_segments) * width
             stop = min(n, j + width)
             if stride == 1:
                 if floating is float:
@@ -178,7 +179,7 @@ cdef inline void drop_zeros(
                     indices[at] = j
                     at += row[j * stride] != 0
                     j += 1
-            ends[piece] = at
+            ends[segment] = at
 
 
 cdef inline void count_columns(
@@ -211,31 +212,32 @@ cdef inline void deal_out(
 
 cdef inline Compressed transpose(
     const SparsePlan* plan, const Compressed* x, Py_ssize_t rows, Py_ssize_t first,
-    Py_ssize_t last, floating[::1] work, Py_ssize_t own,
+    Py_ssize_t last, floating* scratch,
 ) noexcept nogil:
     """The entries of all rows by columns, first..last of them: a counting sort, which keeps the
     order of the rows."""
     cdef Compressed columns
-    cdef floating* values = &work[own + plan.column_values]
-    cdef int32_t* indices = <int32_t*>&work[own + plan.column_indices]
-    cdef int64_t* starts = <int64_t*>&work[own + plan.column_starts]
-    cdef int32_t* next = <int32_t*>&work[own + plan.column_next]
+    cdef floating* values = scratch + plan.column_values
+    cdef int32_t* indices = as_int32(scratch + plan.column_indices)
+    cdef int64_t* starts = as_int64(scratch + plan.column_starts)
+    cdef int32_t* next = as_int32(scratch + plan.column_next)
     cdef const floating* from_values = <const floating*>x.values
     cdef const int32_t* short_indices = <const int32_t*>x.indices
     cdef const int64_t* wide_indices = <const int64_t*>x.indices
     cdef int32_t count, total = 0
-    cdef Py_ssize_t i, j, piece, at, n_entries, n = last - first
-    cdef Py_ssize_t n_pieces = plan.column_pieces, height = (rows + n_pieces - 1) // n_pieces
+    cdef Py_ssize_t i, j, segment, at, n_entries, n = last - first
+    cdef Py_ssize_t n_segments = plan.column_segments
+    cdef Py_ssize_t height = (rows + n_segments - 1) // n_segments
     columns.values = values
     columns.indices = indices
     columns.wide = False
     columns.begins = starts
     columns.ends = starts + 1
-    columns.pieces = n_pieces
+    columns.segments = n_segments
     memset(next, 0, n * sizeof(int32_t))
     for i in range(rows):
-        at = x.begins[i * x.pieces]            # the pieces of a row follow one another
-        n_entries = x.ends[(i + 1) * x.pieces - 1] - at
+        at = x.begins[i * x.segments]            # the segments of a row follow one another
+        n_entries = x.ends[(i + 1) * x.segments - 1] - at
         if x.wide:
             count_columns(wide_indices + at, n_entries, first, n, next)
         else:
@@ -244,105 +246,91 @@ cdef inline Compressed transpose(
         count = next[j]
         next[j] = total
         total += count
-    for piece in range(n_pieces):
+    for segment in range(n_segments):
         for j in range(n):
-            starts[j * n_pieces + piece] = next[j]
-        for i in range(min(rows, piece * height), min(rows, (piece + 1) * height)):
-            at = x.begins[i * x.pieces]
-            n_entries = x.ends[(i + 1) * x.pieces - 1] - at
+            starts[j * n_segments + segment] = next[j]
+        for i in range(min(rows, segment * height), min(rows, (segment + 1) * height)):
+            at = x.begins[i * x.segments]
+            n_entries = x.ends[(i + 1) * x.segments - 1] - at
             if x.wide:
                 deal_out(wide_indices + at, from_values + at, n_entries, <int32_t>i, first, n,
                          next, values, indices)
             else:
                 deal_out(short_indices + at, from_values + at, n_entries, <int32_t>i, first, n,
                          next, values, indices)
-    starts[n * n_pieces] = total
+    starts[n * n_segments] = total
     return columns
 
 
 cdef inline void combine(
-    const Compressed* x, Py_ssize_t first, Py_ssize_t rows, Py_ssize_t n,
-    const floating* b, Py_ssize_t ldb, floating* out, Py_ssize_t ldout, const floating* start,
+    const Compressed* x, Py_ssize_t first, Matrix b, Matrix out, const floating* start,
     bint accumulate,
 ) noexcept nogil:
-    """out (rows, n) = X B [+ start, a row] [+ out] for rows first.. of X; n fits in registers."""
-    cdef Py_ssize_t piece, at = first * x.pieces
+    """out = X B [+ start, a row] [+ out] for rows first.. of X; a row of out fits in registers."""
+    cdef Py_ssize_t segment, at = first * x.segments
     cdef bint add
-    for piece in range(x.pieces):
-        add = accumulate or piece > 0
+    for segment in range(x.segments):
+        add = accumulate or segment > 0
         if floating is float:
             if x.wide:
-                cmlp_combine_f32_wide(
-                    <int>n, rows, x.begins + at, x.ends + at, x.pieces, <const float*>x.values,
-                    <const int64_t*>x.indices, b, ldb, out, ldout, start, add)
+                cmlp_combine_f32_wide(x, at + segment, &b, &out, start, add)
             else:
-                cmlp_combine_f32(
-                    <int>n, rows, x.begins + at, x.ends + at, x.pieces, <const float*>x.values,
-                    <const int32_t*>x.indices, b, ldb, out, ldout, start, add)
+                cmlp_combine_f32(x, at + segment, &b, &out, start, add)
         else:
             if x.wide:
-                cmlp_combine_f64_wide(
-                    <int>n, rows, x.begins + at, x.ends + at, x.pieces, <const double*>x.values,
-                    <const int64_t*>x.indices, b, ldb, out, ldout, start, add)
+                cmlp_combine_f64_wide(x, at + segment, &b, &out, start, add)
             else:
-                cmlp_combine_f64(
-                    <int>n, rows, x.begins + at, x.ends + at, x.pieces, <const double*>x.values,
-                    <const int32_t*>x.indices, b, ldb, out, ldout, start, add)
-        at += 1
+                cmlp_combine_f64(x, at + segment, &b, &out, start, add)
 
 
-cdef inline void pack_block(
-    const floating[::1] b, Py_ssize_t b0, Py_ssize_t ldb, Py_ssize_t k, Py_ssize_t n,
-    floating[::1] pack, Py_ssize_t at, Py_ssize_t width,
-) noexcept nogil:
-    """pack (k, width) = the block B (k, n) of a wider matrix; what is beyond n is not read."""
+cdef inline Matrix pack_columns(Matrix b, floating* pack, Py_ssize_t width) noexcept nogil:
+    """A copy of B whose rows are `width` apart; what is beyond its columns is not read."""
     cdef Py_ssize_t i
-    for i in range(k):
-        memcpy(&pack[at + i * width], &b[b0 + i * ldb], n * sizeof(floating))
+    for i in range(b.rows):
+        memcpy(pack + i * width, <const floating*>b.data + i * b.row_stride,
+               b.cols * sizeof(floating))
+    return strided(pack, b.rows, b.cols, width, 1)
 
 
 cdef inline void sparse_affine(
-    const SparsePlan* plan, const Compressed* x, Py_ssize_t first, Py_ssize_t rows,
-    Py_ssize_t k, Py_ssize_t n, const floating[::1] b, Py_ssize_t b0,
-    const floating[::1] bias, Py_ssize_t bias0, floating[::1] z, Py_ssize_t z0,
-    floating[::1] work, Py_ssize_t own,
+    const SparsePlan* plan, const Compressed* x, Py_ssize_t first, Matrix b,
+    const floating* bias, Matrix z, floating* scratch,
 ) noexcept nogil:
-    """Z (rows, n) = X B [+ bias] for rows first.. of X and B (k, n). bias0 < 0: no bias."""
-    cdef Py_ssize_t width = block_width(n, sizeof(floating)), j = 0, cols, ldb = n
-    cdef const floating* block
+    """Z (rows, n) = X B [+ bias, a row] for rows first.. of X and B (k, n)."""
+    cdef Py_ssize_t n = z.cols, width = block_width(n, sizeof(floating)), j = 0, cols
+    cdef Matrix columns
+    require(b.cols == n, B_UNFIT)
     while j < n:
         cols = min(width, n - j)
-        block = &b[b0 + j]
+        columns = part(b, 0, j, b.rows, cols, sizeof(floating))
         if plan.packs_b:
-            pack_block(b, b0 + j, n, k, cols, work, own + plan.pack, width)
-            block = &work[own + plan.pack]
-            ldb = width
-        combine(x, first, rows, cols, block, ldb, &z[z0 + j], n,
-                &bias[bias0 + j] if bias0 >= 0 else NULL, False)
+            columns = pack_columns(columns, scratch + plan.pack, width)
+        combine(x, first, columns, part(z, 0, j, z.rows, cols, sizeof(floating)),
+                onwards(bias, j), False)
         j += width
 
 
 cdef inline void pack_delta(
-    const SparsePlan* plan, Py_ssize_t rows, Py_ssize_t n,
-    const floating[::1] delta, Py_ssize_t d0, floating[::1] work, Py_ssize_t own,
+    const SparsePlan* plan, Matrix delta, floating* scratch,
 ) noexcept nogil:
     """D (rows, n) in blocks of columns with aligned rows, for the gradients of several slabs."""
-    cdef Py_ssize_t width = block_width(n, sizeof(floating)), j = 0
+    cdef Py_ssize_t n = delta.cols, width = block_width(n, sizeof(floating)), j = 0
     while j < n:
-        pack_block(delta, d0 + j, n, rows, min(width, n - j), work, own + plan.pack + j * rows,
-                   width)
+        pack_columns(part(delta, 0, j, delta.rows, min(width, n - j), sizeof(floating)),
+                     scratch + plan.pack + j * delta.rows, width)
         j += width
 
 
 cdef inline void sparse_coef_gradient(
-    const SparsePlan* plan, const Compressed* columns, Py_ssize_t first, Py_ssize_t count,
-    Py_ssize_t rows, Py_ssize_t n, floating[::1] grad, Py_ssize_t g0, bint accumulate,
-    floating[::1] work, Py_ssize_t own,
+    const SparsePlan* plan, const Compressed* columns, Py_ssize_t first, Py_ssize_t rows,
+    Matrix grad, bint accumulate, floating* scratch,
 ) noexcept nogil:
     """G (count, n) = X.T D [+ G] for columns first.. of those transposed, and D (rows, n) packed
     by pack_delta."""
-    cdef Py_ssize_t width = block_width(n, sizeof(floating)), j = 0
+    cdef Py_ssize_t n = grad.cols, width = block_width(n, sizeof(floating)), j = 0, cols
     while j < n:
-        combine(columns, first, count, min(width, n - j), &work[own + plan.pack + j * rows],
-                width, &grad[g0 + j], n, <const floating*>NULL, accumulate)
+        cols = min(width, n - j)
+        combine(columns, first, strided(scratch + plan.pack + j * rows, rows, cols, width, 1),
+                part(grad, 0, j, grad.rows, cols, sizeof(floating)), <const floating*>NULL,
+                accumulate)
         j += width

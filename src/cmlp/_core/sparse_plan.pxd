@@ -1,4 +1,4 @@
-# When rows of X go without their zeros, in how many pieces, and where they lie in the workspace:
+# When rows of X go without their zeros, in how many segments, and where they lie in the workspace:
 # integers only. What is done with them is in sparse.pxd.
 
 from cython cimport floating
@@ -20,8 +20,8 @@ cdef enum:
     HALF_BYTES_NARROW = 200    # with others, for which rows are compressed one by one
     SAMPLED_ROWS = 64          # of dense X, in which zeros are counted
     FEWEST_ROWS = 16           # of dense X, for counting to pay
-    PIECE_BYTES = 49152        # of the dense matrix that one pass reads: about L1
-    PIECE_TERMS = 8            # non-zeros of a row in a piece: with fewer, sums in memory dominate
+    SEGMENT_BYTES = 49152        # of the dense matrix that one pass reads: about L1
+    SEGMENT_TERMS = 8            # non-zeros of a row in one: with fewer, sums in memory dominate
     PACK_WIDTH = 192           # B is packed from this many columns on: its strided rows alias
     PACK_USES = 4              # and if each of its rows is used so many times
 
@@ -30,6 +30,12 @@ cdef inline Py_ssize_t index_at(
     const void* indices, bint wide, Py_ssize_t i,
 ) noexcept nogil:
     return (<const int64_t*>indices)[i] if wide else (<const int32_t*>indices)[i]
+
+
+cdef inline Py_ssize_t row_length(const Source* source, Py_ssize_t row) noexcept nogil:
+    """Entries of a row of CSR."""
+    return index_at(source.indptr, source.wide_indices, row + 1) \
+        - index_at(source.indptr, source.wide_indices, row)
 
 
 cdef inline Py_ssize_t lanes(size_t itemsize) noexcept nogil:
@@ -88,27 +94,25 @@ cdef inline Py_ssize_t most_entries(
     Py_ssize_t rows,
 ) noexcept nogil:
     """Of CSR, in the batches of the order or in so many rows of one."""
-    cdef Py_ssize_t i, row, total = 0, most = 0
-    cdef bint wide = source.wide_indices
+    cdef Py_ssize_t i, total = 0, most = 0
     for i in range(n):
         if i % batch_size % rows == 0:
             total = 0
-        row = sample(order, i)
-        total += index_at(source.indptr, wide, row + 1) - index_at(source.indptr, wide, row)
+        total += row_length(source, sample(order, i))
         most = max(most, total)
     return most
 
 
-cdef inline Py_ssize_t pieces(
+cdef inline Py_ssize_t segments(
     Py_ssize_t k, Py_ssize_t n, double terms, size_t itemsize,
 ) noexcept nogil:
-    """Into how many pieces of rows B (k, n) is cut, so that each stays in L1.
+    """Into how many segments of rows B (k, n) is cut, so that each stays in L1.
 
     terms: rows of B in one sum of the result, on average.
     """
     cdef Py_ssize_t bytes = k * block_width(n, itemsize) * <Py_ssize_t>itemsize
-    cdef Py_ssize_t wanted = (bytes + PIECE_BYTES - 1) // PIECE_BYTES
-    return max(1, min(wanted, <Py_ssize_t>(terms / PIECE_TERMS)))
+    cdef Py_ssize_t wanted = (bytes + SEGMENT_BYTES - 1) // SEGMENT_BYTES
+    return max(1, min(wanted, <Py_ssize_t>(terms / SEGMENT_TERMS)))
 
 
 cdef inline bint is_copied(const Source* source) noexcept nogil:
@@ -136,16 +140,16 @@ cdef inline SparsePlan plan_sparse(
     room = entries(source, rows)
     if source.sparse:
         mean = <Py_ssize_t>(<double>source.n_entries / <double>source.n_samples * <double>rows)
-        plan.row_pieces = 1              # its rows need not be sorted by columns
+        plan.row_segments = 1              # its rows need not be sorted by columns
     else:
         mean = <Py_ssize_t>(source.density * <double>(rows * k))
-        plan.row_pieces = pieces(k, n, source.density * <double>k, itemsize)
-    plan.column_pieces = pieces(rows, n, <double>mean / <double>k, itemsize)
+        plan.row_segments = segments(k, n, source.density * <double>k, itemsize)
+    plan.column_segments = segments(rows, n, <double>mean / <double>k, itemsize)
     plan.packs_b = n >= PACK_WIDTH and mean >= PACK_USES * k
 
     plan.begins = at
-    plan.ends = plan.begins + aligned(<Py_ssize_t>(longs * rows * plan.row_pieces) + 1)
-    plan.values = plan.ends + aligned(<Py_ssize_t>(longs * rows * plan.row_pieces) + 1)
+    plan.ends = plan.begins + aligned(<Py_ssize_t>(longs * rows * plan.row_segments) + 1)
+    plan.values = plan.ends + aligned(<Py_ssize_t>(longs * rows * plan.row_segments) + 1)
     plan.end = plan.values
     if is_copied(source):
         plan.indices = plan.values + aligned(room)
@@ -153,10 +157,10 @@ cdef inline SparsePlan plan_sparse(
             room * (2 if source.sparse and source.wide_indices else 1) // shorts + 1)
 
     plan.column_starts = 0
-    plan.column_next = aligned(<Py_ssize_t>(longs * (k * plan.column_pieces + 1)) + 1)
+    plan.column_next = aligned(<Py_ssize_t>(longs * (k * plan.column_segments + 1)) + 1)
     plan.column_values = plan.column_next + aligned(k // shorts + 1)
     plan.column_indices = plan.column_values + aligned(room)
     plan.pack = plan.column_indices + aligned(room // shorts + 1)
-    plan.own_size = plan.pack + aligned(max(
+    plan.thread_scratch_size = plan.pack + aligned(max(
         rows * width * ((n + width - 1) // width), k * width if plan.packs_b else 0))
     return plan

@@ -1,6 +1,8 @@
 # Entry points for the kernel tests alone: kernels that no entry point of the engine calls by
 # themselves, and the pool's probe. Each _testing_<isa>.pyx compiles them as its engine is; they
 # are built for tests (CMLP_TESTING=1, see setup.py), and no release has them.
+# uses: checks.pxi
+# gives: CHECKED, dot, gemv, unfit_product, dropout_draws, log, step
 
 import numpy as np
 
@@ -11,6 +13,7 @@ from cmlp._core import engine
 from cmlp._core cimport dropout as _dropout
 from cmlp._core cimport linalg as _linalg
 from cmlp._core.fpenv cimport fp_restore, fp_state, keep_denormals
+from cmlp._core.matrix cimport CHECKS, matrix
 from cmlp._core.optimizers cimport Step, begin_step, end_step, optimizer_step
 from cmlp._core.pool cimport pool_run
 from cmlp._core.stop cimport raise_flag, raised, stop_flag
@@ -22,6 +25,9 @@ cdef extern from "testing.h" nogil:
 
 include "checks.pxi"
 include "pool_probe.pxi"
+
+#: Whether this build looks at the shapes of matrices again.
+CHECKED = bool(CHECKS)
 
 
 def dot(const floating[::1] x, const floating[::1] y):
@@ -35,14 +41,23 @@ def gemv(
 ):
     """z = x @ b [+ bias]; x may have any stride."""
     cdef Py_ssize_t k = b.shape[0], n = b.shape[1]
+    cdef const floating* bias_at = row_or_null(bias)
     check_shapes(k > 0 and n > 0 and x.shape[0] == k and z.shape[0] == n
                  and (bias is None or bias.shape[0] == n))
     check_strides(np.asarray(x))
-    cdef const floating[::1] flat_b = np.asarray(b).reshape(-1)
-    cdef Py_ssize_t bias0 = -1 if bias is None else 0
     with nogil:
-        _linalg.gemv(n, k, &x[0], x.strides[0] // <Py_ssize_t>sizeof(floating), flat_b, 0,
-                     bias, bias0, z, 0)
+        _linalg.gemv(&x[0], x.strides[0] // <Py_ssize_t>sizeof(floating),
+                     matrix(&b[0, 0], k, n), bias_at, &z[0])
+
+
+def unfit_product():
+    """A product whose B has a column too few: in a build that checks shapes, the end."""
+    cdef double[4] a = [1, 2, 3, 4]
+    cdef double[4] c = [0, 0, 0, 0]
+    cdef double[2048] pack
+    if CHECKED:
+        _linalg.gemm(matrix(a, 2, 1), matrix(a, 1, 1), matrix(c, 2, 2), False,
+                     <const double*>NULL, pack, _linalg.plain())
 
 
 def dropout_draws(seed, epoch, uint32_t layer, elements):
@@ -100,5 +115,5 @@ def step(
     cdef int optimizer_id = which
     cdef Step next_step = begin_step(optimizer_id, &hyper[0], params.shape[0], NULL)
     with nogil:
-        optimizer_step(&next_step, params.shape[0], 0, 1, params, 0, grads, 0, state)
+        optimizer_step(&next_step, params.shape[0], 0, 1, params, 0, &grads[0], state)
         end_step(&next_step, &hyper[0], NULL)

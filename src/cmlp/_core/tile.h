@@ -2,14 +2,9 @@
  * cannot say. One source for both dtypes and every instruction set; loops over tiles, packing
  * and the choice of a kernel are in linalg.pxd.
  *
- * C (rows x cols, rows <= CMLP_ROWS, cols <= 2 vectors) = A B [+ C] [+ bias], each element one
- * chain of multiply-adds from its start, whatever the tile: products cut anywhere, along any
- * axis, have the same bits. Element (i, p) of A is a[i * a_row + p * a_col] and row p of B is
- * b + p * ldb. Unless CMLP_MASKED, whole vectors of B are read: where cols is no multiple of the
- * vector length, B must be padded.
- *
- * finish: an activation of CMLP_IN_TILES that C is put through before it is stored, or -1. With
- * outputs, laid out as C, C is instead multiplied by the derivative where f(z) is the output, or by the slopes. */
+ * C = A B [+ C] [+ bias], each element one chain of multiply-adds from its start, whatever the
+ * tile: products cut anywhere, along any axis, have the same bits. Unless CMLP_MASKED, whole
+ * vectors of B are read: where cols is no multiple of the vector length, B must be padded. */
 #ifndef CMLP_TILE_H
 #define CMLP_TILE_H
 
@@ -31,6 +26,33 @@
 static const float cmlp_zeros_f32[2 * CMLP_VECTOR_BYTES / sizeof(float)] = {0};
 static const double cmlp_zeros_f64[2 * CMLP_VECTOR_BYTES / sizeof(double)] = {0};
 
+/* A tile and its operands, of elements of the dtype that the function is for. */
+typedef struct {
+    int rows, cols;             /* at most CMLP_ROWS and two vectors */
+    ptrdiff_t depth;
+    const void *a;              /* element (i, p) is a[i * a_row + p * a_col] */
+    ptrdiff_t a_row, a_col;
+    const void *b;              /* element (p, j) is b[p * b_row + j] */
+    ptrdiff_t b_row;
+    void *c;                    /* element (i, j) is c[i * c_row + j] */
+    ptrdiff_t c_row;
+    int accumulate;             /* C is added */
+    const void *bias;           /* a row that is added, or NULL */
+    int finish;                 /* of CMLP_IN_TILES: the activation f that C is put through before
+                                 * it is stored, or a negative number that is none of them */
+    const void *outputs;        /* laid out as C, f(z) or slopes that were kept: C is instead
+                                 * multiplied by the derivative; or NULL */
+} cmlp_tile;
+
+/* the fields as the loops below want them: stores through c cannot change these */
+#define CMLP_TILE_FIELDS(T)                                                                       \
+    const ptrdiff_t depth = tile->depth, a_row = tile->a_row, a_col = tile->a_col;                \
+    const ptrdiff_t ldb = tile->b_row, ldc = tile->c_row;                                         \
+    const T *const a = (const T *)tile->a, *const b = (const T *)tile->b;                         \
+    const T *const bias = (const T *)tile->bias, *const outputs = (const T *)tile->outputs;       \
+    T *const c = (T *)tile->c;                                                                    \
+    const int accumulate = tile->accumulate, finish = tile->finish;
+
 /* cases of a switch (finish), for the sums of a tile and for its tails in half vectors */
 #define CMLP_FINISH(name, S)                                                                      \
     case CMLP_##name:                                                                             \
@@ -40,7 +62,7 @@ static const double cmlp_zeros_f64[2 * CMLP_VECTOR_BYTES / sizeof(double)] = {0}
                     cmlp_vec_##S f = whole || v < vectors - 1                                     \
                         ? cmlp_load_##S(outputs + i * ldc + v * LANES)                            \
                         : cmlp_load_n_##S(outputs + i * ldc + v * LANES, last);                   \
-                    sums[i][v] = cmlp_delta_##name##_##S(f, sums[i][v]);                       \
+                    sums[i][v] = cmlp_delta_##name##_##S(f, sums[i][v]);                          \
                 } else {                                                                          \
                     sums[i][v] = cmlp_value_##name##_##S(sums[i][v]);                             \
                 }                                                                                 \
@@ -51,10 +73,10 @@ static const double cmlp_zeros_f64[2 * CMLP_VECTOR_BYTES / sizeof(double)] = {0}
             cmlp_vec_##S x = cmlp_whole_##S(tails[i]), f;                                         \
             if (outputs) {                                                                        \
                 f = cmlp_whole_##S(cmlp_load_half_##S(outputs + i * ldc + vectors * LANES, last));\
-                x = cmlp_delta_##name##_##S(f, x);                                             \
+                x = cmlp_delta_##name##_##S(f, x);                                                \
                 if (vectors) {                                                                    \
                     f = cmlp_load_##S(outputs + i * ldc);                                         \
-                    sums[i] = cmlp_delta_##name##_##S(f, sums[i]);                             \
+                    sums[i] = cmlp_delta_##name##_##S(f, sums[i]);                                \
                 }                                                                                 \
             } else {                                                                              \
                 x = cmlp_value_##name##_##S(x);                                                   \
@@ -68,11 +90,9 @@ static const double cmlp_zeros_f64[2 * CMLP_VECTOR_BYTES / sizeof(double)] = {0}
 #define CMLP_DEFINE_HALF(T, S)                                                                    \
     /* the same for `vectors` whole vectors, none or one, and a tail of `last` in half a vector */\
     CMLP_INLINE void cmlp_tile_half_##S(                                                          \
-        const int rows, const int vectors, int last, ptrdiff_t depth, const T *a,                 \
-        ptrdiff_t a_row, ptrdiff_t a_col, const T *b, ptrdiff_t ldb, T *c, ptrdiff_t ldc,         \
-        int accumulate, const T *bias,                                                            \
-        int finish, const T *outputs) {                                                           \
+        const int rows, const int vectors, int last, const cmlp_tile *tile) {                     \
         enum { LANES = CMLP_VECTOR_BYTES / sizeof(T) };                                           \
+        CMLP_TILE_FIELDS(T)                                                                       \
         cmlp_vec_##S sums[CMLP_ROWS], start = cmlp_load_##S(cmlp_zeros_##S), row;                 \
         cmlp_half_##S tails[CMLP_ROWS], tail = cmlp_load_half_##S(cmlp_zeros_##S, 1), end;        \
         if (bias && vectors) start = cmlp_load_##S(bias);                                         \
@@ -106,12 +126,11 @@ static const double cmlp_zeros_f64[2 * CMLP_VECTOR_BYTES / sizeof(double)] = {0}
     }
 #define CMLP_HALF_CASE(S, rows, vectors)                                                          \
     case 2 * rows + vectors:                                                                      \
-        cmlp_tile_half_##S(rows, vectors, last, depth, a, a_row, a_col, b, ldb, c, ldc,           \
-                           accumulate, bias, finish, outputs);                                    \
+        cmlp_tile_half_##S(rows, vectors, last, tile);                                            \
         break;
 #define CMLP_HALF_CASES(S, rows) CMLP_HALF_CASE(S, rows, 0) CMLP_HALF_CASE(S, rows, 1)
 #define CMLP_HALF_TILES(S)                                                                        \
-    switch (2 * rows + vectors - 1) {                                                             \
+    switch (2 * tile->rows + vectors - 1) {                                                       \
         CMLP_HALF_CASES(S, 1) CMLP_HALF_CASES(S, 2) CMLP_HALF_CASES(S, 3) CMLP_HALF_CASES(S, 4)   \
         CMLP_HALF_CASES(S, 5) CMLP_HALF_CASES(S, 6) CMLP_HALF_CASES(S, 7) CMLP_HALF_CASES(S, 8)   \
     }
@@ -124,11 +143,9 @@ static const double cmlp_zeros_f64[2 * CMLP_VECTOR_BYTES / sizeof(double)] = {0}
     /* rows, vectors and whole are constants at every call, so that sums[][] lives in registers;  \
      * unless whole, the last vector has only `last` lanes */                                     \
     CMLP_INLINE void cmlp_tile_fixed_##S(                                                         \
-        const int rows, const int vectors, const int whole, int last, ptrdiff_t depth,            \
-        const T *a, ptrdiff_t a_row, ptrdiff_t a_col, const T *b, ptrdiff_t ldb, T *c,            \
-        ptrdiff_t ldc, int accumulate, const T *bias,                                             \
-        int finish, const T *outputs) {                                                           \
+        const int rows, const int vectors, const int whole, int last, const cmlp_tile *tile) {    \
         enum { LANES = CMLP_VECTOR_BYTES / sizeof(T) };                                           \
+        CMLP_TILE_FIELDS(T)                                                                       \
         cmlp_vec_##S sums[CMLP_ROWS][2], start[2];                                                \
         CMLP_UNROLL for (int v = 0; v < vectors; v++)                                             \
             start[v] = !bias ? cmlp_load_##S(cmlp_zeros_##S)                                      \
@@ -165,17 +182,15 @@ static const double cmlp_zeros_f64[2 * CMLP_VECTOR_BYTES / sizeof(double)] = {0}
                 else cmlp_store_n_##S(out, sums[i][v], last);                                     \
             }                                                                                     \
     }                                                                                             \
-    static void cmlp_tile_##S(                                                                    \
-        int rows, int cols, ptrdiff_t depth, const T *a, ptrdiff_t a_row, ptrdiff_t a_col,        \
-        const T *b, ptrdiff_t ldb, T *c, ptrdiff_t ldc, int accumulate, const T *bias,            \
-        int finish, const T *outputs) {                                                           \
+    static void cmlp_tile_##S(const cmlp_tile *tile) {                                            \
         enum { LANES = CMLP_VECTOR_BYTES / sizeof(T) };                                           \
-        const int vectors = cols > LANES ? 2 : 1, last = cols - (vectors - 1) * LANES;            \
+        const int vectors = tile->cols > LANES ? 2 : 1;                                           \
+        const int last = tile->cols - (vectors - 1) * LANES;                                      \
         if (CMLP_MASKED && 2 * last <= LANES) {                                                   \
             CMLP_HALF_TILES(S)                                                                    \
             return;                                                                               \
         }                                                                                         \
-        switch (4 * rows + 2 * (vectors - 1) + (last == LANES)) {                                 \
+        switch (4 * tile->rows + 2 * (vectors - 1) + (last == LANES)) {                           \
             CMLP_TILE_CASES(S, 1) CMLP_TILE_CASES(S, 2) CMLP_TILE_CASES(S, 3)                     \
             CMLP_TILE_CASES(S, 4) CMLP_TILE_CASES(S, 5) CMLP_TILE_CASES(S, 6)                     \
             CMLP_TILE_CASES_7_8(S)                                                                \
@@ -230,8 +245,7 @@ static const double cmlp_zeros_f64[2 * CMLP_VECTOR_BYTES / sizeof(double)] = {0}
 
 #define CMLP_TILE_CASE(S, rows, vectors, whole)                                                   \
     case 4 * rows + 2 * (vectors - 1) + whole:                                                    \
-        cmlp_tile_fixed_##S(rows, vectors, whole, last, depth, a, a_row, a_col, b, ldb, c, ldc,   \
-                            accumulate, bias, finish, outputs);                                   \
+        cmlp_tile_fixed_##S(rows, vectors, whole, last, tile);                                    \
         break;
 #define CMLP_TILE_CASES(S, rows)                                                                  \
     CMLP_TILE_CASE(S, rows, 1, 0) CMLP_TILE_CASE(S, rows, 1, 1)                                   \

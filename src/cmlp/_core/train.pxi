@@ -1,6 +1,8 @@
 # Training: an epoch, or one gradient, as a job for the pool of threads. Included by engine.pxi,
 # which imports and checks; the work on a minibatch is in network.pxd, updates by a gradient that
 # is clipped are in update.pxi.
+# uses: dataset.pxi, layout.pxi, limits.pxi, update.pxi
+# gives: Training
 
 
 cdef class Training(Update):
@@ -133,7 +135,7 @@ cdef class Training(Update):
         self.at += self.rows
         if self.at < self.end:
             return
-        # a division by outputs is scikit-learn's squared error, its gradient a plain sum
+        # scikit-learn reports squared error as a mean over outputs but differentiates the sum
         if loss_table[net.loss.id].mean_over_outputs:
             self.loss *= 1.0 / net.n_outputs
         if self.hyper is not NULL:
@@ -182,23 +184,26 @@ cdef void train_piece(
     floating[::1] work, int piece, int rank,
 ) noexcept nogil:
     """A share of the rows, in whole tiles, of the slabs, or of the blocks of parameters."""
-    cdef Net* net = &run.layout.net
     cdef Plan* plan = &run.plan
-    cdef Source* source = &run.data.source
-    cdef Py_ssize_t own = plan.own + rank * plan.own_size
+    cdef floating* scratch = &work[plan.thread_scratch + rank * plan.thread_scratch_size]
     cdef Py_ssize_t first, last
-    cdef bint updates = (run.hyper is not NULL and run.at + run.rows == run.end
-                         and run.max_norm == 0)
+    cdef Batch batch = Batch(
+        &run.layout.net, plan, &run.data.source, run.order, run.at, run.rows)
+    cdef GradientUse use
     if run.phase == ROWS_PHASE:
         first = run.rows * piece // run.n_pieces // ROWS * ROWS
         last = run.rows
         if piece < run.n_pieces - 1:
             last = run.rows * (piece + 1) // run.n_pieces // ROWS * ROWS
-        rows_phase(net, plan, source, run.order, run.at, first, last, params, work, own)
+        rows_phase(&batch, first, last, params, work, scratch)
     elif run.phase == SLABS_PHASE:
-        slabs_phase(
-            net, plan, source, run.order, run.at, run.rows, run.alpha, 1 / run.weight,
-            &run.step if updates else NULL, params, grads, state, work, own,
-            run.at > run.start, run.to_grads, piece, run.n_pieces)
+        use.in_vector = run.to_grads
+        use.accumulate = run.at > run.start
+        use.step = NULL
+        if run.hyper is not NULL and run.at + run.rows == run.end and run.max_norm == 0:
+            use.step = &run.step
+        use.alpha = run.alpha
+        use.scale = 1 / run.weight
+        slabs_phase(&batch, &use, params, grads, state, work, scratch, piece, run.n_pieces)
     else:
         update_blocks(run, params, grads, state, piece)

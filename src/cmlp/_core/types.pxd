@@ -11,13 +11,14 @@ cdef struct Layer:
     Py_ssize_t units_before    # outputs of all earlier layers, per sample
     int activation             # id in activations.h, or SOFTMAX (output layer only)
     bint keeps_slope           # f'(z) is computed with f(z) and kept, not found from the output
-    uint32_t dropped           # of 65536 of its outputs, in training with dropout
+    uint32_t drop_rate_16      # dropout rate of its outputs in units of 1/65536; 0: none
 
 cdef struct Loss:
     int id                     # of its row in losses.h
-    bint direct                # the output activation is the row's own: its delta is the gradient
-    const float* parameter32   # its parameter for each output, over and over: TILE numbers from
-    const double* parameter64  # any output on; NULL if it has none
+    bint canonical             # the output activation is this loss's own: its row gives dL/dz
+    bint is_residual           # dL/dz is prediction - target: some losses', if canonical
+    const float* parameter32   # its parameter for each output, over and over: REPEATED numbers
+    const double* parameter64  # from any output on; NULL if it has none
 
 cdef struct Net:
     Layer* layers
@@ -30,20 +31,19 @@ cdef struct Net:
     Py_ssize_t n_params
     bint fit_intercept
     Loss loss
-    bint canonical             # dL/dz of the output layer is prediction - target
     Py_ssize_t* group_ends     # where each softmax of the output layer ends; NULL: there is one
     bint any_keeps_slope
-    uint32_t input_dropped     # of 65536 inputs
+    uint32_t input_drop_rate_16
 
 # Where rows of X without their zeros lie in the workspace: offsets in elements of its dtype,
-# although some arrays are of integers. Those of columns and pack are relative to what a thread
-# has of its own.
+# although some arrays are of integers. Those of columns and pack are relative to a part of the
+# thread's scratch.
 cdef struct SparsePlan:
     bint used                  # else X is dense and stays so
-    Py_ssize_t row_pieces      # each row is summed in so many pieces
-    Py_ssize_t column_pieces
+    Py_ssize_t row_segments    # each row is summed in so many segments
+    Py_ssize_t column_segments
     bint packs_b               # whether the weights are packed
-    Py_ssize_t begins          # of each piece of each row, int64
+    Py_ssize_t begins          # of each segment of each row, int64
     Py_ssize_t ends
     Py_ssize_t values          # of dense rows; those of CSR are read in place
     Py_ssize_t indices         # int32
@@ -53,16 +53,17 @@ cdef struct SparsePlan:
     Py_ssize_t column_values
     Py_ssize_t column_indices  # int32
     Py_ssize_t pack            # the packed right operand
-    Py_ssize_t own_size
+    Py_ssize_t thread_scratch_size
 
-# Rows, or columns, without their zeros: piece p of row i is begins[i pieces + p] to ends[same].
-cdef struct Compressed:
-    const void* values
-    const void* indices
-    bint wide                  # indices are int64, not int32
-    const int64_t* begins
-    const int64_t* ends
-    Py_ssize_t pieces
+# Rows, or columns, without their zeros.
+cdef extern from "sparse.h" nogil:
+    ctypedef struct Compressed "cmlp_compressed":
+        const void* values
+        const void* indices
+        bint wide              # indices are int64, not int32
+        const int64_t* begins  # of each segment of each row
+        const int64_t* ends
+        Py_ssize_t segments    # of a row
 
 # What decides which units are dropped, besides the layer and the place of the unit.
 cdef extern from "dropout.h" nogil:
@@ -74,12 +75,16 @@ cdef extern from "dropout.h" nogil:
 cdef struct DropoutPlan:
     bint used                  # else the network is whole
     DropoutKey key
-    Py_ssize_t saved           # outputs before any was dropped, layer after layer, or -1
-    Py_ssize_t values          # of rows of CSR, copied to drop some, or -1
+    Py_ssize_t saved           # outputs before any was dropped, layer after layer, or ABSENT
+    Py_ssize_t values          # of rows of CSR, copied to drop some, or ABSENT
     Py_ssize_t indices
     Py_ssize_t end
 
-# Offsets into the workspace, one flat array for `rows` samples at once. -1: not there.
+# Offsets into the workspace, one flat array for `rows` samples at once. ABSENT: not there; an
+# address that is absent is NULL, and kernels are given addresses.
+cdef enum:
+    ABSENT = -1
+
 cdef struct Plan:
     Py_ssize_t rows
     Py_ssize_t block           # rows that go through all layers together: they stay in L1 or L2
@@ -91,12 +96,13 @@ cdef struct Plan:
     Py_ssize_t delta           # dL/dz, layer after layer
     Py_ssize_t loss            # loss of each row     (rows,) of double
     Py_ssize_t penalty         # sum W^2 of each slab (n_slabs,) of double
-    Py_ssize_t own             # what each thread has for itself, `own_size` apart:
-    Py_ssize_t own_size
-    Py_ssize_t pack            # packed panels of a matrix product, from `own` on
-    Py_ssize_t transposed      # packed W.T of all layers but the first, or -1
+    Py_ssize_t thread_scratch  # what each thread has for itself, so far apart:
+    Py_ssize_t thread_scratch_size
+    # offsets from there on
+    Py_ssize_t pack            # packed panels of a matrix product
+    Py_ssize_t packed_transposes   # W.T of all layers but the first, or ABSENT
     Py_ssize_t slab            # the gradient of one slab
-    Py_ssize_t compressed      # what sparse.pxd keeps, from `own` on
+    Py_ssize_t compressed      # what sparse.pxd keeps
     SparsePlan sparse
     DropoutPlan dropout
     Py_ssize_t size
@@ -128,3 +134,12 @@ cdef struct Source:
     double y_scale             # what is learnt is y_scale y + y_shift, of an indicator
     double y_shift
     const void* weight         # (n_samples,), or NULL
+
+# Samples that go through the network together, and where.
+cdef struct Batch:
+    const Net* net
+    const Plan* plan
+    const Source* source
+    const Py_ssize_t* order    # the samples by index; NULL: they come in their own order
+    Py_ssize_t start           # place of the first in the order
+    Py_ssize_t rows            # of the batch

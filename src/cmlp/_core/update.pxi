@@ -1,15 +1,14 @@
 # The step of an optimizer by a gradient that is there, as a job for the pool of threads: clipping
 # and the update, a block of parameters at a time. Included by engine.pxi, which imports. How the
 # gradient comes about is in train.pxi, the update rules are in optimizers.h.
+# uses: interrupt.pxi, layout.pxi, limits.pxi
+# gives: Update, update_blocks, update_next_phase, update_piece, update_idle
 
 cdef enum Phase:
     ROWS_PHASE       # forward, loss, deltas
     SLABS_PHASE      # gradient, and the update unless the gradient is clipped
     NORM_PHASE       # of a gradient that is clipped
     UPDATE_PHASE
-
-cdef enum:
-    BLOCK = 4096     # parameters whose squares are summed before the sums are
 
 
 cdef class Update:
@@ -156,4 +155,4 @@ cdef void update_blocks(
                 n, run.alpha if of_weights else 0, 1 / run.weight, params, at, grads)
         else:
             optimizer_step(&run.step, n, run.decay if of_weights else 0, run.scale, params, at,
-                           grads, at, state)
+                           &grads[at], state)
