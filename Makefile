@@ -5,13 +5,18 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 BENCH ?= bench
+BASE ?= main
+# what a comparison times, and how much slower is too slow: CI's machines are noisy
+COMPARED ?= digits,digits-batch-1,deep-batch-32,online,sparse,lbfgs,predict-1,predict-784-4096,fit-iris,partial-fit
+MAX_RATIO ?= 1.3
 TESTS ?=
 EXTRAS = test
 STRESS_SECONDS ?= 120
 # all that is built here has what only the tests call beside the engines; no release has it
 export CMLP_TESTING ?= 1
 
-.PHONY: quickstart test lint types bench growth debug asan tsan compiler lowest prereleases clean
+.PHONY: quickstart test test-quick coverage lint types bench compare growth debug asan tsan compiler \
+	lowest prereleases requirements clean
 
 quickstart: $(VENV)/.installed
 	$(BIN)/python examples/quickstart.py
@@ -19,6 +24,20 @@ quickstart: $(VENV)/.installed
 test: EXTRAS = test,clients
 test: $(VENV)/.tested
 	$(BIN)/python -m pytest -n 2
+
+# the same without what takes seconds each: under a minute, for work in between
+test-quick: EXTRAS = test,clients
+test-quick: $(VENV)/.tested
+	$(BIN)/python -m pytest -q -n 2 -m "not slow and not sanitizer"
+
+# lines of Python and of the engine (baseline, gcov) that the tests run; tests/README.md has the
+# figures. The suite takes its time in such a build
+coverage:
+	$(MAKE) .venv-coverage/.tested VENV=.venv-coverage CMLP_COVERAGE=1 CMLP_VARIANTS=baseline
+	.venv-coverage/bin/pip install --quiet --constraint requirements-dev.txt --group coverage
+	find build/coverage-* -name "*.gcda" -delete
+	-.venv-coverage/bin/python -m pytest -q -n 2 --cov=cmlp --cov-report=term:skip-covered $(TESTS)
+	.venv-coverage/bin/gcovr --config .gcovr
 
 lint: $(VENV)/.linted
 	$(BIN)/ruff check .
@@ -38,6 +57,11 @@ types: $(VENV)/.typed
 bench: $(VENV)/.installed
 	$(BIN)/pip install --quiet ".[$(BENCH)]"
 	$(BIN)/python -m benchmarks.run
+
+# a commit beside what is checked out, in turns: `make compare BASE=v0.1.0`
+compare: $(VENV)/.installed
+	$(BIN)/python -m benchmarks.compare $(BASE) --problems $(COMPARED) --dtype float32 \
+		--turns 7 --max-ratio $(MAX_RATIO)
 
 # how a step grows, its table and plot in docs/performance.md; GROWTH=--quick for a look at it.
 # It says so and goes on where cmlp is slower than another system.
@@ -71,11 +95,12 @@ compiler:
 	$(MAKE) .venv-$(CC)/.tested VENV=.venv-$(CC) CC=$(CC) CMLP_WERROR=1
 	.venv-$(CC)/bin/python -m pytest -q -n 2 tests/core tests/robustness/test_numbers.py
 
-# all tests on exactly the lowest versions that pyproject.toml admits; those beside
+# the tests on exactly the lowest versions that pyproject.toml admits, of one engine's kernels (the
+# others do not know the versions) and without those of sources and documents; those beside
 # scikit-learn on pre-releases
 lowest: .venv-lowest/bin/python
 	.venv-lowest/bin/pip install --quiet ".[test]" $$(.venv-lowest/bin/python tests/lowest.py)
-	.venv-lowest/bin/python -m pytest -q -n 2
+	.venv-lowest/bin/python -m pytest -q -n 2 --ignore=tests/house -k "not (baseline or avx512)"
 
 prereleases: .venv-prereleases/bin/python
 	.venv-prereleases/bin/pip install --quiet --pre ".[test]"
@@ -106,9 +131,16 @@ $(VENV)/.typed: $(BIN)/python $(SOURCES)
 	CMLP_DEBUG=$(CMLP_DEBUG) $(BIN)/pip install --quiet ".[types]"
 	touch $@
 
-$(VENV)/.linted: $(BIN)/python
-	$(BIN)/pip install --quiet "ruff>=0.6" "cython-lint>=0.16"
+$(VENV)/.linted: $(BIN)/python pyproject.toml requirements-dev.txt
+	$(BIN)/pip install --quiet --constraint requirements-dev.txt --group lint
 	touch $@
+
+# newest versions of the tools, to be read and committed
+requirements: $(BIN)/python
+	$(BIN)/pip install --quiet pip-tools dependency-groups
+	$(BIN)/python -m dependency_groups dev | CUSTOM_COMPILE_COMMAND="make requirements" \
+		$(BIN)/pip-compile - --quiet --upgrade --strip-extras --no-emit-index-url \
+		--no-emit-find-links --no-emit-trusted-host --output-file requirements-dev.txt
 
 clean:
 	rm -rf build dist .venv .venv-* src/*.egg-info

@@ -5,6 +5,7 @@ at import (``cmlp._core``). A compiler that rejects a variant's flags leaves tha
 Environment: ``CMLP_DEBUG=1`` builds with every check of Cython on and without optimisation,
 ``CMLP_VARIANTS=baseline,avx2`` builds only the variants named,
 ``CMLP_SANITIZE=address`` (or ``thread``) builds for a sanitizer of gcc or clang,
+``CMLP_COVERAGE=1`` builds for gcov, with the lines of the Cython sources,
 ``CMLP_WERROR=1`` takes every warning of gcc or clang for an error; ``CC`` is the compiler,
 ``CMLP_TESTING=1`` builds beside each engine what only the tests call (an editable install does
 so anyway, unless it is 0); no release has it.
@@ -26,6 +27,7 @@ from setuptools.command.build_ext import build_ext
 CORE = Path("src/cmlp/_core")
 DEBUG = os.environ.get("CMLP_DEBUG", "0") not in ("", "0")
 SANITIZE = os.environ.get("CMLP_SANITIZE", "")
+COVERAGE = os.environ.get("CMLP_COVERAGE", "0") not in ("", "0")
 WERROR = os.environ.get("CMLP_WERROR", "0") not in ("", "0")
 EDITABLE = {"editable_wheel", "develop"} & set(sys.argv)
 TESTING = os.environ.get("CMLP_TESTING", "1" if EDITABLE else "0") not in ("", "0")
@@ -59,6 +61,8 @@ SANITIZERS = {
 }
 if SANITIZE:  # at -O2 and above the compiler deletes some of the bugs looked for
     COMMON["unix"] = [f for f in COMMON["unix"] if f not in ("-O0", "-O3", "-g0")] + ["-O1", "-g"]
+if COVERAGE:  # -O1 keeps lines apart, and the suite soon done
+    COMMON["unix"] = [f for f in COMMON["unix"] if f not in ("-O3", "-g0")] + ["-O1", "--coverage"]
 # among them what newer compilers refuse: incompatible-pointer-types, int-conversion,
 # implicit-function-declaration, discarded-qualifiers, return-type
 if WERROR:
@@ -103,6 +107,7 @@ BUILD_BASE = "build/" + "-".join(
     + ["debug"] * DEBUG
     + ["werror"] * WERROR
     + [SANITIZE] * bool(SANITIZE)
+    + ["coverage"] * COVERAGE
     + ["testing"] * TESTING
     + chosen_variants()
 )
@@ -139,7 +144,8 @@ class BuildExt(build_ext):
                 continue
             sanitizer = SANITIZERS[SANITIZE]
             ext.extra_compile_args = COMMON[family] + flags + sanitizer
-            ext.extra_link_args = ["-pthread", *sanitizer] if family == "unix" else []
+            profile = ["--coverage"] * COVERAGE
+            ext.extra_link_args = ["-pthread", *sanitizer, *profile] if family == "unix" else []
             kept.append(ext)
         self.extensions[:] = kept
         self.parallel = self.parallel or min(len(kept), os.cpu_count() or 1)
@@ -162,6 +168,7 @@ setup(
     ext_modules=cythonize(
         extensions(),
         compiler_directives=DIRECTIVES,
+        emit_linenums=COVERAGE,
         nthreads=0 if os.name == "nt" else 2,
         build_dir=f"{BUILD_BASE}/cython",
     ),

@@ -406,6 +406,19 @@ class ScheduleFreeAdamW(AdamW):
         return (1 - self.beta_1) * self.z + self.beta_1 * self.x - params
 
 
+class Lion(Optimizer):
+    """Steps of the size of the learning rate, by the sign of a momentum that has g in it."""
+
+    def __init__(self, learning_rate=0.001, beta_1=0.9, beta_2=0.99, weight_decay=0.0):
+        self.learning_rate, self.weight_decay = learning_rate, weight_decay
+        self.beta_1, self.beta_2, self.m = beta_1, beta_2, 0.0
+
+    def update(self, grad, params=None):
+        step = np.sign(self.beta_1 * self.m + (1 - self.beta_1) * grad)
+        self.m = self.beta_2 * self.m + (1 - self.beta_2) * grad
+        return -self.learning_rate * (step + self.weight_decay * self.decayed(params))
+
+
 def _adam_like(cls):
     return lambda rate, beta_1, beta_2, epsilon, t, *rest: cls(rate, beta_1, beta_2, epsilon)
 
@@ -425,4 +438,5 @@ OPTIMIZERS = {
     "rmsprop": RMSprop,
     "adagrad": Adagrad,
     "schedule_free_adamw": _with_decay(ScheduleFreeAdamW),
+    "lion": Lion,
 }

@@ -105,8 +105,8 @@ activation : str, or list or tuple of str (one per hidden layer), default='relu'
     2010). The others have b = sqrt(3 / (fan_in E[f(z)**2])), z standard normal, which keeps
     the mean square from layer to layer (He et al. 2015; for 'selu' that is Klambauer's
     variance 1 / fan_in). The output layer is drawn like the last hidden one.
-solver : {'adagrad', 'adam', 'adamw', 'lbfgs', 'nadam', 'rmsprop', 'schedule_free_adamw', \
-'sgd'}, default='adam'
+solver : {'adagrad', 'adam', 'adamw', 'lbfgs', 'lion', 'nadam', 'rmsprop', \
+'schedule_free_adamw', 'sgd'}, default='adam'
     'lbfgs' is scipy's L-BFGS-B over the whole data, often the best on small data sets. The
     others pass over the data in minibatches in compiled code. With the gradient g and
     means m of g and v of g**2, all but 'adam' as in PyTorch:
@@ -126,6 +126,9 @@ solver : {'adagrad', 'adam', 'adamw', 'lbfgs', 'nadam', 'rmsprop', 'schedule_fre
     - 'schedule_free_adamw' (Defazio et al. 2024): trains on y = (1 - beta_1) z + beta_1 x
       and predicts with x, the average of the z that AdamW's steps without momentum make;
       needs no schedule. ``loss_`` and ``loss_curve_`` are those of y.
+    - 'lion' (Chen et al. 2023): steps of learning_rate_init sign(beta_1 m + (1 - beta_1) g), m
+      with ``beta_2``, and weights decay as adamw's; its authors take a learning rate of a tenth
+      to a third of adamw's, a weight decay as many times as large, and beta_2 = 0.99.
 alpha : float, default=0.0001
     Strength of the L2 penalty alpha / 2 * sum(W**2) on the weights (not the biases); it is
     divided by the number of samples, or the sum of their weights, in a batch.
@@ -192,13 +195,14 @@ validation_fraction : float, default=0.1
     Fraction held out by ``early_stopping``, if fit is given no ``X_val``.
 beta_1 : float, default=0.9
     Decay of the mean of gradients of 'adam', 'adamw' and 'nadam', share of x in the y of
-    'schedule_free_adamw'; in [0, 1).
+    'schedule_free_adamw' and of the momentum in the step of 'lion'; in [0, 1).
 beta_2 : float, default=0.999
-    Decay of the mean of squared gradients of these and 'rmsprop', in [0, 1).
+    Decay of the mean of squared gradients of these and 'rmsprop', of the momentum of 'lion';
+    in [0, 1).
 epsilon : float, default=1e-8
     Added to the denominator of the solvers that have one.
 weight_decay : float, default=None
-    'adamw' and 'schedule_free_adamw' subtract the current learning rate times weight_decay
+    'adamw', 'lion' and 'schedule_free_adamw' subtract the current learning rate times weight_decay
     times W from the weights in each step (not from the biases); None is 0.01. The other
     solvers have none, and more than 0 is an error. The L2 penalty ``alpha`` is of all of
     them, and separate.

@@ -355,6 +355,12 @@ class ScheduleFreeAdamWOptimizer(Optimizer):
         self.state[:2] = self.trained
 
 
+class LionOptimizer(Optimizer):
+    """Lion; state: the momentum."""
+
+    name = "lion"
+
+
 #: solver -> its class
 OPTIMIZERS = {
     optimizer.name: optimizer
@@ -366,6 +372,7 @@ OPTIMIZERS = {
         RMSpropOptimizer,
         AdagradOptimizer,
         ScheduleFreeAdamWOptimizer,
+        LionOptimizer,
     )
 }
 

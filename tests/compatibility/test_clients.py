@@ -50,6 +50,7 @@ TARGETS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("activation", ["identity", "logistic", "tanh", "relu"])
 @pytest.mark.parametrize("kind", TARGETS)
@@ -109,6 +110,7 @@ def test_what_skl2onnx_cannot_express_is_refused_by_name(est, y, what):
             skl2onnx.to_onnx(model, X[:1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("imports", ["import cmlp, skl2onnx", "import skl2onnx, cmlp"])
 def test_either_is_imported_first(imports):
     pytest.importorskip("skl2onnx")
@@ -131,6 +133,7 @@ def test_either_is_imported_first(imports):
     assert done.stdout == "True\n", done.stderr
 
 
+@pytest.mark.slow
 def test_skl2onnx_may_be_blocked():
     """As those do who test without an optional package."""
     code = "import sys; sys.modules['skl2onnx'] = None; import cmlp; print(cmlp.__version__)"
@@ -177,6 +180,7 @@ def tracking(tmp_path, monkeypatch):
     sklearn_flavor.autolog(disable=True)
 
 
+@pytest.mark.slow
 def test_mlflow_logs_by_itself(tracking):
     """As for scikit-learn's: all parameters, seven metrics of a classifier, the model."""
     with cmlp.patch_sklearn():
@@ -195,6 +199,7 @@ def test_mlflow_logs_by_itself(tracking):
         np.testing.assert_array_equal(loaded.predict(X), est.predict(X))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "params",
     [{"skops_trusted_types": cmlp.TRUSTED_TYPES}, {"serialization_format": "cloudpickle"}],

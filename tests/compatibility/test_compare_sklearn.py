@@ -197,6 +197,7 @@ def check_fit(task, X, y, rtol=None, sample_weight=None, **params):
 # The grid
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize("solver", SOLVERS)
@@ -212,6 +213,7 @@ def test_solver_activation_task(solver, activation, task):
     check_fit(task, X, y, solver=solver, activation=activation, **params)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", ["multiclass", "regression-3"])
 @pytest.mark.parametrize("batch_size", [1, 7, "auto", 1000])
 @pytest.mark.parametrize("solver", SOLVERS)
@@ -229,6 +231,7 @@ def test_auto_batch_size_of_more_than_200_samples(task):
     check_fit(task, X, y, max_iter=20)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", ["C", "F", "CSR", "CSC"])
 @pytest.mark.parametrize("dtype", [np.float64, np.int64])
 @pytest.mark.parametrize("solver", SOLVERS)
@@ -238,6 +241,7 @@ def test_layout_of_X(solver, dtype, layout):
     check_fit("multiclass", X, y, solver=solver, max_iter=30, batch_size=16)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("weights", ["float", "with zeros", "integer", "scalar", "negative"])
 @pytest.mark.parametrize("solver", SOLVERS)
@@ -263,6 +267,7 @@ def test_hidden_layer_sizes(solver, hidden_layer_sizes):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("solver", ["sgd", "adam"])
@@ -292,6 +297,7 @@ def test_early_stopping_stops_where_scikit_learn_stops():
         assert 10 < ours.n_iter_ < 200
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("nesterovs_momentum", [True, False])
 @pytest.mark.parametrize("momentum", [0.0, 0.9, 1.0])
 @pytest.mark.parametrize("learning_rate", ["constant", "invscaling", "adaptive"])
@@ -348,6 +354,7 @@ def test_verbose(task, verbose):
     assert "Iteration 1, loss =" in printed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("labels", ["string", "object", "bool", "float", "negative", "list"])
 @pytest.mark.parametrize("task", ["binary", "multiclass", "one-class"])
 @pytest.mark.parametrize("early_stopping", [False, True])
@@ -388,6 +395,7 @@ def test_column_vector_y(task):
 # Several calls in a row
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_warm_start(solver, task):
@@ -433,6 +441,7 @@ def test_warm_start_keeps_the_dtype_of_the_weights(dtype):
     assert_same_model(pair, X, RTOL_FLOAT32)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("solver", ["sgd", "adam"])
@@ -530,6 +539,7 @@ def float32_data(task):
     return X.astype(np.float32), y.astype(np.float32) if y.dtype == np.float64 else y
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("batch_size", [16, "auto"])
 @pytest.mark.parametrize("task", TASKS)
@@ -551,6 +561,7 @@ def test_float32_after_one_epoch(solver, task, batch_size, weighted):
     assert ours.coefs_[0].dtype == np.float32
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("solver", ["sgd", "adam"])
@@ -838,6 +849,7 @@ GRID = {
 CALLS = [["fit"], ["fit", "fit"], ["partial_fit"] * 3, ["fit", "partial_fit", "fit"]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(100))
 def test_sampled(seed):
     rng = np.random.RandomState(seed)

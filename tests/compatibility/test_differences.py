@@ -342,6 +342,7 @@ def columns_of(codes):
     return X, np.array(codes)[(X[:, :2] > 0).astype(int)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("codes", [(1, 2), (-1, 1), (3, 7), (0, 2)], ids=str)
 def test_two_values_that_are_no_indicator(codes):
     """scikit-learn learns whether they differ from zero."""

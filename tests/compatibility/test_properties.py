@@ -325,6 +325,7 @@ def compare(ours, theirs, in_float32, solver, words=True, endless=False):
 # The properties
 
 
+@pytest.mark.slow
 @as_sklearn
 @profile
 @given(
@@ -384,6 +385,7 @@ def is_our_own(name, params):
     )
 
 
+@pytest.mark.slow
 @as_sklearn
 @profile
 @given(
@@ -427,6 +429,7 @@ def test_any_parameters(name, params, wrong):
 # Calls one after another
 
 
+@pytest.mark.slow
 @as_sklearn
 @profile
 @given(
@@ -513,6 +516,7 @@ def options(name):
 N_OPTIONS = Counter()
 
 
+@pytest.mark.slow
 @profile
 @given(
     st.sampled_from(ESTIMATORS).flatmap(lambda n: st.tuples(st.just(n), options(n))),
@@ -589,6 +593,7 @@ def network(name, activation, sizes, dtype, n_features):
     return NETWORKS[key]
 
 
+@pytest.mark.slow
 @profile
 @given(
     st.sampled_from(ESTIMATORS),
@@ -620,6 +625,7 @@ def test_predictions_do_not_depend_on_company(
     np.testing.assert_array_equal(est.predict(X)[order], est.predict(X[order]))
 
 
+@pytest.mark.slow
 @profile
 @given(
     st.sampled_from(ESTIMATORS),

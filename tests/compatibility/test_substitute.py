@@ -172,6 +172,7 @@ def test_pickles_cross_the_patch():
                 np.testing.assert_allclose(est.predict_proba(X), model.predict_proba(X))
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_workers_of_joblib():
     """They unpickle what they are sent, and send models back, without a patch of their own."""
@@ -247,6 +248,7 @@ def folder(tmp_path):
     return tmp_path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("program", "arguments"),
     [
@@ -273,6 +275,7 @@ def same(one, other):
     )
 
 
+@pytest.mark.slow
 def test_a_profiler_goes_on(folder):
     done = python(folder, "-m", "cProfile", "-o", "out", "-m", "cmlp", "script.py", "whose")
     assert done.returncode == 0, done.stderr
@@ -280,6 +283,7 @@ def test_a_profiler_goes_on(folder):
     assert (folder / "out").stat().st_size
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "program", [["damaged.py"], ["missing.py"], ["-m", "missing"]], ids=" ".join
 )
@@ -290,6 +294,7 @@ def test_programs_that_do_not_start(folder, program):
     assert same(ours, plain)
 
 
+@pytest.mark.slow
 def test_usage(folder):
     for arguments in ([], ["-m"]):
         done = python(folder, "-m", "cmlp", *arguments)
@@ -488,6 +493,7 @@ def test_validated_y_may_have_one_dimension():
     np.testing.assert_array_equal(one.predict(X), other.predict(X))
 
 
+@pytest.mark.slow
 def test_overrides_that_are_called():
     class Shifted(MLPRegressor):
         def _validate_input(self, X, y, incremental, reset):

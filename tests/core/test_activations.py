@@ -135,6 +135,7 @@ def backward(engine, name, z, delta):
 
 @pytest.mark.parametrize("name", ELEMENTWISE)
 class TestElementwise:
+    @pytest.mark.slow
     def test_accuracy(self, engine, dtype, name):
         z = grid(dtype)
         errors = ulp_errors(activate(engine, name, z), exact(name, dtype), slack(name, z))
@@ -145,6 +146,7 @@ class TestElementwise:
         z = np.array([0, np.nan, 1, np.nan], dtype=dtype)
         np.testing.assert_array_equal(np.isnan(activate(engine, name, z)), np.isnan(z))
 
+    @pytest.mark.slow
     def test_every_length(self, engine, dtype, name):
         """Vectorised body and remainder give the same."""
         z = np.random.default_rng(1).normal(size=40, scale=3).astype(dtype)
@@ -171,6 +173,7 @@ class TestElementwise:
             for array in (buffer, slope, delta):
                 assert array[0] == array[-1] == 7
 
+    @pytest.mark.slow
     def test_the_last_lanes_have_the_bits_of_the_others(self, engine, dtype, name):
         """Results do not depend on where rows are cut, that is on the number of threads."""
         z = np.random.default_rng(3).normal(size=(1, 1200), scale=3).astype(dtype)
@@ -188,6 +191,7 @@ class TestElementwise:
                 np.testing.assert_array_equal(slope, slopes[:, at])
                 np.testing.assert_array_equal(d, delta[:, at])
 
+    @pytest.mark.slow
     def test_slope_of_the_formula(self, engine, dtype, name):
         points, slopes = exact_slope(name, dtype)
         delta = np.random.default_rng(2).normal(size=len(points)).astype(dtype)

@@ -120,6 +120,7 @@ def check_epochs(problem, optimizer, batch_size, order=None, bits=True, **option
 class TestAnEpochOfSteps:
     """To the bit, wherever train_epoch adds up the gradient of a batch too."""
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("storage", ["dense", "fortran", "mostly zeros", "csr"])
     @pytest.mark.parametrize("weighted", [False, True])
     @pytest.mark.parametrize("dropout", [None, DROPOUT])
@@ -128,12 +129,14 @@ class TestAnEpochOfSteps:
         order = np.random.default_rng(0).permutation(40)
         check_epochs(problem, optimizer, 7, order, dropout=dropout)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("loss", loaded.LOSSES)
     def test_losses(self, engine, dtype, optimizer, loss):
         activations = ("tanh", "logistic", CANONICAL[loss])
         problem = make(engine, dtype, activations=activations, loss=loss, weighted=True)
         check_epochs(problem, optimizer, 7)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("max_grad_norm", [0.0, 0.5, 1e6])
     @pytest.mark.parametrize("average", [False, True])
     @pytest.mark.parametrize("dropout", [None, DROPOUT])
@@ -149,6 +152,7 @@ class TestAnEpochOfSteps:
             dropout=dropout,
         )
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("max_grad_norm", [0.0, 0.5])
     @pytest.mark.parametrize("fit_intercept", [False, True])
     @pytest.mark.parametrize("n_threads", [1, 3])
@@ -209,6 +213,7 @@ class TestSums:
                 np.testing.assert_array_equal(ours, theirs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("fit_intercept", [False, True])
 @pytest.mark.parametrize("loss", loaded.LOSSES)
@@ -274,6 +279,7 @@ class TestMisuse:
         for name, old in before.items():
             np.testing.assert_array_equal(arguments[name], old)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         ("name", "change"),
         [
@@ -315,6 +321,7 @@ class TestMisuse:
         with pytest.raises(ValueError, match="twice"):
             gradient(problem, order=np.full(40, np.diff(problem.X.indptr).argmax()))
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         ("name", "change"),
         [

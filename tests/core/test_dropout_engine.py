@@ -176,6 +176,7 @@ def test_derivatives_are_kept_or_come_from_outputs_before_dropout(engine, dtype,
     Case(engine, dtype, activation=activation).check(16, "sgd")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 @pytest.mark.parametrize("batch_size", [1, 2, 16, 40])
 def test_batch_sizes(engine, dtype, batch_size, optimizer):
@@ -184,6 +185,7 @@ def test_batch_sizes(engine, dtype, batch_size, optimizer):
     case.check(batch_size, optimizer, shuffled=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("units", "rates"),
     [

@@ -213,6 +213,7 @@ STORAGES = ["dense", "fortran", "negative", "csr", "csr64"]
 
 
 class TestLossAndGradient:
+    @pytest.mark.slow
     @pytest.mark.parametrize("storage", STORAGES)
     @pytest.mark.parametrize("weighted", [False, True])
     @pytest.mark.parametrize("fit_intercept", [False, True])
@@ -282,6 +283,7 @@ class TestLossAndGradient:
         problem.data = engine.Dataset(problem.X, floats, problem.weight, y_scale=0.3, y_shift=0.2)
         problem.check_gradient(alpha=0.7)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         "name", [name for name, row in loaded.ACTIVATIONS.items() if row["hidden"]]
     )
@@ -311,6 +313,7 @@ class TestLossAndGradient:
         problem.check_gradient(alpha=0.3)
         problem.check_predict()
 
+    @pytest.mark.slow
     def test_wide_layers(self, engine, dtype):
         """Wider than the blocks of the matrix product."""
         problem = Problem(
@@ -328,6 +331,7 @@ class TestLossAndGradient:
             problem.check_gradient()
             problem.check_predict()
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("groups", [(3, 4), (1, 2, 1, 3), (7,), (2, 33), (1, 1)])
     @pytest.mark.parametrize("loss", ["log_loss", "squared_error"])
     def test_groups_of_softmaxes(self, engine, dtype, loss, groups):
@@ -400,6 +404,7 @@ class TestLossAndGradient:
 
 
 class TestTrainEpoch:
+    @pytest.mark.slow
     @pytest.mark.parametrize("optimizer", loaded.OPTIMIZERS)
     @pytest.mark.parametrize("storage", STORAGES)
     @pytest.mark.parametrize("batch_size", [1, 7, 13, 40, 100])
@@ -410,6 +415,7 @@ class TestTrainEpoch:
         orders = [None, rng.permutation(40), rng.integers(40, size=23)]
         problem.check_epochs(optimizer, batch_size, orders)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("loss", loaded.LOSSES)
     @pytest.mark.parametrize("fit_intercept", [False, True])
     @pytest.mark.parametrize("weighted", [False, True])
@@ -437,6 +443,7 @@ class TestTrainEpoch:
         for batch_size in (CHUNK_ROWS + 1, 2 * CHUNK_ROWS, n):
             problem.check_epochs("sgd", batch_size, orders)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("n_threads", [2, 3, 7])
     @pytest.mark.parametrize("storage", ["dense", "csr", "mostly zeros"])
     @pytest.mark.parametrize(
@@ -604,6 +611,7 @@ class TestLayout:
 class TestConversion:
     """X of the other dtype than that of the computation: the bits of a converted X."""
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("storage", [*STORAGES, "mostly zeros"])
     @pytest.mark.parametrize("batch_size", [1, 16, 1500])
     def test_bits_of_converted_rows(self, engine, dtype, storage, batch_size):

@@ -112,6 +112,7 @@ def gemm_source(m, n, k, dtype):
 
 @pytest.mark.parametrize("trans_b", [False, True])
 class TestGemm:
+    @pytest.mark.slow
     @pytest.mark.parametrize("k", [1, 3, 8, 33])
     def test_small_sizes(self, engine, dtype, trans_b, k):
         source = gemm_source(33, 33, k, dtype)
@@ -119,6 +120,7 @@ class TestGemm:
             for bias, accumulate in itertools.product([False, True], repeat=2):
                 check_gemm(engine, dtype, m, n, k, trans_b, bias, accumulate, source)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         ("m", "n", "k"),
         [
@@ -137,6 +139,7 @@ class TestGemm:
         for bias, accumulate in [(False, False), (True, True)]:
             check_gemm(engine, dtype, m, n, k, trans_b, bias, accumulate, source)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("k", [1, 2, 33, 700])
     def test_rows_and_columns_alone_have_the_same_bits(self, engine, dtype, trans_b, k):
         """Whatever tile an element is in: some compilers fuse multiply and add in some only."""

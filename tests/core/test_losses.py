@@ -66,6 +66,7 @@ def test_every_loss_is_tested():
 
 @pytest.mark.parametrize("loss", loaded.LOSSES)
 class TestValue:
+    @pytest.mark.slow
     def test_numpy(self, engine, dtype, loss):
         rng = np.random.default_rng(0)
         for rows in range(1, 34):
@@ -82,6 +83,7 @@ class TestValue:
                     engine.loss_sum(loss, y, p, weight), weight @ value, **tolerance
                 )
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("n", [1, 2, 5])
     def test_scikit_learns_private_functions(self, engine, dtype, loss, n):
         if loss not in sklearn_base.LOSS_FUNCTIONS:
@@ -169,6 +171,7 @@ class TestDelta:
         engine.output_delta(loss, activation, y, p, delta, slope, weight)
         return delta
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("n", [2, 5])
     def test_central_differences(self, engine, loss, activation, n):
         y, z, p, weight = self.case(engine, loss, activation, (9, n), seed=n)
@@ -188,6 +191,7 @@ class TestDelta:
         got = self.delta(engine, loss, activation, y, z, p, weight)
         np.testing.assert_allclose(got, numeric * weight[:, None], rtol=1e-7, atol=1e-8)
 
+    @pytest.mark.slow
     def test_twin(self, engine, dtype, loss, activation):
         for n in range(1, 34):
             y, z, p, weight = self.case(engine, loss, activation, (3, n), seed=n)

@@ -42,6 +42,7 @@ class TestMisuse:
         for name, old in zip(written, before, strict=True):
             np.testing.assert_array_equal(arguments[name], old)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         ("name", "change"),
         [

@@ -63,6 +63,7 @@ def tolerance_of(dtype):
     return {"rtol": 2e-3, "atol": 2e-3} if dtype == "float32" else TOLERANCE[dtype]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("alpha", [0.0, 0.1])
 @pytest.mark.parametrize("n_outputs", [1, 3, 10, 20])
@@ -76,6 +77,7 @@ def test_widths(engine, dtype, width, n_outputs, alpha, rule):
         check(problem, rule, alpha, tolerance=tolerance_of(dtype))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize(
     "hidden", [(), (5,), (4, 9), (17, 4), (33, 33), (3, 20, 3), (20, 3, 20), (6, 6, 6, 6)]
@@ -90,6 +92,7 @@ def test_depths(engine, dtype, hidden, n_outputs, rule):
     check(problem, rule, tolerance=tolerance_of(dtype))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("activation", HIDDEN)
 @pytest.mark.parametrize("width", [3, 16, 19])
@@ -102,6 +105,7 @@ def test_activations(engine, dtype, width, activation, rule):
     check(problem, rule, tolerance=tolerance_of(dtype))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("activation", OUTPUT)
 @pytest.mark.parametrize("n_outputs", [1, 3, 17])
@@ -114,6 +118,7 @@ def test_output_activations(engine, dtype, n_outputs, activation, rule):
     check(problem, rule, tolerance=tolerance_of(dtype))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("loss", loaded.LOSSES)
 @pytest.mark.parametrize("weighted", [False, True])
@@ -135,6 +140,7 @@ def test_losses(engine, dtype, units, fit_intercept, weighted, loss, rule):
     check(problem, rule, tolerance=tolerance_of(dtype))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("storage", ["dense", "fortran", "negative"])
 @pytest.mark.parametrize("units", [(7, 1), (7, 2), (7, 20), (7, 5, 2)])
@@ -147,6 +153,7 @@ def test_strides_and_orders(engine, dtype, units, storage, rule):
     check(problem, rule, orders=orders, tolerance=tolerance_of(dtype))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("fit_intercept", [False, True])
 @pytest.mark.parametrize(
@@ -162,6 +169,7 @@ def test_layers_too_large_to_copy(engine, dtype, units, fit_intercept, rule):
     check(problem, rule, 0.01, orders, tolerance=tolerance_of(dtype))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", ["momentum", "nesterov"])
 @pytest.mark.parametrize("alpha", [0.0, 0.3])
 @pytest.mark.parametrize("weighted", [False, True])
@@ -179,6 +187,7 @@ def test_blocks_of_samples(engine, dtype, units, n_samples, weighted, alpha, rul
     check(problem, rule, alpha, orders, tolerance_of(dtype), learning_rate=2e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("storage", ["fortran", "negative"])
 @pytest.mark.parametrize("fit_intercept", [False, True])
 @pytest.mark.parametrize("momentum", [0.0, 0.99])

@@ -68,6 +68,7 @@ def test_every_optimizer_is_tested():
 
 @pytest.mark.parametrize(("name", "hyper"), CASES.values(), ids=CASES)
 class TestStep:
+    @pytest.mark.slow
     def test_twin(self, kernels, dtype, name, hyper):
         for n in range(1, 34):
             params, state, vector = start(name, hyper, n, dtype)
@@ -117,6 +118,7 @@ class TestStep:
         kernels.step(name, vector, params, grad, state)
         np.testing.assert_array_equal(np.flatnonzero(np.isnan(params)), [4])
 
+    @pytest.mark.slow
     def test_neighbours_untouched(self, kernels, dtype, name, hyper):
         n_slots = engine.OPTIMIZERS[name][1]
         for n in range(1, 34):

@@ -157,6 +157,7 @@ def test_after_fork(kernels):
     assert threads_of(kernels, 3) == 3
 
 
+@pytest.mark.slow
 @needs_fork
 @may_fork
 def test_fork_while_another_thread_runs_a_job(kernels):
@@ -226,6 +227,7 @@ def test_fork_of_another_thread_in_a_fork_within_a_job(kernels):
     assert os.waitpid(child, 0)[1] == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "method", [m for m in ("fork", "spawn") if m in multiprocessing.get_all_start_methods()]
 )
@@ -236,6 +238,7 @@ def test_multiprocessing(method):
         assert all(pool.map(sum_is_right_in_loaded_engine, [2, 3, 4, 1]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["loky", "threading", "multiprocessing"])
 def test_joblib(backend):
     assert sum_is_right_in_loaded_engine(2)
@@ -251,11 +254,13 @@ def run_script(kernels, script):
     return done.returncode, done.stdout.strip(), done.stderr
 
 
+@pytest.mark.slow
 def test_exit_with_idle_workers(kernels):
     code, out, err = run_script(kernels, "print(kernels.pool_sum(np.ones(64), 64, 4)[2])")
     assert (code, out, err) == (0, "4", "")
 
 
+@pytest.mark.slow
 def test_exit_while_a_daemon_thread_runs_a_job(kernels):
     code, out, err = run_script(
         kernels,
@@ -271,6 +276,7 @@ def test_exit_while_a_daemon_thread_runs_a_job(kernels):
     assert (code, out) == (0, "bye"), err
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="no signal masks here")
 def test_signals_go_to_python(kernels):
     """Workers block all signals but those of faults, and the mask of the caller is as it was."""
@@ -313,6 +319,7 @@ def makes_denormals():
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_threads", [1, 2, 3])
 def test_denormals_are_flushed_inside_and_only_there(engine, kernels, n_threads):
     kept = []
@@ -330,6 +337,7 @@ def test_denormals_are_flushed_inside_and_only_there(engine, kernels, n_threads)
         assert all(executor.map(lambda _: makes_denormals(), range(4)))
 
 
+@pytest.mark.slow
 def test_finfo_after_import_does_not_warn():
     script = """
     import warnings; warnings.simplefilter("error")

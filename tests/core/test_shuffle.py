@@ -24,6 +24,7 @@ def check(engine, ours, theirs, n):
     assert ours.normal() == theirs.normal()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", SIZES)
 def test_sizes(engine, n):
     for seed in range(20):

@@ -62,12 +62,14 @@ def check_products(engine, X, dense, n, dtype, order=None, seed=0, **keywords):
 
 
 class TestProducts:
+    @pytest.mark.slow
     @pytest.mark.parametrize("storage", STORAGES)
     @pytest.mark.parametrize("n", WIDTHS)
     def test_widths(self, engine, dtype, n, storage):
         dense = mostly_zero(n, (37, 45), dtype)
         check_products(engine, stored(dense, storage), dense, n, dtype)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("storage", STORAGES)
     @pytest.mark.parametrize("shape", [(1, 1), (1, 9), (2, 1), (3, 8), (20, 7), (65, 33)])
     @pytest.mark.parametrize("density", [0.0, 0.05, 0.5, 1.0])
@@ -84,6 +86,7 @@ class TestProducts:
         longest = np.count_nonzero(dense, axis=1).argmax()
         check_products(engine, stored(dense, storage), dense, 12, dtype, np.full(60, longest))
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("storage", STORAGES)
     @pytest.mark.parametrize("n", [100, 300])
     def test_several_pieces(self, engine, dtype, n, storage):
@@ -91,6 +94,7 @@ class TestProducts:
         dense = mostly_zero(5, (400, 500), dtype, 0.25)
         check_products(engine, stored(dense, storage), dense, n, dtype)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("storage", STORAGES)
     def test_slabs(self, engine, dtype, storage):
         """Any part of the gradient has the same bits, found by however many threads."""
@@ -172,6 +176,7 @@ class TestNetworks:
             problem.check_epochs("adam", 64, orders)
             problem.check_epochs("sgd", 150)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("order", [None, 100])
     def test_dense_and_csr_in_slabs(self, engine, dtype, order):
         """Enough weights for several slabs of the first layer."""

@@ -99,6 +99,7 @@ class TestSteps:
         clipped = np.sum(np.array(recorder.norms) > max_norm)
         assert clipped == 0 if max_norm == 1e6 else clipped > 0
 
+    @pytest.mark.slow
     def test_all_at_once(self, engine, dtype, optimizer):
         """In batches of more rows than are held at once, and blocks of more than one."""
         problem, arguments = make(engine, dtype, optimizer, 1500, 1700, (5, 900, 3))

@@ -105,10 +105,12 @@ def check_float32(engine, name, bits):
 
 @pytest.mark.parametrize("name", FUNCTIONS + ACTIVATIONS)
 class TestAccuracy:
+    @pytest.mark.slow
     def test_float32_of_every_magnitude(self, engine, name):
         error, x = check_float32(engine, name, np.arange(0, 2**32, 4093, dtype=np.int64))
         assert error <= ULPS[name], x
 
+    @pytest.mark.slow
     def test_float32_where_it_is_hardest(self, engine, name):
         """All numbers of some intervals: around 1/4, where tanh cancels, and around 1."""
         for low in (0.2, 0.98, 2):
@@ -118,6 +120,7 @@ class TestAccuracy:
                 error, x = check_float32(engine, name, bits)
                 assert error <= ULPS[name], x
 
+    @pytest.mark.slow
     @pytest.mark.skipif(
         np.finfo(np.longdouble).nmant < 63, reason="long double is no wider than double here"
     )

@@ -264,6 +264,7 @@ def test_scoring_monitor_of_a_dataframe(early_stopping):
     assert len(monitor.get_logs().data) == 6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_jobs", [None, 2])
 def test_nested_in_a_pipeline_and_a_grid_search(n_jobs):
     X, y = make_data(MLPClassifier)

@@ -68,6 +68,7 @@ def assert_same(one, other, dtype):
     assert type(one.loss_) is type(other.loss_)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("setting", SETTINGS)
 @pytest.mark.parametrize("form", FORMS)
@@ -117,6 +118,7 @@ def test_whatever_x_is(X):
     np.testing.assert_array_equal(est.predict_proba(X), expected.predict_proba(converted))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["C", "Fortran", "CSR", "CSC"])
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
 def test_numbers_too_large_for_float32(form, solver):
@@ -155,6 +157,7 @@ MANY_ENTRIES = sp.csr_matrix(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("setting", ["minibatches", "online sgd", "lbfgs"])
 @pytest.mark.parametrize("form", ["C", "Fortran", "CSR"])

@@ -49,6 +49,7 @@ def linear(**parameters):
 class TestSolutions:
     """Networks without hidden layers against scikit-learn's linear models."""
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("power", [0, 1, 1.5, 1.9, 2, 3])
     def test_tweedie(self, diabetes, power):
         X, y = diabetes
@@ -58,6 +59,7 @@ class TestSolutions:
         ours = linear(loss="tweedie", tweedie_power=power, alpha=alpha * len(y)).fit(X, y)
         np.testing.assert_allclose(ours.predict(X), theirs.predict(X), rtol=1e-4)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("weighted", [False, True])
     def test_huber(self, diabetes, weighted):
         """Against scipy's minimum of the formula, and a least-squares fit thrown off by one y."""
@@ -105,6 +107,7 @@ class TestSolutions:
         assert losses[0] < 1.03 * losses[1]
         assert abs(np.mean(y < ours.predict(X)) - quantile) < 0.05
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("loss", REGRESSOR_LOSSES)
     def test_lbfgs_improves(self, diabetes, loss):
         X, y = diabetes
@@ -114,6 +117,7 @@ class TestSolutions:
 
 
 class TestReportedLoss:
+    @pytest.mark.slow
     @pytest.mark.parametrize("loss", REGRESSOR_LOSSES)
     @pytest.mark.parametrize("n_targets", [1, 3])
     def test_regressor(self, diabetes, loss, n_targets):
@@ -133,6 +137,7 @@ class TestReportedLoss:
             pinball = mean_pinball_loss(y, p, alpha=0.8, multioutput="raw_values").sum()
             assert est.loss_ - penalty == pytest.approx(pinball, rel=1e-10)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("label_smoothing", [0.0, 0.3])
     @pytest.mark.parametrize("kind", ["multiclass", "binary", "multilabel"])
     @pytest.mark.parametrize("loss", CLASSIFIER_LOSSES)

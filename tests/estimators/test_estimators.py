@@ -122,6 +122,7 @@ def test_bad_fit_intercept(value, regression):
 # out_activation
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("solver", SOLVERS)
 @pytest.mark.parametrize("out_activation", OUT_ACTIVATIONS)
 def test_out_activation(out_activation, solver, regression):
@@ -275,6 +276,7 @@ def test_training_starts_from_the_given_weights(solver, regression):
         np.testing.assert_allclose(new, old - 0.01 * step, rtol=rtol, atol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["classifier", "regressor"])
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_weights_of_a_fitted_model_as_start(solver, name, regression, classification):

@@ -64,6 +64,7 @@ def test_benchmark_formula(name):
     np.testing.assert_allclose(got, kernels.FUNCTIONS[name](z), rtol=1e-12, atol=1e-14)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("activation", [*ADDED, MIXED])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("form", ["dense", "sparse"])

@@ -277,6 +277,7 @@ def ways_to_train(y, **params):
     yield by_part
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("code", CODES)
 def test_two_values_that_are_classes(code):
     y = CODES[code]

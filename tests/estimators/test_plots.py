@@ -129,6 +129,7 @@ def test_without_matplotlib(monkeypatch):
         LossCurveDisplay([1.0]).plot()
 
 
+@pytest.mark.slow
 def test_example(plt, monkeypatch, tmp_path, capsys):
     path = Path(__file__).parents[2] / "examples" / "loss_curve.py"
     output = tmp_path / "curve.png"

@@ -97,6 +97,7 @@ CASES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.parametrize("form", ["float64", "float32", "sparse"])
 def test_resume_after_any_epoch(name, form, tmp_path):
@@ -456,6 +457,7 @@ def test_weights_that_are_not_finite_are_not_written(tmp_path):
         assert all(np.isfinite(coef).all() for coef in cmlp.load(path).coefs_)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
 def test_killed(tmp_path):
     """SIGKILL at random moments; CMLP_KILLS=200 for the long run."""

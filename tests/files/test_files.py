@@ -190,6 +190,7 @@ for call in (
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="limits of POSIX")
 def test_no_room(tmp_path):
     """The system's own refusal in the middle of a file, which a full disk is as well."""

@@ -292,6 +292,7 @@ VALUES += [{"array": "U1", "shape": [2], "items": ["a", "b"]}, {"tensor": "loss_
 VALUES += [{"scalar": "int8", "value": 3}, {"array": "O", "shape": [1], "items": [None]}]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["multiclass", "binary", "multilabel", "columns", "quantiles"])
 @pytest.mark.filterwarnings("ignore")
 def test_any_attribute_may_be_anything(name, tmp_path):

@@ -202,6 +202,7 @@ def test_weights_are_live(name, data):
 # In the company of scikit-learn
 
 
+@pytest.mark.slow
 def test_pipeline_and_searches(name, data):
     X, y = data
     pipeline = Pipeline([("scale", StandardScaler()), ("mlp", make(name))])

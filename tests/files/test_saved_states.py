@@ -390,6 +390,7 @@ def check(est, path, names):
     return refused
 
 
+@pytest.mark.slow
 @profile
 @given(st.sampled_from(list(MODELS)), st.lists(changes(), min_size=1, max_size=3))
 def test_any_state_is_saved_and_read_or_refused(path, kind, made):

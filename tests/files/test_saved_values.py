@@ -298,6 +298,7 @@ def test_masked_arrays_are_refused(tmp_path):
         assert check(est, path, [name])
 
 
+@pytest.mark.slow
 def test_more_than_a_header_can_hold(tmp_path):
     """100 MB, says the reader of safetensors; early writers do not."""
     path = good_file(tmp_path)

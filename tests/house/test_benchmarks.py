@@ -197,11 +197,13 @@ def test_calls(name, dtype):
     assert short == 0 < long
 
 
+@pytest.mark.slow
 def test_grid_search_in_threads():
     _, seconds = cases.make("grid-search", "float32", {"cmlp": ADAPTERS["cmlp"]}).actions["cmlp"]()
     assert seconds > 0
 
 
+@pytest.mark.slow
 def test_worker_times_another_process():
     with Worker(systems=["cmlp"]) as worker:
         assert worker.where().name == "__init__.py"
@@ -213,6 +215,7 @@ def test_worker_times_another_process():
         assert long > 0
 
 
+@pytest.mark.slow
 def test_an_interrupted_worker_ends():
     worker = Worker(systems=["cmlp"])
     with suppress(KeyboardInterrupt), worker:
@@ -221,6 +224,7 @@ def test_an_interrupted_worker_ends():
     assert worker.process.returncode not in (0, None)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="no death signal")
 def test_workers_do_not_outlive_their_parent():
     code = (
@@ -257,6 +261,7 @@ def test_real_data_are_left_out_if_they_are_missing(monkeypatch, tmp_path):
         PROBLEMS["mnist"].load("float32")
 
 
+@pytest.mark.slow
 def test_run_writes_table_and_results(tmp_path):
     command = [sys.executable, "-m", "benchmarks.run", "--problems", "online"]
     options = [
@@ -343,6 +348,7 @@ def test_blocks_of_the_report():
     assert blocks.slower_anywhere(RECORD["growth"])
 
 
+@pytest.mark.slow
 def test_report_fills_what_is_marked(tmp_path):
     results = tmp_path / "results.json"
     results.write_text(json.dumps(RECORD))
@@ -362,6 +368,7 @@ def test_report_fills_what_is_marked(tmp_path):
     assert page.read_text().startswith(expected + "<!-- benchmark:growth -->\n64-width")
 
 
+@pytest.mark.slow
 def test_plots(tmp_path):
     pytest.importorskip("matplotlib")
     paths = plots.of_results(RECORD, tmp_path)
@@ -416,6 +423,7 @@ def test_compare_looks_again_before_it_fails():
     assert compare.slower(*compare.look("a", "float64", workers, 2, 0))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("problem", quickstart.PROBLEMS)
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_quickstart(problem):

@@ -117,6 +117,7 @@ def test_every_parameter_is_documented_in_order(documented):
     assert list(split_entries(text)) == names
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("estimator", ESTIMATORS)
 def test_shared_text_is_there_whole(estimator):
     for documented, shared in ((estimator, ESTIMATOR), (estimator.fit, FIT)):
@@ -145,6 +146,7 @@ def test_no_entry_is_written_twice():
             assert of_classifier[name] != of_regressor[name], name
 
 
+@pytest.mark.slow
 def test_without_docstrings():
     program = """
 from cmlp import MLPClassifier, MLPRegressor

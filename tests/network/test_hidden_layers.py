@@ -32,6 +32,7 @@ def network(**params):
     return MLPClassifier(**params)
 
 
+@pytest.mark.slow
 @parametrize_with_checks(
     [
         HiddenLayers(MLPClassifier(max_iter=20, random_state=0)),

@@ -145,11 +145,13 @@ class TestForward:
 
 
 class TestGradients:
+    @pytest.mark.slow
     @pytest.mark.parametrize("hidden", DEPTHS)
     @pytest.mark.parametrize(("loss", "out_activation"), PAIRS)
     def test_losses_and_output_activations(self, loss, out_activation, hidden):
         Case(hidden, "tanh", out_activation, loss).check_gradients()
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("hidden", DEPTHS[1:])
     @pytest.mark.parametrize("activation", HIDDEN)
     def test_hidden_activations(self, activation, hidden):
@@ -160,6 +162,7 @@ class TestGradients:
         for names in (["relu", "tanh", "logistic"], ("identity", "logistic", "relu")):
             Case((5, 4, 6), names, "exp", "poisson").check_gradients()
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("alpha", [0.0, 0.8])
     @pytest.mark.parametrize("reduction", ["mean", "sum"])
     @pytest.mark.parametrize("weighted", [False, True])
@@ -178,6 +181,7 @@ class TestGradients:
         got = net.loss_and_gradients(case.X, case.y, weight, reduction)
         np.testing.assert_allclose(got.loss, expected, rtol=1e-13)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("out_activation", OUTPUT)
     @pytest.mark.parametrize(
         ("loss", "parameter"),

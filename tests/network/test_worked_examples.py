@@ -290,6 +290,7 @@ class TestGradientsOfEverything:
         loss += alpha / 2 * sum((w**2).sum() for w in coefs)
         np.testing.assert_allclose(result.loss, loss, rtol=1e-13)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("storage", [np.asarray, sp.csr_matrix])
     def test_central_differences(self, hidden, alpha, storage):
         coefs, intercepts, X, y = self.case(hidden, alpha)

@@ -134,6 +134,7 @@ NO_NETWORK = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NO_NETWORK)
 def test_what_holds_no_network(name, take):
     est = NO_NETWORK[name].fit(X, species > 0)

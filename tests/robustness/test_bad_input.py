@@ -347,6 +347,7 @@ def test_broken_coordinates(name, call, data):
         CALLS[call](est, matrix, y)
 
 
+@pytest.mark.slow
 def test_rows_that_no_memory_holds_dense():
     """What is allocated for sparse X follows its entries, not its shape."""
     X = sp.random(2000, 200_000, density=1e-5, format="csr", random_state=0)
@@ -460,6 +461,7 @@ TAMPERED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("call", CALLS)
 @pytest.mark.parametrize("name", ["MLPClassifier", "MLPRegressor"])
 @pytest.mark.parametrize("tampered", TAMPERED)
@@ -547,6 +549,7 @@ def test_wrong_intercepts_init(wrong, solver, regression):
 SIZES = ["2**31", "(2**31, 2**31)", "2**62", "(2**62, 4)", "2**100"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="the limit on the address space is Linux's")
 def test_hidden_layer_sizes_that_overflow():
     """In a process that may have 3 GB of addresses more, so that nothing large is allocated."""
@@ -677,6 +680,7 @@ for kind in (cmlp.MLPClassifier, cmlp.MLPRegressor):
 """
 
 
+@pytest.mark.slow
 def test_names_are_listed_in_their_order():
     """Whatever the hashes of strings are: each parameter's error is the same in every process."""
     said = [output_of(SAYS_NAMES, PYTHONHASHSEED=str(seed)) for seed in range(3)]

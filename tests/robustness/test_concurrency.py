@@ -76,6 +76,7 @@ CASES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_predictions_of_one_estimator_in_all_its_ways(case, switching):
     """From the very first one, in which each thread may make the short way for the others."""
@@ -185,6 +186,7 @@ def state_of_module(path):
             yield from (target.id for target in node.targets)
 
 
+@pytest.mark.slow
 def test_state_of_modules_is_argued_in_the_docs():
     found = {name for path in SRC.rglob("*.py") for name in state_of_module(path)}
     assert "_random_states" in found

@@ -108,11 +108,13 @@ def check_fits(n):
     assert slope <= PER_FIT + UNEVEN / n, sizes
 
 
+@pytest.mark.slow
 @needs_status
 def test_fits_of_varied_shapes():
     run_alone(f"check_fits({N_FITS})")
 
 
+@pytest.mark.slow
 def test_objects_of_fits_of_varied_shapes():
     """What Python and NumPy have allocated: a further round of the same fits leaves no array."""
     calls = fits()
@@ -208,11 +210,13 @@ def check_errors(n):
     assert grown <= UNEVEN + PER_FIT * n
 
 
+@pytest.mark.slow
 @needs_status
 def test_calls_that_raise():
     run_alone(f"check_errors({N_ERRORS})")
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_objects_of_calls_that_raise():
     calls = list(errors().values())
@@ -220,6 +224,7 @@ def test_objects_of_calls_that_raise():
     assert left_by_another_round([lambda: call_all(calls, 10)], n_rounds=6) < 110 * 100
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("form", [np.array, sp.csr_matrix])
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
@@ -280,12 +285,14 @@ def check_partial_fits(n, keeps_curve):
     assert grown <= UNEVEN + 56 * more
 
 
+@pytest.mark.slow
 @needs_status
 @pytest.mark.parametrize("keeps_curve", [True, False])
 def test_partial_fit_many_times(keeps_curve):
     run_alone(f"check_partial_fits({N_PARTIAL_FITS}, {keeps_curve})")
 
 
+@pytest.mark.slow
 def test_objects_of_partial_fits():
     X, y = data_of_stream()
     est = MLPClassifier((8,), random_state=0, partial_fit_loss_curve=False)

@@ -114,6 +114,7 @@ def interrupted(est, *data, **kwargs):
     return est
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
 def test_ctrl_c_within_an_errstate(monkeypatch, solver):
     """Which then does not set NumPy's warnings back, as if it was entered and not left."""
@@ -467,12 +468,14 @@ assert (est.predict_proba(X[:1]) == before).all()
 """
 
 
+@pytest.mark.slow
 @needs_limits
 @pytest.mark.parametrize(("solver", "warm"), [("schedule_free_adamw", True), ("lbfgs", False)])
 def test_no_memory_is_an_error_before_training(solver, warm):
     assert output_of(NO_MEMORY, solver, warm).splitlines() == ["MemoryError 0"]
 
 
+@pytest.mark.slow
 @needs_limits
 def test_no_memory_to_predict():
     """The estimator is as it was, and predicts what there is memory for."""

@@ -114,6 +114,7 @@ def check_fit(measure, Estimator, sizes, solver, dtype, storage, early_stopping,
     assert used <= limit, f"{used / limit:.2f} of the limit"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("early_stopping", [False, True])
 @pytest.mark.parametrize("storage", ["dense", "sparse"])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -132,6 +133,7 @@ def test_arrays_of_fit_in_other_batches(batch_size):
     check_fit(traced, MLPClassifier, LONG, "sgd", np.float32, "dense", False, batch_size)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(SANITIZED == "address", reason=KEEPS_FREED)
 @pytest.mark.skipif(not os.access(RESET, os.W_OK), reason="the high-water mark is not to be had")
 @pytest.mark.parametrize(

@@ -295,6 +295,7 @@ def test_networks_that_no_memory_holds(cls, solver, sizes):
     assert not hasattr(est, "n_iter_")
 
 
+@pytest.mark.slow
 def test_a_workspace_that_no_memory_holds():
     """In a process of little memory: MemoryError before training, and the estimator as it was."""
     code = """

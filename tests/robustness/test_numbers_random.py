@@ -185,6 +185,7 @@ def check(cls, seed):
     return True
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cls", [MLPClassifier, MLPRegressor])
 def test_random_fits(cls):
     n_trained = 0

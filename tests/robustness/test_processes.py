@@ -51,6 +51,7 @@ def assert_same(one, other):
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", multiprocessing.get_all_start_methods())
 def test_fit_here_then_in_a_child(method):
     expected = {n_jobs: fit(n_jobs) for n_jobs in (1, 2)}
@@ -61,6 +62,7 @@ def test_fit_here_then_in_a_child(method):
     assert_same(fit(2), expected[2])
 
 
+@pytest.mark.slow
 def test_fit_here_then_in_a_worker_of_loky():
     expected = {n_jobs: fit(n_jobs) for n_jobs in (1, 2)}
     executor = ProcessPoolExecutor(1)
@@ -74,6 +76,7 @@ def test_fit_here_then_in_a_worker_of_loky():
     executor.shutdown()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
 def test_fork_while_other_threads_fit_and_predict(monkeypatch, solver):
@@ -162,6 +165,7 @@ def fit_mapped(data, targets, est):
     return est.fit(data, targets).partial_fit(data, targets).predict_proba(data)
 
 
+@pytest.mark.slow
 def test_memory_maps_that_joblib_makes():
     est = MLPClassifier((20,), max_iter=3, random_state=0)
     expected = clone(est).fit(X, y).partial_fit(X, y).predict_proba(X)
@@ -178,6 +182,7 @@ def fit_in_two_threads(n_jobs):
         return list(executor.map(fit, [n_jobs, n_jobs]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "method", sorted({"fork", "spawn"} & {*multiprocessing.get_all_start_methods()})
 )
@@ -203,6 +208,7 @@ def test_an_executor_while_this_process_fits(method):
         thread.join()
 
 
+@pytest.mark.slow
 def test_threads_within_workers_of_loky():
     expected = fit(2)
     found = joblib.Parallel(2)(joblib.delayed(fit_in_two_threads)(2) for _ in range(2))
@@ -245,6 +251,7 @@ ENDS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ENDS)
 def test_the_interpreter_ends(how):
     """Neither a crash nor a hang, whatever daemon threads are doing."""

@@ -6,6 +6,8 @@ from scripts import run
 
 from cmlp._core import engine
 
+pytestmark = pytest.mark.sanitizer
+
 
 def instrumented(symbol):
     with open(engine.__file__, "rb") as library:

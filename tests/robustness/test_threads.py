@@ -129,6 +129,7 @@ def threads_in_worker(n_jobs):
     return effective_n_threads(n_jobs, LARGE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_jobs", [None, -1, 4])
 @pytest.mark.parametrize(
     ("config", "expected"),
@@ -216,6 +217,7 @@ def test_n_jobs_changes_no_bit(monkeypatch, solver, dtype, storage):
             np.testing.assert_array_equal(ours, theirs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["threading", "loky", "multiprocessing"])
 def test_grid_search(monkeypatch, backend):
     monkeypatch.setattr(_threads, "FLOPS_PER_THREAD", 1)
@@ -263,6 +265,7 @@ for dtype in (np.float32, np.float64):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT to oneself")
 @pytest.mark.parametrize(("n_jobs", "batch_size"), [(1, 200), (2, 200), (3, 60_000)])
 def test_ctrl_c_within_an_epoch(n_jobs, batch_size):
@@ -270,6 +273,7 @@ def test_ctrl_c_within_an_epoch(n_jobs, batch_size):
     assert float(out.split()[-1]) < 20  # seconds; an epoch is longer on any slow machine
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="no setitimer")
 def test_signals_within_a_step_of_wide_layers(monkeypatch):
     """One step, of two pieces only; handlers run within them, and what is stopped is sound."""

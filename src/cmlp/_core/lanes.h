@@ -155,13 +155,18 @@ CMLP_DEFINE_LANES(float, f32, uint32_t)
 CMLP_DEFINE_LANES(double, f64, uint64_t)
 #endif
 
-/* |x|, and x >= 0 with the sign of y */
+/* |x|, x >= 0 with the sign of y, and -1, 0 or 1 for x < 0, 0 and > 0 */
 #define CMLP_DEFINE_SIGN(S, SIGN)                                                                 \
     CMLP_INLINE cmlp_lanes_##S cmlp_abs_##S(cmlp_lanes_##S x) {                                   \
         return cmlp_from_bits_##S(cmlp_bits_of_##S(x) & ~(SIGN));                                 \
     }                                                                                             \
     CMLP_INLINE cmlp_lanes_##S cmlp_with_sign_##S(cmlp_lanes_##S x, cmlp_lanes_##S y) {           \
         return cmlp_from_bits_##S(cmlp_bits_of_##S(x) | (cmlp_bits_of_##S(y) & (SIGN)));          \
+    }                                                                                             \
+    CMLP_INLINE cmlp_lanes_##S cmlp_sign_##S(cmlp_lanes_##S x) {                                  \
+        const cmlp_lanes_##S zero = cmlp_splat_##S(0);                                            \
+        return cmlp_if_less_##S(                                                                  \
+            x, zero, cmlp_splat_##S(-1), cmlp_if_less_##S(zero, x, cmlp_splat_##S(1), x));        \
     }
 CMLP_DEFINE_SIGN(f32, UINT32_C(0x80000000))
 CMLP_DEFINE_SIGN(f64, UINT64_C(0x8000000000000000))

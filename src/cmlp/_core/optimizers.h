@@ -138,7 +138,21 @@
         v = beta_2 * v + rest_2 * (g * g);                                                        \
         z = z - (rate * g / (SQRT(v) + epsilon) + decay * w);                                     \
         x = x + mix * (z - x);                                                                    \
-        w = z + beta_1 * (x - z)))
+        w = z + beta_1 * (x - z)))                                                                \
+    /* Chen et al., "Symbolic discovery of optimization algorithms", NeurIPS 2023, program 1.     \
+     * m: momentum, a decaying mean of g */                                                       \
+    X(lion, BATCHES, NO_FLAG,                                                                     \
+      HYPER(learning_rate, beta_1, beta_2, weight_decay),                                         \
+      STATE(m),                                                                                   \
+      EVERY_STEP(                                                                                 \
+        double keep = 1 - learning_rate * weight_decay;                                           \
+        double rest_1 = 1 - beta_1, rest_2 = 1 - beta_2),                                         \
+      BIASES(keep = 1),                                                                           \
+      CONSTANTS(learning_rate, beta_1, rest_1, beta_2, rest_2, keep),                             \
+      TIMES(1),                                                                                   \
+      UPDATE(                                                                                     \
+        w = keep * w - learning_rate * SIGN(beta_1 * m + rest_1 * g);                             \
+        m = beta_2 * m + rest_2 * g))
 
 /* what depends on the loops of a row */
 #define CMLP_WHEN_BATCHES(...)

@@ -347,6 +347,7 @@ CMLP_DEFINE_LOG(double, f64, uint64_t, 52, 1023, UINT64_C(0x3ff0000000000000),
 #define MAXIMUM(a, b) CMLP_OF(max, DTYPE)(a, b)
 #define MINIMUM(a, b) CMLP_OF(min, DTYPE)(a, b)
 #define ABS(x) CMLP_OF(abs, DTYPE)(x)
+#define SIGN(x) CMLP_OF(sign, DTYPE)(x)
 #define SQRT(x) CMLP_OF(sqrt, DTYPE)(x)
 #define EXP(x) CMLP_OF(exp, DTYPE)(x)
 #define TANH(x) CMLP_OF(tanh, DTYPE)(x)
