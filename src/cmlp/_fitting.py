@@ -86,8 +86,12 @@ class FittingMixin:
         if not (incremental and "coefs_" in vars(self)):
             self._check_overrides()
         request = FitRequest(Samples(X, y, sample_weight), incremental, **arguments)
-        with Rollback(self) as rollback:
+        rollback = Rollback(self)
+        try:
             self._fit_here(request, rollback)
+        except BaseException as error:
+            rollback.undo_what(error)
+            raise
         return self
 
     def _fit_here(self, request, rollback):
@@ -330,11 +334,10 @@ class FittingMixin:
         """The state that a fit starts from; that of a previous one goes on."""
         attributes = vars(self)
         if request.first_pass:
-            state = TrainingState()
+            state = TrainingState(optimizer=attributes.get("_optimizer"))
             attributes.pop("_dropout_state", None)
         else:
             state = TrainingState.after(attributes)
-        state.optimizer = attributes.get("_optimizer")
         state.incremental = request.incremental
         state.random_state = request.random_state
         if self.solver in OPTIMIZERS:
@@ -348,10 +351,10 @@ class FittingMixin:
         self._note_targets()
         if request.resumed is not None:
             request.resumed.show(state, problem.architecture)
-        own_listeners = []
         if request.checkpoint is not None or "_skl_callbacks" in vars(self):
-            own_listeners = self._own_listeners(run, request)
-        listen(run, own_listeners)
+            listen(run, self._own_listeners(run, request))
+        else:
+            listen(run)
         try:
             if state.stochastic:
                 sgd_epochs(run)

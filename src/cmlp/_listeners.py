@@ -67,7 +67,9 @@ class EpochLimit(Listener):
         if run.over:
             return True
         state, est = run.state, run.est
-        if out_of_patience(run) or state.incremental:
+        if state.no_improvement_count > est.n_iter_no_change and gives_up(run):
+            return True
+        if state.incremental:
             return True
         if state.n_iter < est.max_iter:
             return False
@@ -79,11 +81,9 @@ class EpochLimit(Listener):
         return True
 
 
-def out_of_patience(run):
+def gives_up(run):
     """Whether to stop for want of improvement (the adaptive schedule may go on, slower)."""
     state, est = run.state, run.est
-    if state.no_improvement_count <= est.n_iter_no_change:
-        return False
     what = "Validation score" if est.early_stopping else "Training loss"
     msg = (
         f"{what} did not improve more than tol={est.tol:f} for {est.n_iter_no_change:.0f}"
@@ -113,12 +113,12 @@ OF_EPOCHS = tuple(kind() for kind in ORDER if not kind.__slots__)
 OF_ITERATIONS = tuple(one for one in OF_EPOCHS if type(one) is Progress)
 
 
-def listen(run, own_listeners):
+def listen(run, own_listeners=()):
     """Have the listeners of a run in their order.
 
     Parameters
     ----------
-    own_listeners : list of Listener
+    own_listeners : sequence of Listener, default=()
         Those that have something of their own.
     """
     of_every = OF_EPOCHS if run.state.stochastic else OF_ITERATIONS

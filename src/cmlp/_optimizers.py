@@ -118,7 +118,7 @@ class Optimizer:
     @property
     def hyper(self):
         """The vector of hyper-parameters that the compiled update rule reads."""
-        return np.array(list(map(float, self.hyper_values(self))))
+        return np.array(self.hyper_values(self), dtype=np.float64)
 
     def rates(self, n_batches):
         """The learning rates of the next epoch's minibatches; None: the current one for all.

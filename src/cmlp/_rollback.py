@@ -4,7 +4,7 @@ import numpy as np
 
 
 class Rollback:
-    """Context that undoes what was done to an estimator, unless training had begun.
+    """An estimator's attributes and the state of its RandomState, to go back to.
 
     Parameters
     ----------
@@ -13,26 +13,21 @@ class Rollback:
     Attributes
     ----------
     run : TrainingRun or None
-        The training that goes on within the context, once there is one.
+        The training that has come of the fit, once there is one.
     """
 
     __slots__ = ("before", "drawn", "est", "run")
 
     def __init__(self, est):
         self.est, self.run = est, None
-
-    def __enter__(self):
-        est = self.est
         self.before = dict(vars(est))
         seed = est.random_state
         self.drawn = None
         if isinstance(seed, np.random.RandomState):
             self.drawn = seed.get_state(legacy=False)
-        return self
 
-    def __exit__(self, kind, error, traceback):
-        if error is None:
-            return
+    def undo_what(self, error):
+        """Undo what was done before the given error ended it, unless training had begun."""
         begun = self.run is not None and self.run.begun
         if begun and not (isinstance(error, MemoryError) and not self._has_trained()):
             return

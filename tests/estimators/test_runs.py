@@ -138,7 +138,7 @@ def test_a_listener_may_end_a_run(monkeypatch):
 
     listen = _listeners.listen
 
-    def listening(run, own_listeners):
+    def listening(run, own_listeners=()):
         listen(run, own_listeners)
         run.listeners = (*run.listeners, After(5))
 
