@@ -1,4 +1,4 @@
-"""The shape of a network as a value, and the parameters that say it. No weights, no loss."""
+"""The shape of a network as a value, made of an estimator's parameters. No weights, no loss."""
 
 from numbers import Real
 from typing import Any, NamedTuple
@@ -7,7 +7,7 @@ import numpy as np
 
 
 class Architecture(NamedTuple):
-    """Layers of a network and what each of them does.
+    """Layers of a network: units, activations, biases, dropout.
 
     A tuple and no dataclass, as it is a key of the engine's layouts that each partial_fit makes:
     made and hashed in C.

@@ -78,7 +78,7 @@ def loss_type(dtype, weight_dtype, other):
 
 
 def reported_loss(loss, kind):
-    """The loss in that type, in which it may be infinite."""
+    """A loss as a number of the given type, infinite if it overflows."""
     if kind is np.float64 or abs(loss) < LARGE:
         return kind(loss)
     with np.errstate(over="ignore"):

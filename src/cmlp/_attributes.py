@@ -17,7 +17,7 @@ short.maxother = short.maxstring = 60
 
 
 class Kind(NamedTuple):
-    """What a value has to be."""
+    """Kind of value: a predicate, its name in words, a conversion."""
 
     what: str  # in words, after "must be"
     holds: Callable[[Any], bool]
@@ -39,7 +39,7 @@ def as_count(value):
 
 
 def as_real(value):
-    """What scikit-learn's cross-validation takes for the number of a scorer, as a float."""
+    """A scorer's number, of any type that scikit-learn's cross-validation accepts, as a float."""
     number = value
     if not np.ma.isMA(value):  # what is masked is none
         with suppress(AttributeError, TypeError, ValueError):

@@ -1,4 +1,4 @@
-"""What both estimators share: constraints, and what they answer differently.
+"""Base class of both estimators: constraints, and the methods in which they differ.
 
 Fitting is in `_fitting`, predicting in `_predicting`, files and pickles in `_persistence`.
 """
@@ -113,7 +113,7 @@ class BaseMultilayerPerceptron(
 
     @abstractmethod
     def _validate_held_out(self, X, y):
-        """The same for the validation data of a fit."""
+        """Validated X, y and targets of the validation data of a fit."""
 
     @abstractmethod
     def _from_outputs(self, out):
@@ -146,7 +146,7 @@ class BaseMultilayerPerceptron(
         return True
 
     def _read_checkpoint(self, path):
-        """The Resumed of a file, which may be that of another estimator."""
+        """The Resumed of a checkpoint file, if it fits this estimator."""
         check_resumable(self)
         kinds = [*BaseMultilayerPerceptron.__subclasses__(), type(self)]
         loaded, parts = read(path, {kind.__name__: kind for kind in kinds})

@@ -46,7 +46,7 @@ class SklearnCallbacks(Listener):
         self.tell(task.call_on_fit_task_begin)
 
     def tell(self, hook, usable=True):
-        """Call a hook; it is shown data and weights if the weights are usable."""
+        """Call a hook, with data and weights if the weights are usable."""
         shown = {**self.data, "reconstruction_attributes": self.snapshot} if usable else {}
         return hook(estimator=self.run.est, **shown)
 
@@ -70,7 +70,7 @@ class SklearnCallbacks(Listener):
             self.data["metadata"] = lambda: {"sample_weight": weights()}
 
     def snapshot(self):
-        """What makes a copy of the estimator one whose fit has ended here."""
+        """Attributes that make a copy of the estimator one whose fit has ended here."""
         return self.run.state.snapshot(self.run.problem.dtype)
 
     def step_begins(self, run):

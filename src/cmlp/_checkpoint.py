@@ -85,7 +85,7 @@ class Checkpoint:
         return f"Checkpoint({self.path!r}, every={self.every})"
 
     def epoch_ends(self, n_iter: int, write: Callable[[str], None]) -> None:
-        """Write, if it is time to.
+        """Write the file if an epoch is due.
 
         Parameters
         ----------
@@ -156,7 +156,7 @@ class CheckpointWriter(Listener):
 
 
 class FitData:
-    """What a fit is given: what it trains on, and watches.
+    """Training and validation data of a fit.
 
     Parameters
     ----------
@@ -290,7 +290,7 @@ class Resumed:
         return rows
 
     def random_state(self, seed):
-        """What shuffles, as it was: the instance that is the estimator's parameter, or another."""
+        """The RandomState that shuffles, as it was; if ``seed`` is one, the seed itself."""
         saved = self.state.get("random_state")
         if saved is not None and isinstance(seed, np.random.RandomState):
             seed.set_state(saved.get_state())
@@ -339,7 +339,7 @@ def same(one, other):
 
 
 def description(array):
-    """What tells an array, or a sparse matrix, from others."""
+    """Text that tells an array, or a sparse matrix, from others."""
     if not sp.issparse(array):
         return f"{array.dtype.name} {array.shape} crc32 {checksum(array):08x}"
     crc = 0

@@ -492,7 +492,7 @@ class MLPClassifier(ClassifierMixin, InspectionMixin, SklearnNamesMixin, BaseMul
             )
 
     def _column_targets(self, y, continues):
-        """Indicators of the classes of each column of y, which may follow that of before."""
+        """Indicators of the classes of each column of y, new or those of earlier calls."""
         if not continues:
             self._label_binarizer = MultioutputBinarizer.from_targets(y)
             self.classes_ = self._label_binarizer.classes_
@@ -526,7 +526,7 @@ class MLPClassifier(ClassifierMixin, InspectionMixin, SklearnNamesMixin, BaseMul
             )
 
     def _targets(self, y):
-        """Labels that come after fit, as the loss reads them."""
+        """Targets for labels given after fit, in the form that the loss needs."""
         if type(self.classes_) is list:
             unknown = self._label_binarizer.unknown(y)
             if any(labels.size for labels in unknown):

@@ -57,7 +57,7 @@ class DivergenceGuard(Listener):
 
 
 def advice(est):
-    """What to try, in a sentence."""
+    """A sentence on how to avoid the divergence."""
     data = "X" if isinstance(est, ClassifierMixin) else "X and y"
     if est.solver == "lbfgs":
         return f"Scale {data}, or try another solver."

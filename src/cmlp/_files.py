@@ -157,7 +157,7 @@ def write_file(path, kind, metadata, tensors):
 
 
 def read_file(path, make):
-    """What is made of the contents of a model file.
+    """Read a model file and make an estimator of its contents.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""From what a caller of fit gives to a run: validation, weights to begin with, the problem.
+"""The way from the arguments of fit to a run: validation, initial weights, the problem.
 
 Labels are the estimators', epochs `_stochastic`'s and `_lbfgs`'s.
 """
@@ -320,7 +320,7 @@ class FittingMixin:
         return HeldOut(*arrays, held_out.original, held_out.y)
 
     def _loss_type(self, dtype, y, sample_weight, out_activation):
-        """What scikit-learn's arithmetic makes the loss of predictions of the given dtype."""
+        """Type of the loss that scikit-learn's arithmetic gives for predictions of a dtype."""
         if self.solver in OPTIMIZERS and (self.batch_size != "auto" or BEFORE_NUMPY_2):
             return np.float64  # the loss of a batch times its rows, which are an np.int64
         weight_dtype = None if sample_weight is None else sample_weight.dtype
@@ -331,7 +331,7 @@ class FittingMixin:
         return loss_type(dtype, weight_dtype, np.float64)  # of 1 - y, an integer
 
     def _initial_state(self, request):
-        """The state that a fit starts from; that of a previous one goes on."""
+        """The state that a fit starts from: a new one, or the estimator's."""
         attributes = vars(self)
         if request.first_pass:
             state = TrainingState(optimizer=attributes.get("_optimizer"))

@@ -1,4 +1,4 @@
-"""What a fitted estimator shows of its inside: hidden units, gradients, samples of dropout.
+"""The inside of a fitted estimator: hidden units, gradients, samples of dropout.
 
 Methods of both estimators, over what ``_base`` predicts with and over ``Network``. No training.
 """

@@ -1,4 +1,4 @@
-"""What happens after each step of a run, and in which order. No solver, no formula."""
+"""Listeners of a run and the order in which they see the end of a step. No solver."""
 
 from sklearn.exceptions import ConvergenceWarning
 

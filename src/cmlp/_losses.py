@@ -1,4 +1,4 @@
-"""What a choice of loss means in the engine's table: its row, its parameter, the domain of y.
+"""Losses by their users' names: row in the engine's table, parameter, domain of y.
 
 Also what becomes of several quantiles. No formulas, no training.
 """
@@ -25,7 +25,7 @@ TWEEDIE = {0: "squared_error", 1: "poisson", 2: "gamma"}
 
 
 class Loss(NamedTuple):
-    """A row of the engine's table of losses, its parameter, and the targets that it is given.
+    """A loss as a value: row in the engine's table, parameter, scale and shift of the targets.
 
     Attributes
     ----------

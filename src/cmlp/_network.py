@@ -20,7 +20,7 @@ from cmlp._wrappers import network_in
 
 
 class LossAndGradients(NamedTuple):
-    """What :meth:`Network.loss_and_gradients` returns."""
+    """Result of :meth:`Network.loss_and_gradients`."""
 
     loss: float
     coef_grads: list[FloatArray]
@@ -29,7 +29,7 @@ class LossAndGradients(NamedTuple):
 
 
 class Jacobian(NamedTuple):
-    """What :meth:`Network.jacobian` returns."""
+    """Result of :meth:`Network.jacobian`."""
 
     coef_jacobians: list[FloatArray]
     intercept_jacobians: list[FloatArray]
@@ -138,7 +138,7 @@ class Network:
 
     @property
     def architecture(self) -> Architecture:
-        """Layers of the network and what each of them does, as a value."""
+        """Layers of the network as a value: units, activations, biases."""
         return Architecture(
             self._parameters.units,
             tuple(self.activations),
@@ -343,7 +343,7 @@ class Network:
         return slopes, activations
 
     def _backward(self, slopes, activations, delta, dtype):
-        """dC/dz of every layer, from that of the output layer."""
+        """dC/dz of every layer, given dC/dz of the output layer."""
         coefs = self._parameters.astype(dtype).coefs
         deltas = [delta]
         for layer in range(len(coefs) - 1, 0, -1):

@@ -382,7 +382,7 @@ def has_weight_decay(solver):
 
 
 def check_solver(est):
-    """Whether the solver has all that the parameters ask of it.
+    """Check that the solver has every feature that the parameters ask for.
 
     Raises
     ------

@@ -53,7 +53,7 @@ class Parameters:
         self.predictor = None
 
     def copy(self):
-        """The same parameters in a vector of their own."""
+        """A copy of the parameters in another vector."""
         copied = object.__new__(Parameters)
         copied.units = self.units
         copied.coef_starts = self.coef_starts
@@ -148,7 +148,7 @@ class Parameters:
         )
 
     def astype(self, dtype):
-        """These parameters in the given dtype; themselves if they have it."""
+        """The parameters in the given dtype, not copied if it is theirs."""
         if self.dtype == dtype:
             return self
         return Parameters.from_lists(self.coefs, self.intercepts, dtype)

@@ -188,7 +188,7 @@ def assembled(kind, parts):
 
 
 def check_network(est):
-    """That the attributes make a network which can predict, or a clear error."""
+    """Check that the attributes make a network which can predict."""
     with refusing(NO_NETWORK):
         units = network_units(est.coefs_, est.intercepts_)
     expected = {"n_features_in_": units[0], "n_outputs_": units[-1], "n_layers_": len(units)}
@@ -230,7 +230,7 @@ class PersistenceMixin:
         write(path, self)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without the cached vector, and without the optimizer unless training will need it.
+        """State to pickle: no cached vector, and an optimizer only if training will go on with it.
 
         That is in partial_fit, and where it holds the weights that are trained.
         """

@@ -242,7 +242,7 @@ def draw(ax, values, label, color, keywords):
 
 
 def name_of_score(estimator):
-    """What early stopping watches: the name of a scorer, or the default of the estimator."""
+    """Name of the score that early stopping watches: a scorer's, or the estimator's default."""
     scoring = getattr(estimator, "scoring", None)
     if scoring is None:
         return "accuracy" if estimator.__sklearn_tags__().estimator_type == "classifier" else "R2"

@@ -398,7 +398,7 @@ class MLPRegressor(RegressorMixin, InspectionMixin, SklearnNamesMixin, BaseMulti
             self.quantiles_ = np.array(self._several_quantiles())
 
     def _targets(self, y):
-        """Targets that come after fit, as the loss reads them."""
+        """Targets for values given after fit, in the form that the loss needs."""
         y = check_array(y, ensure_2d=False, dtype="numeric")
         y = y.reshape(-1, 1) if y.ndim == 1 else y
         quantiles = self._several_quantiles()

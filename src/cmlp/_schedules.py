@@ -41,7 +41,7 @@ SCHEDULES = {"cosine": cosine, "exponential": exponential, "one_cycle": one_cycl
 
 
 def factors(name, first, n_steps, n_planned, warmup_fraction=0.0):
-    """What to multiply the learning rate by in the next steps.
+    """Factors of the learning rate in the next steps.
 
     The first ``w = warmup_fraction * n_planned`` steps have the factors (k + 1) / w, and the
     schedule fills the rest; 'one_cycle', which rises itself, does so for that long.

@@ -136,7 +136,7 @@ def fitted(est, alias, name):
 
 
 def kept_by_early_stopping(est, alias, name):
-    """The same, after a fit with early stopping only."""
+    """An attribute that is there under an alias after a fit with early stopping only."""
     value = fitted(est, alias, name)
     if not est.early_stopping:
         raise AttributeError(f"{type(est).__name__!r} object has no attribute {alias!r}")

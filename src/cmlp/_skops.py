@@ -1,4 +1,4 @@
-"""What skops has to be told to trust before it loads an estimator. No file, no estimator here."""
+"""Names of the types that skops has to trust before it loads an estimator."""
 
 from cmlp._checkpoint import Checkpoint
 from cmlp._classifier import MLPClassifier

@@ -29,7 +29,7 @@ for _name in OURS:  # isinstance, issubclass and singledispatch ask the classes
 
 
 class Patch:
-    """What ``patch_sklearn`` returns: as a context manager it puts back what was there before.
+    """A patch of scikit-learn's names; as a context manager it ends with the block.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What a fit works on: a problem, which stays, and a state, which moves. No loop, no estimator.
+"""The data of a fit: a problem, which stays, and a state, which moves. No loop, no estimator.
 
 A `TrainingState` is what a checkpoint holds and what partial_fit goes on with; its fields are the
 only list of the fitted attributes that training changes.
@@ -20,7 +20,7 @@ from cmlp._parameters import Parameters
 
 
 class Samples(NamedTuple):
-    """Rows, what is to be learnt of them, and what they weigh."""
+    """Rows with their targets and weights."""
 
     X: Any
     y: Any
@@ -38,7 +38,7 @@ class HeldOut(NamedTuple):
 
 
 class Problem(NamedTuple):
-    """What a fit is to solve: nothing of it changes during the fit.
+    """Constants of a fit: network, loss and data.
 
     A tuple and no frozen dataclass, which takes three times as long to make.
 
@@ -267,7 +267,7 @@ class TrainingState:
         }
 
     def unshown(self):
-        """What a checkpoint holds of the state besides the attributes of the estimator."""
+        """The part of a checkpoint that no attribute of the estimator shows."""
         arrays = {name: array for name, array in self.arrays().items() if array is not None}
         return {
             "random_state": self.random_state,

@@ -36,7 +36,7 @@ _valid_parameters = set()
 
 
 def parameters_key(estimator):
-    """What the validity of the parameters depends on; None if it cannot be told by a key."""
+    """Key of all that decides whether parameters are valid; None if there is none."""
     cls = type(estimator)
     if cls.get_params is not BaseEstimator.get_params:
         return None
@@ -180,7 +180,7 @@ def validate_rows(estimator, X):
 
 
 def check_float32_range(X):
-    """Say what scikit-learn would of X in float32, to which it is not converted."""
+    """Raise scikit-learn's ValueError if X, which stays float64, is beyond float32."""
     values = X.data if sp.issparse(X) else X
     if values.dtype.kind != "f" or not values.size or engine.is_plain_and_finite(values, True):
         return
