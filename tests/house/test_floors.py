@@ -25,6 +25,7 @@ FLOORS = {
     "cmlp._base": 11,
     "cmlp._inspection": 10,
     "cmlp._sklearn_names": 10,
+    "cmlp._labelling": 10,
     "cmlp._fitting": 9,
     "cmlp._predicting": 9,
     "cmlp._persistence": 8,
