@@ -60,7 +60,8 @@ bench: $(VENV)/.installed
 	$(BIN)/python -m benchmarks.run
 
 # a commit beside what is checked out, in turns: `make compare BASE=v0.1.0`
-compare: $(VENV)/.installed
+compare: EXTRAS = test,clients
+compare: $(VENV)/.tested
 	$(BIN)/python -m benchmarks.compare $(BASE) --problems $(COMPARED) --dtype float32 \
 		--turns 7 --max-ratio $(MAX_RATIO)
 
