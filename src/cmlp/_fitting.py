@@ -273,21 +273,22 @@ class FittingMixin:
         held_out = request.held_out
         if held_out is not None:
             held_out = self._held_out_arrays(held_out, working_dtype)
+        # what a computation in float64 reads is what one in the dtype asked for would read
+        dataset = engine.Dataset(
+            *(*arrays, working_dtype, self.dtype == "float32"),
+            *(loss.target_scale, loss.target_shift),
+        )
         problem = Problem(
-            architecture,
-            loss,
-            parameters.layout(architecture, loss),
-            # what a computation in float64 reads is what one in the dtype asked for would read
-            engine.Dataset(
-                *(*arrays, working_dtype, self.dtype == "float32"),
-                *(loss.target_scale, loss.target_shift),
-            ),
-            arrays,
-            (request.given.X, y),
-            held_out,
-            dtype,
-            self._loss_type(input_dtype, y, sample_weight, architecture.activations[-1]),
-            flops_per_sample(arrays.X, architecture.units, training=True),
+            architecture=architecture,
+            loss=loss,
+            layout=parameters.layout(architecture, loss),
+            dataset=dataset,
+            arrays=arrays,
+            original=(request.given.X, y),
+            held_out=held_out,
+            dtype=dtype,
+            loss_type=self._loss_type(input_dtype, y, sample_weight, architecture.activations[-1]),
+            flops=flops_per_sample(arrays.X, architecture.units, training=True),
         )
         state = self._initial_state(request)
         state.stochastic = stochastic
