@@ -36,7 +36,7 @@ coverage:
 	$(MAKE) .venv-coverage/.tested VENV=.venv-coverage CMLP_COVERAGE=1 CMLP_VARIANTS=baseline
 	.venv-coverage/bin/pip install --quiet --constraint requirements-dev.txt --group coverage
 	find build/coverage-* -name "*.gcda" -delete
-	-.venv-coverage/bin/python -m pytest -q -n 2 --cov=cmlp --cov-report=term:skip-covered $(TESTS)
+	-.venv-coverage/bin/python -m pytest -q -n 2 --cov $(TESTS)
 	.venv-coverage/bin/gcovr --config .gcovr
 
 lint: $(VENV)/.linted
@@ -60,7 +60,8 @@ bench: $(VENV)/.installed
 	$(BIN)/python -m benchmarks.run
 
 # a commit beside what is checked out, in turns: `make compare BASE=v0.1.0`
-compare: $(VENV)/.installed
+compare: EXTRAS = test,clients
+compare: $(VENV)/.tested
 	$(BIN)/python -m benchmarks.compare $(BASE) --problems $(COMPARED) --dtype float32 \
 		--turns 7 --max-ratio $(MAX_RATIO)
 

@@ -389,6 +389,7 @@ def test_compare_needs_both_limits(before, after, expected, capsys):
     base, head = ({("a", "float64"): {"cmlp": float(us)}} for us in (before, after))
     assert compare.compare(base, head) == (["a float64"] if expected else [])
     assert "| a | float64 |" in capsys.readouterr().out
+    assert compare.compare(base, head, max_ratio=2.0) == []
 
 
 class Slow:
