@@ -15,7 +15,6 @@ import subprocess
 import sys
 import tempfile
 from contextlib import contextmanager, nullcontext
-from importlib.util import find_spec
 from pathlib import Path
 
 from benchmarks import cases, machine, problems, tables, timing
@@ -97,8 +96,6 @@ def built(commit, folder):
     git("worktree", "add", "--detach", str(source), commit)
     try:
         command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps"]
-        if all(find_spec(name) for name in ("setuptools", "Cython")):
-            command.append("--no-build-isolation")
         done = subprocess.run(
             [*command, "--target", str(target), str(source)],
             env={"CMLP_VARIANTS": variant, **os.environ, "CMLP_TESTING": "0"},
