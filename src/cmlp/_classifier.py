@@ -26,7 +26,6 @@ from cmlp._losses import loss_names
 from cmlp._sklearn_names import SklearnNamesMixin
 from cmlp._typing import (
     ArrayLike,
-    Classes,
     Labels,
     Layers,
     MatrixLike,
@@ -116,8 +115,6 @@ class MLPClassifier(
     >>> clf.score(X_test, y_test)
     0.88
     """
-
-    classes_: Classes
 
     _parameter_constraints: dict[str, list[Any]] = {
         **BaseMultilayerPerceptron._parameter_constraints,

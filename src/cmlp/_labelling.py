@@ -19,6 +19,7 @@ from cmlp._labels import (
     is_multioutput,
     validatable,
 )
+from cmlp._typing import Classes
 from cmlp._validation import (
     are_classes,
     fit_label_binarizer,
@@ -30,6 +31,8 @@ from cmlp._validation import (
 
 class LabellingMixin:
     """Methods of a classifier that read and check y, with its ``_label_binarizer``."""
+
+    classes_: Classes
 
     def _learn_classes(self, y, classes):
         known = vars(self).get("classes_")
