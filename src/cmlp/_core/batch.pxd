@@ -118,12 +118,15 @@ cdef inline void gather_targets(
 
 cdef inline void gather_weights(
     const Source* source, const Py_ssize_t* order, Py_ssize_t start, Py_ssize_t rows,
-    floating* out,
+    double share, floating* out,
 ) noexcept nogil:
-    """out (rows,) = sample weights"""
+    """out (rows,) = a share of the sample weights, which are 1 if there are none"""
     cdef Py_ssize_t i
+    cdef floating by = <floating>share
     for i in range(rows):
-        out[i] = (<const floating*>source.weight)[sample(order, start + i)]
+        out[i] = by
+        if source.weight is not NULL:
+            out[i] *= (<const floating*>source.weight)[sample(order, start + i)]
 
 
 cdef inline double total_weight(

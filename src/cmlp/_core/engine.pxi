@@ -27,13 +27,15 @@ from cmlp._core.activations cimport (
     N_ACTIVATIONS, ON_HIDDEN, ON_OUTPUT, activation_table)
 from cmlp._core.batch cimport gather_targets, gather_weights, gather_x, total_weight
 from cmlp._core.dropout cimport drops_input, take_input
+from cmlp._core.inputs cimport (
+    N_ENCODINGS, PLACED, builds_inputs, encoding_table, inputs_gradient, prepare_inputs)
 from cmlp._core.linalg cimport ROWS, VECTOR_BYTES, gemm_pack_size
 from cmlp._core.losses cimport (
     FOR_CLASSIFIER, FOR_REGRESSOR, N_LOSSES, REPEATED, SOFTMAX, loss_sum as sum_of_losses,
     loss_table)
 from cmlp._core.network cimport (
-    count_slabs, finish_gradient, forward, gathers_x, output_offset, plan_workspace, rows_phase,
-    shift, slabs_phase, GradientUse)
+    build_inputs, count_slabs, finish_gradient, forward, gathers_x, output_offset,
+    plan_workspace, rows_phase, samples_at_once, shift, slabs_phase, GradientUse)
 from cmlp._core.optimizers cimport (
     LEARNING_RATE, N_OPTIMIZERS, ONLINE, ONLINE_LINEAR, Step, begin_step, clip_scale, end_step,
     finish_block, optimizer_step, optimizer_table, sum_of_squares)
@@ -46,7 +48,7 @@ from cmlp._core.pool cimport pool_run
 from cmlp._core.stop cimport raise_flag, raised, stop_flag, watch_begin, watch_end
 from cmlp._core.sparse_plan cimport density, entries, most_entries
 from cmlp._core.types cimport (
-    ABSENT, AS_IS, Batch, FROM_OTHER, ROUNDED, DropoutPlan, Layer, Loss, Net, Plan, Source)
+    ABSENT, AS_IS, Batch, Encoding, FROM_OTHER, ROUNDED, DropoutPlan, Layer, Loss, Net, Plan, Source)
 
 cnp.import_array()
 
@@ -68,6 +70,8 @@ cdef int check_call(
     Layout layout, Dataset data, params, work, const Plan* plan, bint with_targets,
 ) except -1:
     """Every shape that the kernels rely on."""
+    if data.source.sparse and builds_inputs(&layout.net):
+        raise ValueError("Encodings and members need dense X.")
     if data.source.n_features != layout.net.n_features:
         raise ValueError(
             f"X has {data.source.n_features} features, the network {layout.net.n_features}.")
@@ -107,7 +111,8 @@ def train_epoch(
     hyper : array
         The optimizer's hyper-parameters as OPTIMIZERS names them; t and the like are advanced.
     grads : array of shape (n_params,) or None
-        Scratch, needed for batches of more than CHUNK_ROWS samples and for max_grad_norm.
+        Scratch, needed for batches of more than CHUNK_ROWS rows, for max_grad_norm and where
+        encodings or members are trained.
     n_threads : int
         How many threads share the work; the numbers do not depend on it.
     dropout : tuple (seed, epoch), default=None
@@ -138,7 +143,7 @@ def train_epoch(
     if batch_size < 1 or n < 1:
         raise ValueError("There must be samples, and at least one in a batch.")
     run.step_by(optimizer, hyper, alpha, max_grad_norm, averaging, state.shape[0], state.shape[1])
-    if run.max_norm > 0:
+    if run.steps_apart:
         run.squares = np.zeros(2 * run.n_blocks())
     run.plan_for(batch_size, n_threads, sizeof(floating))
     check_call(layout, data, np.asarray(params), np.asarray(work), &run.plan, True)
@@ -152,7 +157,7 @@ def train_epoch(
     if dropout is not None:
         seed, epoch = dropout
         set_key(&run.plan.dropout, seed, epoch)
-    elif rates is None and averaging is None and max_grad_norm <= 0 and trains_online(
+    elif rates is None and averaging is None and not run.steps_apart and trains_online(
             &data.source, batch_size, run.optimizer, optimizer, &hyper[0]):
         # scikit-learn reports squared error as a mean over outputs but differentiates the sum
         if loss_table[layout.net.loss.id].mean_over_outputs:
@@ -181,7 +186,7 @@ def predict(
     cdef Py_ssize_t draw, n_draws = 1
     n_threads = max(1, n_threads)
     cdef Plan plan = plan_workspace(
-        net, source, max(1, min(source.n_samples, <Py_ssize_t>PREDICT_ROWS)), 1, sizeof(floating))
+        net, source, samples_at_once(net, source.n_samples, PREDICT_ROWS), 1, sizeof(floating))
     plan.size *= n_threads                    # a workspace each
     check_call(layout, data, np.asarray(params), np.asarray(work), &plan, False)
     if seed is not None:
@@ -191,7 +196,7 @@ def predict(
     if out.shape[0] != n_draws * source.n_samples or n_draws < 1 or n_draws > UINT32_MAX \
             or out.shape[1] != net.n_outputs:
         raise ValueError("out must be of shape (n_samples, n_outputs).")
-    if n_threads == 1 and 2.0 * out.shape[0] * net.n_coefs < FLOPS_PER_SIGNAL_CHECK:
+    if n_threads == 1 and 2.0 * out.shape[0] * net.n_members * net.n_coefs < FLOPS_PER_SIGNAL_CHECK:
         with nogil:
             before = flush_denormals()
             for draw in range(n_draws):
@@ -240,7 +245,7 @@ def mean_loss(
             rows = min(block, n - at)
             gather_targets(source, NULL, at, rows, &work[0])
             if weights is not NULL:
-                gather_weights(source, NULL, at, rows, weights)
+                gather_weights(source, NULL, at, rows, 1, weights)
             total += sum_of_losses(&net.loss, rows, k, &work[0], &p[at * k], weights)
             at += rows
     if weight == 0:

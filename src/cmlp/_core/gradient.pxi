@@ -27,7 +27,7 @@ cdef sum_gradient(
     run.hold(writable if writable.flags.writeable else writable.copy(), grads, None, work)
     run.run()
     if run.weight != 0 and not layout.net.fit_intercept:
-        grads[layout.net.n_coefs:] = 0
+        grads[layout.net.n_params - layout.net.n_biases:] = 0
 
 
 def batch_gradient(

@@ -1,7 +1,8 @@
 # What Python knows of the engine: the tables of activations, losses and optimizers, and Layout,
 # the shape of a network. Included by engine.pxi, which imports; no passes through layers here.
 # uses: dataset.pxi, limits.pxi
-# gives: ACTIVATIONS, LOSSES, OPTIMIZERS, FLUSHES, vector_bytes, LossRow, Layout, aligned_vector
+# gives: ACTIVATIONS, LOSSES, OPTIMIZERS, ENCODINGS, FLUSHES, vector_bytes, LossRow, Layout,
+#   encoding_rows, aligned_vector
 
 #: Bytes of a vector register in this build of the engine.
 vector_bytes = VECTOR_BYTES
@@ -56,6 +57,27 @@ OPTIMIZERS = {
 }
 
 
+#: Each encoding, from the table in encodings.h: id; whether it reads one column, in which are
+#: places of a table of `levels` bins or categories, or a column for each input; its formula.
+ENCODINGS = {
+    encoding_table[i].name.decode(): {
+        "id": i,
+        "placed": encoding_table[i].form == PLACED,
+        "of_bins": bool(encoding_table[i].of_bins),
+        "rows": encoding_table[i].rows,
+        "rows_per_level": encoding_table[i].rows_per_level,
+        "formula": encoding_table[i].formula.decode(),
+    }
+    for i in range(N_ENCODINGS)
+}
+
+
+def encoding_rows(str kind, Py_ssize_t levels):
+    """How many rows of parameters an encoding has, each as wide as its inputs are many."""
+    row = ENCODINGS[kind]
+    return row["rows"] + row["rows_per_level"] * levels
+
+
 cdef class LossRow:
     """A row of the table of losses for a network with so many outputs, and its parameter.
 
@@ -97,9 +119,10 @@ cdef class Layout:
     Parameters
     ----------
     units : sequence of int
-        n_features, the hidden layer sizes, n_outputs.
+        Inputs of the first layer, the hidden layer sizes, n_outputs.
     coef_starts, intercept_starts : sequence of int
-        Where each layer's weights and biases start in the parameter vector.
+        Where each layer's weights and biases start in the parameter vector: weights come first,
+        then the parameters of encodings and the factors of members, then biases.
     activations : sequence of str
         One per weight layer, the output activation last.
     loss : str
@@ -110,6 +133,16 @@ cdef class Layout:
         Rates of the input and of each hidden layer, in [0, 1), to 1 / 65536; none: all zero.
     loss_parameter : float or sequence of float, optional
         See LossRow.
+    encodings : sequence of tuple (kind, column, width, levels)
+        How columns of X become inputs of the first layer, in the order of the inputs: a key of
+        ENCODINGS, the first column that it reads, how many inputs it makes, bins or categories.
+        None: the columns are the inputs.
+    n_members : int
+        Networks that share all weights but those of the last layer, of which the vector holds one
+        after another; their mean is what is predicted. Each has factors for the inputs of the
+        first layer; these (n_members, units[0]) follow the parameters of the encodings.
+    n_features : int, optional
+        Columns of X where there are encodings.
     """
 
     cdef Net net
@@ -118,7 +151,8 @@ cdef class Layout:
 
     def __cinit__(
         self, units, coef_starts, intercept_starts, activations, loss, bint fit_intercept,
-        group_sizes=None, dropout=(), loss_parameter=None,
+        group_sizes=None, dropout=(), loss_parameter=None, encodings=(), n_members=1,
+        n_features=None,
     ):
         cdef Py_ssize_t l, n_layers = len(units) - 1
         cdef Layer* layer
@@ -127,20 +161,42 @@ cdef class Layout:
             raise ValueError(f"units must be two or more positive integers, got {units}.")
         if not len(coef_starts) == len(intercept_starts) == len(activations) == n_layers:
             raise ValueError("One activation and one start of each kind per layer is needed.")
-        n_coefs = sum(units[l] * units[l + 1] for l in range(n_layers))
-        n_params = n_coefs + sum(units[1:])
-        if 8 * (4 * n_params + 8 * CHUNK_ROWS * sum(units)) > PY_SSIZE_T_MAX:
+        n_members = index(n_members)
+        if n_members < 1:
+            raise ValueError(f"n_members must be positive, got {n_members}.")
+        if n_members > 1 and not encodings:
+            encodings, n_features = [("identity", 0, units[0], 0)], units[0]
+        copies = [1] * (n_layers - 1) + [n_members]
+        n_coefs = sum(copies[l] * units[l] * units[l + 1] for l in range(n_layers))
+        n_biases = sum(copies[l] * units[l + 1] for l in range(n_layers))
+        n_input_params = sum(
+            encoding_rows(kind, levels) * width for kind, _, width, levels in encodings)
+        n_input_params += n_members * units[0] if n_members > 1 else 0
+        n_params = n_coefs + n_input_params + n_biases
+        if 8 * (4 * n_params + 8 * CHUNK_ROWS * sum(units) * (1 + ROWS * n_members)) \
+                > PY_SSIZE_T_MAX:
             raise ValueError(f"A network with the layers {list(units)} is too large.")
         for l in range(n_layers):
-            if not (0 <= coef_starts[l] <= n_coefs - units[l] * units[l + 1]
-                    and n_coefs <= intercept_starts[l] <= n_params - units[l + 1]):
+            if not (0 <= coef_starts[l] <= n_coefs - copies[l] * units[l] * units[l + 1]
+                    and n_params - n_biases <= intercept_starts[l]
+                    <= n_params - copies[l] * units[l + 1]):
                 raise ValueError("Weights come first in the parameter vector, biases last.")
         self.units = units
+        self.net.n_members = n_members
+        self.net.member_scales = ABSENT
+        if n_members > 1:
+            self.net.member_scales = n_params - n_biases - n_members * units[0]
+        self.net.n_coefs = n_coefs
+        self.net.n_input_params = n_input_params
+        self.net.n_biases = n_biases
+        self.net.n_params = n_params
         self.net.layers = <Layer*>calloc(n_layers, sizeof(Layer))
         if self.net.layers is NULL:
             raise MemoryError()
         self.net.n_layers = n_layers
         self.net.n_features = units[0]
+        if encodings:
+            self.set_encodings([tuple(row) for row in encodings], n_features)
         self.net.n_outputs = units[n_layers]
         self.net.fit_intercept = fit_intercept
         unknown = [name for name in activations if name not in ACTIVATIONS]
@@ -160,8 +216,6 @@ cdef class Layout:
             self.net.any_keeps_slope |= layer.keeps_slope
             self.net.n_units += layer.fan_out
             self.net.widest = max(self.net.widest, layer.fan_out)
-            self.net.n_coefs += layer.fan_in * layer.fan_out
-        self.net.n_params = self.net.n_coefs + self.net.n_units
         self.loss = LossRow(loss, activations[n_layers - 1], units[n_layers], loss_parameter)
         self.net.loss = self.loss.loss
         if group_sizes is not None:
@@ -177,7 +231,40 @@ cdef class Layout:
 
     def __dealloc__(self):
         free(self.net.layers)
+        free(self.net.encodings)
         free(self.net.group_ends)
+
+    cdef set_encodings(self, list encodings, n_features):
+        """Have the inputs made of columns of X; the parameters come one after another."""
+        cdef Encoding* encoding
+        cdef Py_ssize_t e, first = 0, param = self.net.n_coefs
+        self.net.n_features = index(n_features)
+        self.net.encodings = <Encoding*>calloc(len(encodings), sizeof(Encoding))
+        if self.net.encodings is NULL:
+            raise MemoryError()
+        self.net.n_encodings = len(encodings)
+        for e, (kind, column, width, levels) in enumerate(encodings):
+            row = ENCODINGS[kind]
+            encoding = &self.net.encodings[e]
+            encoding.kind = row["id"]
+            encoding.column, encoding.width, encoding.levels = column, width, levels
+            encoding.first, encoding.param = first, param
+            encoding.n_rows = encoding_rows(kind, levels)
+            n_columns = 1 if row["placed"] else encoding.width
+            if encoding.width < 1 or encoding.column < 0 \
+                    or encoding.column > self.net.n_features - n_columns \
+                    or not (0 < encoding.levels if row["placed"] else encoding.levels == 0):
+                raise ValueError(
+                    f"The encoding {(kind, column, width, levels)} does not fit"
+                    f" {n_features} columns.")
+            encoding.table = ABSENT
+            if encoding_table[encoding.kind].summed:
+                encoding.table = self.net.table_size
+                self.net.table_size += encoding.n_rows * encoding.width
+            first += encoding.width
+            param += encoding.n_rows * encoding.width
+        if first != self.units[0]:
+            raise ValueError(f"The encodings make {first} inputs, the network has {self.units[0]}.")
 
     cdef set_groups(self, tuple sizes):
         cdef Py_ssize_t g, end = 0
@@ -207,7 +294,7 @@ cdef class Layout:
         work : ndarray of shape (size,) and the given dtype, aligned to 64 bytes
         """
         cdef Py_ssize_t most = PREDICT_ROWS if per_thread else CHUNK_ROWS
-        cdef Py_ssize_t rows = max(1, min(batch_size, most))
+        cdef Py_ssize_t samples = samples_at_once(&self.net, batch_size, most)
         cdef cnp.dtype wanted = np.dtype(dtype)
         cdef Py_ssize_t itemsize = cnp.PyDataType_ELSIZE(wanted)
         cdef Py_ssize_t size
@@ -217,14 +304,16 @@ cdef class Layout:
         cdef const Source* source = &dense if data is None else &data.source
         n_threads = max(1, n_threads)
         size = plan_workspace(
-            &self.net, source, rows, 1 if per_thread else n_threads, itemsize).size
+            &self.net, source, samples, 1 if per_thread else n_threads, itemsize).size
         if per_thread:
             size *= n_threads
         return aligned_vector(size, wanted)
 
     def gradient(self, Py_ssize_t batch_size, dtype):
         """A vector for the gradient of batches of the given size, or None if none is formed."""
-        return np.empty(self.net.n_params, dtype) if batch_size > CHUNK_ROWS else None
+        if self.net.n_input_params == 0 and batch_size <= CHUNK_ROWS:
+            return None
+        return np.empty(self.net.n_params, dtype)
 
 
 cdef aligned_vector(Py_ssize_t size, cnp.dtype dtype):

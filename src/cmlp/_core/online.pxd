@@ -194,7 +194,7 @@ cdef inline double step_above_first(
     gather_targets(online.source, &row, 0, 1, &s[online.y])
     if online.source.weight is not NULL:
         weight = &s[online.unused]
-        gather_weights(online.source, &row, 0, 1, weight)
+        gather_weights(online.source, &row, 0, 1, 1, weight)
     loss = online.loss_scale * loss_sum(
         &net.loss, 1, net.n_outputs, &s[online.y], &s[here.a], weight)
     output_delta(&net.loss, net.layers[last].activation, 1, net.n_outputs, net.group_ends,

@@ -79,7 +79,7 @@ cdef void prediction_piece(void* run, int piece, int rank) noexcept nogil:
     cdef Py_ssize_t last = min(first + (<Prediction>run).piece_rows, source.n_samples)
     if raised(&(<Prediction>run).interrupt.stop):
         return
-    (<Prediction>run).interrupt.watch(rank, 2 * (last - first) * net.n_coefs, True)
+    (<Prediction>run).interrupt.watch(rank, 2 * (last - first) * net.n_members * net.n_coefs, True)
     plan.dropout.key.epoch = <uint32_t>draw
     if (<Prediction>run).single:
         predict_rows(net, source, &plan, first, last, (<Prediction>run).params32,
@@ -89,7 +89,7 @@ cdef void prediction_piece(void* run, int piece, int rank) noexcept nogil:
                      (<Prediction>run).work64, rank, &(<Prediction>run).out64[0, 0] + out, False)
     watch_end()
     if rank == 0:
-        (<Prediction>run).interrupt.note(2 * (last - first) * net.n_coefs)
+        (<Prediction>run).interrupt.note(2 * (last - first) * net.n_members * net.n_coefs)
 
 
 cdef bint predict_rows(
@@ -103,23 +103,46 @@ cdef bint predict_rows(
     """
     cdef Plan plan = whole[0]
     cdef bint finite = True
-    cdef Py_ssize_t rows, top
+    cdef Py_ssize_t rows, top, member
     cdef Batch batch = Batch(net, &plan, source, NULL, first, 0)
     shift(&plan, rank * (plan.thread_scratch + plan.thread_scratch_size))
     plan.slope = ABSENT       # nobody goes back
     top = output_offset(net, &plan, net.n_layers - 1, 0)
+    if builds_inputs(net):
+        prepare_inputs(&batch, params, &work[plan.thread_scratch])
     while batch.start < last:
-        rows = batch.rows = min(plan.block, last - batch.start)
+        rows = batch.samples = min(min(plan.block, plan.samples), last - batch.start)
         if check_finite and not finite_block(
                 source, batch.start, rows, <const floating*>NULL):
             finite = False
             break
-        if drops_input(net, &plan):
+        if builds_inputs(net):
+            pass                  # for each member
+        elif drops_input(net, &plan):
             take_input(&batch, 0, 0, rows, work)
         elif gathers_x(&batch) and not plan.sparse.used:
             gather_x(source, NULL, batch.start, rows, &work[plan.x])
-        forward(&batch, 0, rows, params, work, &work[plan.thread_scratch])
-        memcpy(out + batch.start * net.n_outputs, &work[top],
-               rows * net.n_outputs * sizeof(floating))
+        for member in range(net.n_members):
+            if builds_inputs(net):
+                build_inputs(&batch, member * rows, rows, params, work,
+                             &work[plan.thread_scratch])
+            forward(&batch, member * rows, rows, params, work, &work[plan.thread_scratch])
+        mean_of_members(rows * net.n_outputs, net.n_members, &work[top],
+                        out + batch.start * net.n_outputs)
         batch.start += rows
     return finite
+
+
+cdef inline void mean_of_members(
+    Py_ssize_t n, Py_ssize_t n_members, const floating* outputs, floating* out,
+) noexcept nogil:
+    """out (n,) = the mean over the rows of outputs (n_members, n)"""
+    cdef Py_ssize_t i, m
+    memcpy(out, outputs, n * sizeof(floating))
+    if n_members == 1:
+        return
+    for m in range(1, n_members):
+        for i in range(n):
+            out[i] += outputs[m * n + i]
+    for i in range(n):
+        out[i] /= n_members

@@ -126,7 +126,8 @@ cdef class Predictor:
         cdef bint done
         if not plain_source(X, &source) \
                 or source.n_features != self.layout.net.n_features \
-                or source.n_samples * self.layout.net.n_coefs > PRODUCTS_HERE \
+                or source.n_samples * self.layout.net.n_members * self.layout.net.n_coefs \
+                    > PRODUCTS_HERE \
                 or not self.applies(attributes):
             return None
         if cnp.PyArray_TYPE(<cnp.ndarray>X) != self.type_num:
@@ -149,7 +150,7 @@ cdef class Predictor:
         cdef Net* net = &self.layout.net
         cdef Py_ssize_t n = source.n_samples
         cdef Plan plan = plan_workspace(
-            net, source, max(1, min(n, <Py_ssize_t>PREDICT_ROWS)), 1, sizeof(floating))
+            net, source, samples_at_once(net, n, PREDICT_ROWS), 1, sizeof(floating))
         cdef bint done
         cdef bint use_kept = plan.size <= kept.shape[0] \
             and PyThread_acquire_lock(self.kept_in_use, NOWAIT_LOCK)

@@ -9,7 +9,7 @@ cdef class Training(Update):
     """One epoch, or one gradient: what its threads share.
 
     Its phases are, for each minibatch (or each chunk of a large one), the rows and then the slabs;
-    if gradients are clipped, those of an Update follow.
+    if the step is apart, those of an Update follow.
     """
 
     cdef Dataset data
@@ -25,7 +25,7 @@ cdef class Training(Update):
 
     # where the job stands; changed between phases only
     cdef Py_ssize_t start, end   # of the minibatch
-    cdef Py_ssize_t at, rows     # of its chunk
+    cdef Py_ssize_t at, samples  # of its chunk
     cdef double loss             # of the minibatch
     cdef double total            # losses of the batches, as the caller needs them
 
@@ -46,20 +46,20 @@ cdef class Training(Update):
                 if order[i] < 0 or order[i] >= n:
                     raise ValueError("order has indices out of bounds.")
             self.order = &order[0]
-            if source.sparse and self.plan.rows * source.row_entries > source.n_entries \
+            if source.sparse and self.plan.samples * source.row_entries > source.n_entries \
                     and most_entries(source, self.order + start, stop - start, batch_size,
-                                     self.plan.rows) > entries(source, self.plan.rows):
+                                     self.plan.samples) > entries(source, self.plan.samples):
                 raise ValueError("order has indices twice in a batch.")
         self.at = self.end = start
         self.n = stop
         self.batch_size = batch_size
 
     cdef plan_for(self, Py_ssize_t batch_size, int n_threads, size_t itemsize):
-        cdef Py_ssize_t rows = max(1, min(batch_size, <Py_ssize_t>CHUNK_ROWS))
+        cdef Py_ssize_t samples = samples_at_once(&self.layout.net, batch_size, CHUNK_ROWS)
         self.n_threads = max(1, n_threads)
         self.plan = plan_workspace(
-            &self.layout.net, &self.data.source, rows, self.n_threads, itemsize)
-        self.to_grads = self.hyper is NULL or batch_size > rows or self.max_norm > 0
+            &self.layout.net, &self.data.source, samples, self.n_threads, itemsize)
+        self.to_grads = self.hyper is NULL or batch_size > samples or self.steps_apart
 
     cdef hold(self, params, grads, state, work):
         cdef char* at
@@ -90,20 +90,27 @@ cdef class Training(Update):
             if self.phase == NORM_PHASE:
                 self.clip()
             self.phase = <Phase>(self.phase + 1)
+            if self.phase == NORM_PHASE and self.max_norm == 0:
+                self.phase = UPDATE_PHASE
             self.n_pieces = self.n_threads
             return self.n_pieces
-        if self.rows > 0:
+        if self.samples > 0:
             self.end_chunk()
         if raised(&self.interrupt.stop) or self.at == self.end and not self.begin_batch():
             return 0
         self.phase = ROWS_PHASE
-        self.rows = min(self.plan.rows, self.end - self.at)
-        self.n_pieces = <int>max(1, min(<Py_ssize_t>self.n_threads, self.rows // ROWS))
+        self.samples = min(self.plan.samples, self.end - self.at)
+        self.n_pieces = <int>max(1, min(<Py_ssize_t>self.n_threads, self.n_rows() // ROWS))
         return self.n_pieces
 
     cdef bint updated(self) noexcept nogil:
         """Whether the phase was the last of its chunk."""
-        return self.phase == SLABS_PHASE and (self.max_norm == 0 or self.at + self.rows < self.end)
+        return self.phase == SLABS_PHASE and (
+            not self.steps_apart or self.at + self.samples < self.end)
+
+    cdef Py_ssize_t n_rows(self) noexcept nogil:
+        """Of the chunk."""
+        return self.samples * self.layout.net.n_members
 
     cdef double weight_of(self, Py_ssize_t start, Py_ssize_t end) noexcept nogil:
         if self.single:
@@ -130,9 +137,9 @@ cdef class Training(Update):
         cdef Net* net = &self.layout.net
         cdef Py_ssize_t i
         cdef double penalty = 0
-        for i in range(self.rows):
+        for i in range(self.n_rows()):
             self.loss += self.losses[i]
-        self.at += self.rows
+        self.at += self.samples
         if self.at < self.end:
             return
         # scikit-learn reports squared error as a mean over outputs but differentiates the sum
@@ -140,7 +147,7 @@ cdef class Training(Update):
             self.loss *= 1.0 / net.n_outputs
         if self.hyper is not NULL:
             end_step(&self.step, self.hyper, self.averaging)
-            if self.max_norm > 0:
+            if self.steps_apart:
                 penalty = self.block_sum(1)
             else:
                 for i in range(count_slabs(net)):
@@ -151,7 +158,7 @@ cdef class Training(Update):
 
     cdef Py_ssize_t flops_of_piece(self) noexcept nogil:
         cdef Net* net = &self.layout.net
-        return (self.rows * (3 * net.n_coefs + 100 * net.n_units) + 10 * net.n_params
+        return (self.n_rows() * (3 * net.n_coefs + 100 * net.n_units) + 10 * net.n_params
                 + 1000 * net.n_layers) // self.n_pieces
 
 
@@ -186,24 +193,27 @@ cdef void train_piece(
     """A share of the rows, in whole tiles, of the slabs, or of the blocks of parameters."""
     cdef Plan* plan = &run.plan
     cdef floating* scratch = &work[plan.thread_scratch + rank * plan.thread_scratch_size]
-    cdef Py_ssize_t first, last
+    cdef Py_ssize_t first, last, rows = run.n_rows()
     cdef Batch batch = Batch(
-        &run.layout.net, plan, &run.data.source, run.order, run.at, run.rows)
+        &run.layout.net, plan, &run.data.source, run.order, run.at, run.samples)
     cdef GradientUse use
     if run.phase == ROWS_PHASE:
-        first = run.rows * piece // run.n_pieces // ROWS * ROWS
-        last = run.rows
+        first = rows * piece // run.n_pieces // ROWS * ROWS
+        last = rows
         if piece < run.n_pieces - 1:
-            last = run.rows * (piece + 1) // run.n_pieces // ROWS * ROWS
+            last = rows * (piece + 1) // run.n_pieces // ROWS * ROWS
         rows_phase(&batch, first, last, params, work, scratch)
     elif run.phase == SLABS_PHASE:
         use.in_vector = run.to_grads
         use.accumulate = run.at > run.start
         use.step = NULL
-        if run.hyper is not NULL and run.at + run.rows == run.end and run.max_norm == 0:
+        if run.hyper is not NULL and run.at + run.samples == run.end and not run.steps_apart:
             use.step = &run.step
         use.alpha = run.alpha
         use.scale = 1 / run.weight
         slabs_phase(&batch, &use, params, grads, state, work, scratch, piece, run.n_pieces)
+        if builds_inputs(batch.net):
+            inputs_gradient(&batch, params, grads, work, use.accumulate, scratch, piece,
+                            run.n_pieces)
     else:
         update_blocks(run, params, grads, state, piece)

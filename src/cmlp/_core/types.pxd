@@ -13,6 +13,18 @@ cdef struct Layer:
     bint keeps_slope           # f'(z) is computed with f(z) and kept, not found from the output
     uint32_t drop_rate_16      # dropout rate of its outputs in units of 1/65536; 0: none
 
+# How columns of X become inputs of the first layer, and what is trained of it.
+cdef struct Encoding:
+    int kind                   # id in encodings.h
+    Py_ssize_t column          # the first of X that it reads
+    Py_ssize_t first           # of its inputs among those of the first layer
+    Py_ssize_t width           # how many inputs it makes
+    Py_ssize_t levels          # bins, or categories
+    Py_ssize_t param           # where its parameters (n_rows, width) start in the vector
+    Py_ssize_t n_rows
+    Py_ssize_t table           # where its table (n_rows, width) starts among those that a thread
+                               # prepares; ABSENT: the parameters are the table, or there is none
+
 cdef struct Loss:
     int id                     # of its row in losses.h
     bint canonical             # the output activation is this loss's own: its row gives dL/dz
@@ -23,11 +35,18 @@ cdef struct Loss:
 cdef struct Net:
     Layer* layers
     Py_ssize_t n_layers        # weight layers, scikit-learn's n_layers_ - 1
-    Py_ssize_t n_features
+    Py_ssize_t n_features      # columns of X
     Py_ssize_t n_outputs
-    Py_ssize_t n_units         # outputs of all layers, per sample
+    Py_ssize_t n_units         # outputs of all layers, per row
     Py_ssize_t widest          # largest fan_out
-    Py_ssize_t n_coefs         # weights come first in the parameter vector, biases last
+    Encoding* encodings        # NULL: the inputs of the first layer are the columns of X
+    Py_ssize_t n_encodings
+    Py_ssize_t table_size      # of the tables that a thread prepares
+    Py_ssize_t n_members       # networks that share all weights but the last layer's
+    Py_ssize_t member_scales   # where their factors of the inputs (n_members, fan_in) start
+    Py_ssize_t n_coefs         # weights come first in the parameter vector, then what makes the
+    Py_ssize_t n_input_params  # inputs of the first layer: encodings, factors of members
+    Py_ssize_t n_biases        # biases come last
     Py_ssize_t n_params
     bint fit_intercept
     Loss loss
@@ -86,9 +105,11 @@ cdef enum:
     ABSENT = -1
 
 cdef struct Plan:
-    Py_ssize_t rows
+    Py_ssize_t samples         # at once
+    Py_ssize_t rows            # of the workspace: one for each sample and member
     Py_ssize_t block           # rows that go through all layers together: they stay in L1 or L2
-    Py_ssize_t x               # gathered rows of X   (rows, n_features)
+    Py_ssize_t x               # gathered rows of X, or the inputs made of them (rows, fan_in)
+    Py_ssize_t x_delta         # dL/d of the inputs, if they have parameters
     Py_ssize_t y               # gathered targets     (rows, n_outputs)
     Py_ssize_t weight          # gathered weights     (rows,)
     Py_ssize_t a               # activations, layer after layer, each (rows, fan_out)
@@ -103,6 +124,7 @@ cdef struct Plan:
     Py_ssize_t packed_transposes   # W.T of all layers but the first, or ABSENT
     Py_ssize_t slab            # the gradient of one slab
     Py_ssize_t compressed      # what sparse.pxd keeps
+    Py_ssize_t inputs          # what inputs.pxd keeps
     SparsePlan sparse
     DropoutPlan dropout
     Py_ssize_t size
@@ -142,4 +164,5 @@ cdef struct Batch:
     const Source* source
     const Py_ssize_t* order    # the samples by index; NULL: they come in their own order
     Py_ssize_t start           # place of the first in the order
-    Py_ssize_t rows            # of the batch
+    Py_ssize_t samples         # of the batch. Its rows in the workspace are those of the first
+                               # member, then those of the second

@@ -14,7 +14,8 @@ cdef enum Phase:
 cdef class Update:
     """One step over all parameters: what its threads share.
 
-    A gradient that is clipped takes two phases, as an update needs the norm of all of it. Arrays
+    A gradient that is clipped takes two phases, as an update needs the norm of all of it. A step
+    is apart from the gradient if that is clipped, or if there are parameters beside the layers'. Arrays
     of both dtypes are attributes, because a thread is given an address.
     """
 
@@ -25,6 +26,7 @@ cdef class Update:
     cdef double* hyper           # NULL: no step is made
     cdef double* averaging       # EMA_DECAY and EMA_T, or NULL
     cdef double max_norm         # of a gradient; 0: not clipped
+    cdef bint steps_apart        # the whole gradient is there before the step
     cdef double[::1] squares     # of the gradient, sums of blocks, then of the weights
     cdef bint single
     cdef float[::1] params32, grads32
@@ -63,6 +65,7 @@ cdef class Update:
         self.hyper = &hyper[0]
         self.alpha = alpha
         self.max_norm = max(0, max_norm)
+        self.steps_apart = self.max_norm > 0 or self.layout.net.n_input_params > 0
 
     cdef hold_parameters(self, params, grads, state):
         self.single = params.itemsize == sizeof(float)
@@ -75,8 +78,9 @@ cdef class Update:
         return (self.layout.net.n_coefs + BLOCK - 1) // BLOCK
 
     cdef Py_ssize_t n_blocks(self) noexcept nogil:
-        """Of weights, then of biases if they are trained."""
-        cdef Py_ssize_t n = self.layout.net.n_units if self.layout.net.fit_intercept else 0
+        """Of weights, then of what has no penalty: biases only if they are trained."""
+        cdef Net* net = &self.layout.net
+        cdef Py_ssize_t n = net.n_input_params + (net.n_biases if net.fit_intercept else 0)
         return self.n_coef_blocks() + (n + BLOCK - 1) // BLOCK
 
     cdef double block_sum(self, int which) noexcept nogil:
@@ -146,7 +150,7 @@ cdef void update_blocks(
         end = net.n_coefs
         if not of_weights:
             at += net.n_coefs - run.n_coef_blocks() * BLOCK
-            end = net.n_params
+            end = net.n_params if net.fit_intercept else net.n_params - net.n_biases
         n = min(<Py_ssize_t>BLOCK, end - at)
         if of_weights and (run.phase == NORM_PHASE or run.max_norm == 0):
             run.squares[n_blocks + block] = sum_of_squares(n, params, at)
