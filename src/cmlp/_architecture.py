@@ -1,9 +1,59 @@
 """The shape of a network as a value, made of an estimator's parameters. No weights, no loss."""
 
-from numbers import Real
+from collections.abc import Sequence
+from numbers import Integral, Real
 from typing import Any, NamedTuple
 
 import numpy as np
+
+from cmlp._core import engine
+
+
+class Encoding(NamedTuple):
+    """How a column of X enters the first layer: a row of the parameter ``encodings``.
+
+    Attributes
+    ----------
+    kind : {'identity', 'scale', 'piecewise_linear', 'linear_spline', 'category'}
+    column : int
+        Of X; the first, where 'identity' and 'scale' read several.
+    width : int
+        How many inputs of the first layer come about.
+    levels : int
+        Bins or categories, where the column holds places in a table; else 0.
+    """
+
+    kind: str
+    column: int
+    width: int = 1
+    levels: int = 0
+
+
+class Inputs(NamedTuple):
+    """What makes the inputs of the first layer, and how many networks have them.
+
+    Attributes
+    ----------
+    encodings : tuple of Encoding
+        In the order of the inputs; (): they are the columns of X.
+    n_members : int
+        Networks that share all weights but the last layer's.
+    n_features : int
+        Columns of X, where there are encodings.
+    """
+
+    encodings: tuple[Encoding, ...] = ()
+    n_members: int = 1
+    n_features: int = 0
+
+    def weight_shapes(self, n_inputs):
+        """Shapes of what is trained of the inputs: of encodings, then the factors of members."""
+        rows = [(engine.encoding_rows(one.kind, one.levels), one.width) for one in self.encodings]
+        factors = [(self.n_members, n_inputs)] if self.n_members > 1 else []
+        return tuple([shape for shape in rows if shape[0]] + factors)
+
+
+PLAIN = Inputs()
 
 
 class Architecture(NamedTuple):
@@ -15,7 +65,7 @@ class Architecture(NamedTuple):
     Attributes
     ----------
     units : tuple of int
-        Number of features, hidden layer sizes, number of outputs.
+        Inputs of the first layer, hidden layer sizes, number of outputs.
     activations : tuple of str
         One per layer, the output activation last.
     group_sizes : tuple of int or None
@@ -24,6 +74,8 @@ class Architecture(NamedTuple):
         Whether layers have biases.
     dropout : tuple of float
         Rates of the input and each hidden layer; (): all zero.
+    inputs : Inputs
+        Where they are not just the columns of X.
     """
 
     units: tuple[int, ...]
@@ -31,6 +83,7 @@ class Architecture(NamedTuple):
     group_sizes: tuple[int, ...] | None = None
     fit_intercept: bool = True
     dropout: tuple[float, ...] = ()
+    inputs: Inputs = PLAIN
 
     def attributes(self) -> dict[str, Any]:
         """The fitted attributes of an estimator that say what its network looks like."""
@@ -39,6 +92,47 @@ class Architecture(NamedTuple):
             "n_outputs_": self.units[-1],
             "out_activation_": self.activations[-1],
         }
+
+
+def network_inputs(encodings, n_members, n_features):
+    """The parameters ``encodings`` and ``n_members`` as Inputs, and how many inputs they make.
+
+    Raises
+    ------
+    ValueError
+        If an encoding is none, or reads a column that X does not have.
+    """
+    if encodings is None and n_members == 1:
+        return PLAIN, n_features
+    if encodings is None:
+        return Inputs((), int(n_members), n_features), n_features
+    rows = tuple(as_encoding(row, n_features) for row in encodings)
+    if not rows:
+        raise ValueError("encodings must be None or hold at least one.")
+    return Inputs(rows, int(n_members), n_features), sum(row.width for row in rows)
+
+
+def as_encoding(row, n_features):
+    """A row of the parameter ``encodings`` as an Encoding that fits so many columns."""
+    kinds = engine.ENCODINGS
+    if not (isinstance(row, Sequence) and 2 <= len(row) <= 4 and row[0] in kinds):
+        raise ValueError(
+            f"encodings must be tuples (kind, column, width, levels) with a kind of {sorted(kinds)},"
+            f" got {row!r}."
+        )
+    encoding = Encoding(*row)
+    numbers = encoding[1:]
+    placed = kinds[encoding.kind]["placed"]
+    if not all(isinstance(number, Integral) and not isinstance(number, bool) for number in numbers):
+        raise ValueError(f"column, width and levels of an encoding must be integers, got {row!r}.")
+    last = encoding.column + (0 if placed else encoding.width - 1)
+    if encoding.column < 0 or encoding.width < 1 or last >= n_features:
+        raise ValueError(f"The encoding {row!r} does not fit the {n_features} columns of X.")
+    if (encoding.levels < 1) == placed:
+        raise ValueError(
+            f"levels must be {'positive' if placed else '0'} for {encoding.kind!r}, got {row!r}."
+        )
+    return Encoding(encoding.kind, *map(int, numbers))
 
 
 def layer_sizes(hidden_layer_sizes):

@@ -33,6 +33,7 @@ class BaseMultilayerPerceptron(
 
     coefs_: list[FloatArray]
     intercepts_: list[FloatArray]
+    input_weights_: list[FloatArray]
     loss_: float
     best_loss_: float | None
     loss_curve_: list[float]
@@ -54,6 +55,8 @@ class BaseMultilayerPerceptron(
         "solver": [Names({"lbfgs", *OPTIMIZERS})],
         "alpha": [Interval(Real, 0, None, closed="left")],
         "dropout": [Interval(Real, 0, 1, closed="left"), "array-like"],
+        "n_members": [Interval(Integral, 1, None, closed="left")],
+        "encodings": [None, list, tuple],
         "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
         "learning_rate": [Names(set(LEARNING_RATES))],
         "learning_rate_init": [Interval(Real, 0, None, closed="neither")],

@@ -224,7 +224,9 @@ class Resumed:
                 f"{self.path} is a checkpoint after epoch {loaded.n_iter_}, which is more"
                 f" than max_iter={est.max_iter}."
             )
-        self.parameters = Parameters.from_lists(loaded.coefs_, loaded.intercepts_)
+        self.parameters = Parameters.from_lists(
+            *(loaded.coefs_, loaded.intercepts_, None, getattr(loaded, "input_weights_", ()))
+        )
         self.check(str(state.get("dtype")) in ("float32", "float64"), "dtype")
         self.dtype = np.dtype(str(state["dtype"]))
         generator = state.get("random_state")
@@ -239,13 +241,13 @@ class Resumed:
         if not condition:
             raise ValueError(f"{self.path} is a damaged checkpoint: {name} is wrong.")
 
-    def check_data(self, est, data, units):
+    def check_data(self, est, data, architecture):
         """Raise ValueError unless X, y and the rest are those of the fit that wrote the file.
 
         Parameters
         ----------
         data : FitData
-        units : list of int
+        architecture : Architecture
         """
         theirs, ours = self.state.get("data"), data.described
         self.check(isinstance(theirs, dict) and theirs.keys() == ours.keys(), "data")
@@ -262,7 +264,7 @@ class Resumed:
         classes = getattr(est, "classes_", None)
         if not same(getattr(self.loaded, "classes_", None), classes):
             self.refuse("classes_", self.loaded.classes_, classes)
-        self.check(self.parameters.units == tuple(units), "coefs_")
+        self.check(self.parameters.fit(architecture), "coefs_")
         X, X_val = data.arrays["X"], data.arrays["X_val"]
         validates = est.early_stopping or X_val is not None
         for name in ("validation_scores_", "validation_loss_curve_"):

@@ -135,6 +135,8 @@ class MLPClassifier(
         solver: str = "adam",
         alpha: float = 0.0001,
         dropout: float | ArrayLike = 0.0,
+        n_members: int = 1,
+        encodings: Sequence[Sequence[Any]] | None = None,
         batch_size: int | str = "auto",
         learning_rate: str = "constant",
         learning_rate_init: float = 0.001,
@@ -174,6 +176,8 @@ class MLPClassifier(
         self.solver = solver
         self.alpha = alpha
         self.dropout = dropout
+        self.n_members = n_members
+        self.encodings = encodings
         self.batch_size = batch_size
         self.learning_rate = learning_rate
         self.learning_rate_init = learning_rate_init

@@ -137,6 +137,22 @@ dropout : float or list of float, default=0.0
     divided by 1 - rate (Srivastava et al. 2014), so that predictions and scores use the whole
     network. A list has one rate for the input, then one for each hidden layer. Rates are in
     [0, 1) and count in steps of 1 / 65536. Not for 'lbfgs'. See ``predict_samples``.
+n_members : int, default=1
+    Networks that are trained at once and share all weights but those of the last layer; each
+    multiplies the input by factors of its own, which begin as 1 or -1. Their mean is what is
+    predicted: most of the gain of an ensemble for less than the price of as many networks
+    (Gorishniy, Kotelnikov & Babenko, "TabM", ICLR 2025, there TabM-mini). X must be dense.
+    ``coefs_[-1]`` and ``intercepts_[-1]`` then have an axis more, the members.
+encodings : list of tuple (kind, column, width, levels), default=None
+    How columns of X become the inputs of the first layer, in their order; None: they are the
+    inputs. X must be dense. 'identity' (``width`` columns from ``column`` on as they are) and
+    'scale' (each times a trained factor) have 0 levels. Others read one column, of places in
+    a table of trained rows, of which they make ``width`` inputs: 'category' 0 to levels - 1;
+    'piecewise_linear' and 'linear_spline' 0 to ``levels``, the number of bins, the fraction
+    being the place within the bin, and missing numbers being greater. Both are linear within
+    each bin; the former trains the differences between edges (Gorishniy, Rubachev & Babenko,
+    "On embeddings for numerical features in tabular deep learning", NeurIPS 2022), the latter
+    the values.
 batch_size : int or 'auto', default='auto'
     Samples per minibatch; 'auto' is min(200, n_samples). Not used by 'lbfgs'.
 learning_rate : {'adaptive', 'constant', 'cosine', 'exponential', 'invscaling', \
@@ -239,6 +255,9 @@ Attributes
 ----------
 coefs_ : list of ndarray of shape (fan_in, fan_out)
     Weights of each layer, of the dtype of X (float32 or float64), or ``dtype``.
+input_weights_ : list of ndarray of shape (n_rows, n_columns)
+    What is trained of the inputs: the table of each encoding that has one, then with members
+    their factors (n_members, n_inputs). Only there with ``encodings`` or ``n_members``.
 intercepts_ : list of ndarray of shape (fan_out,)
     Biases of each layer.
 loss_ : float

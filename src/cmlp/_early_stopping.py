@@ -46,7 +46,10 @@ class ValidationWatch(Listener):
             *(problem.loss.target_scale, problem.loss.target_shift),
         )
         n_samples, n_outputs = held_out.targets.shape
-        flops = flops_per_sample(held_out.X, problem.architecture.units, training=False)
+        architecture = problem.architecture
+        flops = flops_per_sample(
+            *(held_out.X, architecture.units, False, architecture.inputs.n_members)
+        )
         self.n_threads = effective_n_threads(est.n_jobs, flops * n_samples)
         self.out = np.empty((n_samples, n_outputs), dtype=dtype)
         self.work = problem.layout.workspace(

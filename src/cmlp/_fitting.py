@@ -8,10 +8,18 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 from sklearn.base import ClassifierMixin
 from sklearn.utils.validation import _check_sample_weight
 
-from cmlp._architecture import Architecture, dropout_rates, hidden_activations, layer_sizes
+from cmlp._architecture import (
+    PLAIN,
+    Architecture,
+    dropout_rates,
+    hidden_activations,
+    layer_sizes,
+    network_inputs,
+)
 from cmlp._arrays import as_training_input, loss_type
 from cmlp._callbacks import SklearnCallbacks
 from cmlp._checkpoint import Checkpoint, CheckpointWriter, FitData, Resumed, check_resumable
@@ -120,17 +128,21 @@ class FittingMixin:
         if request.incremental and self.early_stopping:
             raise ValueError("partial_fit does not support early_stopping=True")
         samples = request.samples
+        inputs, n_inputs = network_inputs(self.encodings, self.n_members, samples.X.shape[1])
+        if inputs is not PLAIN and sp.issparse(samples.X):
+            raise TypeError("Encodings and members need dense X, got a sparse one.")
         request.architecture = Architecture(
-            (samples.X.shape[1], *sizes, samples.y.shape[1]),
+            (n_inputs, *sizes, samples.y.shape[1]),
             (*activations, self._choose_out_activation()),
             self._output_groups(),
             self.fit_intercept,
             rates,
+            inputs,
         )
         if request.checkpoint or request.resumed or "_skl_callbacks" in vars(self):
             request.data = FitData(samples, request.held_out)
         if request.resumed is not None:
-            request.resumed.check_data(self, request.data, request.architecture.units)
+            request.resumed.check_data(self, request.data, request.architecture)
 
     def _check_options(self, request):
         """Sizes, activations and dropout of the layers, if parameters and arguments fit."""
@@ -202,7 +214,10 @@ class FittingMixin:
     def _initial_parameters(self, request):
         """The weights to begin with, in the dtype that the fit is to end with."""
         if request.resumed is not None:
-            return Parameters(request.architecture.units, request.resumed.dtype)
+            units, inputs = request.architecture.units, request.architecture.inputs
+            return Parameters(
+                *(units, request.resumed.dtype, inputs.n_members, inputs.weight_shapes(units[0]))
+            )
         if request.first_pass:
             parameters = self._draw_parameters(request)
         else:
@@ -230,20 +245,26 @@ class FittingMixin:
             [*hidden, output],
             request.random_state,
             self.fit_intercept,
+            request.architecture.inputs,
         )
 
     def _continue_from(self, architecture):
         """A copy of the weights of the previous fit, whoever made them."""
         parameters = getattr(self, "_parameters", None)
-        if parameters is not None and parameters.holds(self.coefs_, self.intercepts_):
+        weights = self.coefs_, self.intercepts_
+        input_weights = getattr(self, "input_weights_", ())
+        if parameters is not None and parameters.holds(*weights, input_weights):
             parameters = parameters.copy()
         else:
-            parameters = Parameters.from_lists(self.coefs_, self.intercepts_)
-        if parameters.units != architecture.units:
+            parameters = Parameters.from_lists(*weights, input_weights=input_weights)
+        if not parameters.fit(architecture):
+            differs = ""
+            if parameters.units == architecture.units:
+                differs = ", and the same n_members and encodings"
             raise ValueError(
                 "Training can only be continued with the same layer sizes as before. The weights"
                 f" are those of a network with the layers {list(parameters.units)}, X, y and"
-                f" hidden_layer_sizes ask for {list(architecture.units)}."
+                f" hidden_layer_sizes ask for {list(architecture.units)}{differs}."
             )
         out_activation = architecture.activations[-1]
         if getattr(self, "out_activation_", out_activation) != out_activation:
@@ -292,7 +313,9 @@ class FittingMixin:
             held_out=held_out,
             dtype=dtype,
             loss_type=self._loss_type(input_dtype, y, sample_weight, architecture.activations[-1]),
-            flops=flops_per_sample(arrays.X, architecture.units, training=True),
+            flops=flops_per_sample(
+                *(arrays.X, architecture.units, True, architecture.inputs.n_members)
+            ),
         )
         state = self._initial_state(request)
         state.stochastic = stochastic

@@ -49,6 +49,7 @@ class InspectionMixin:
         parameters = self._take_parameters()
         n_hidden = len(parameters.coefs) - 1
         n_layers = hidden_layer_index(layer, n_hidden) + 1
+        refuse_inputs(parameters, "Hidden layers as features")
         names = hidden_activations(self.activation, n_hidden)[:n_layers]
         parameters = Parameters.from_lists(
             parameters.coefs[:n_layers], parameters.intercepts[:n_layers]
@@ -85,7 +86,8 @@ class InspectionMixin:
         """
         self._check_is_fitted()
         X = validate_rows(self, X)
-        self._take_parameters()  # which checks that they are those of this estimator
+        # which checks that they are those of this estimator
+        refuse_inputs(self._take_parameters(), "Gradients by the input")
         if self.dtype is not None:  # the result is as large as a copy of X
             X = as_engine_input(X, np.dtype(self.dtype))
         network = Network.from_estimator(self)
@@ -160,6 +162,12 @@ class InspectionMixin:
             ends = np.cumsum([len(classes) for classes in self.classes_])
             return np.split(p, ends[:-1], axis=2)
         return p
+
+
+def refuse_inputs(parameters, what):
+    """Raise ValueError for what is there of networks only whose inputs are the columns of X."""
+    if parameters.input_shapes:
+        raise ValueError(f"{what} are not available with encodings or members.")
 
 
 def hidden_layer_index(layer, n_hidden):

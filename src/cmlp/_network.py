@@ -178,9 +178,11 @@ class Network:
         NotFittedError
             If the estimator is not fitted.
         TypeError
-            If it is no network and does not hold exactly one.
+            If it is no network and does not hold exactly one, or has encodings or members.
         """
         est = network_in(est)
+        if "input_weights_" in vars(est) or getattr(est, "encodings", None) is not None:
+            raise TypeError("A Network has no encodings and no members.")
         classes = getattr(est, "classes_", None)
         loss, parameter = loss_row(est, est.out_activation_)
         return cls(

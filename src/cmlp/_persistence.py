@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from cmlp._architecture import network_inputs
 from cmlp._attributes import COUNT, LAYERS, NAME, NAMES, QUANTILES, short
 from cmlp._files import check_folder, decoded, encoded, read_file, refusing, write_file
 from cmlp._parameters import Parameters, network_units
@@ -98,7 +99,7 @@ def fitted_attributes(est):
     weights = [attributes[name] for name in ("coefs_", "intercepts_") if name in attributes]
     if len(weights) == 2 and not all(map(LAYERS.holds, weights)):
         with refusing(NO_NETWORK):  # all together, as their common dtype is what predicts
-            parameters = Parameters.from_lists(*weights)
+            parameters = parameters_of(est)
         attributes |= {"coefs_": parameters.coefs, "intercepts_": parameters.intercepts}
     return converted(attributes)
 
@@ -164,7 +165,7 @@ def read(path, estimators):
     def make(kind, metadata, tensors):
         est, parts = assembled(estimators[kind], decoded(metadata, tensors))
         if "coefs_" in vars(est):
-            vars(est).update(weights_shown(Parameters.from_lists(est.coefs_, est.intercepts_)))
+            vars(est).update(weights_shown(parameters_of(est)))
         return est, parts
 
     return read_file(path, make)
@@ -191,14 +192,41 @@ def check_network(est):
     """Check that the attributes make a network which can predict."""
     with refusing(NO_NETWORK):
         units = network_units(est.coefs_, est.intercepts_)
-    expected = {"n_features_in_": units[0], "n_outputs_": units[-1], "n_layers_": len(units)}
+    expected = {"n_outputs_": units[-1], "n_layers_": len(units)}
+    if est.encodings is None:
+        expected["n_features_in_"] = units[0]
     for name, value in expected.items():
         if getattr(est, name) != value:
             raise ValueError(f"{name} is {getattr(est, name)}, the weights say {value}")
+    with refusing(NO_NETWORK):
+        check_inputs(est)
     names = getattr(est, "feature_names_in_", None)
-    if names is not None and names.shape != units[:1]:
+    if names is not None and names.shape != (est.n_features_in_,):
         raise ValueError("feature_names_in_ do not fit the weights")
     est._check_loaded()
+
+
+def check_inputs(est):
+    """Raise ValueError unless what is trained of the inputs fits the encodings and the members."""
+    given = getattr(est, "input_weights_", None) or ()
+    if given or est.encodings is not None:
+        parameters = parameters_of(est)
+        inputs, n_inputs = network_inputs(
+            est.encodings, parameters.n_members, est.n_features_in_
+        )
+        if (
+            n_inputs != parameters.units[0]
+            or inputs.weight_shapes(n_inputs) != parameters.input_shapes
+        ):
+            raise ValueError("input_weights_ do not fit the parameter encodings")
+    elif est.coefs_[-1].ndim == 3:
+        raise ValueError("input_weights_ are missing, which members have")
+
+
+def parameters_of(est):
+    """A copy of the weights of an estimator, in one vector."""
+    input_weights = getattr(est, "input_weights_", None) or ()
+    return Parameters.from_lists(est.coefs_, est.intercepts_, input_weights=input_weights)
 
 
 class PersistenceMixin:
@@ -253,10 +281,10 @@ class PersistenceMixin:
             state = {**{name: defaults[name].default for name in newer}, **state}
         super().__setstate__(state)
         arrays = [*state.get("coefs_", ()), *state.get("intercepts_", ())]
+        arrays += state.get("input_weights_") or ()
         if arrays and all(type(array) is np.ndarray for array in arrays):
             dtypes = {array.dtype for array in arrays}
             if len(dtypes) == 1 and dtypes <= {np.dtype(np.float32), np.dtype(np.float64)}:
                 # shapes that do not fit are predict's to complain about
                 with suppress(ValueError):
-                    parameters = Parameters.from_lists(self.coefs_, self.intercepts_)
-                    vars(self).update(weights_shown(parameters))
+                    vars(self).update(weights_shown(parameters_of(self)))

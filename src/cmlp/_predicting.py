@@ -4,9 +4,10 @@ No labels (`_classifier`), no training.
 """
 
 import numpy as np
+import scipy.sparse as sp
 from sklearn.utils.validation import check_is_fitted
 
-from cmlp._architecture import Architecture, hidden_activations
+from cmlp._architecture import PLAIN, Architecture, hidden_activations, network_inputs
 from cmlp._arrays import accept_X
 from cmlp._core import engine
 from cmlp._losses import Loss
@@ -42,8 +43,10 @@ class PredictingMixin:
     def _take_parameters(self):
         """The weights in one vector, as they are now, and checked."""
         parameters = vars(self).get("_parameters")
-        if parameters is None or not parameters.holds(self.coefs_, self.intercepts_):
-            parameters = Parameters.from_lists(self.coefs_, self.intercepts_)
+        weights = self.coefs_, self.intercepts_
+        input_weights = vars(self).get("input_weights_", ())
+        if parameters is None or not parameters.holds(*weights, input_weights):
+            parameters = Parameters.from_lists(*weights, input_weights=input_weights)
             if parameters.units[-1] != getattr(self, "n_outputs_", parameters.units[-1]):
                 raise ValueError(
                     f"coefs_ have {parameters.units[-1]} outputs, n_outputs_ is {self.n_outputs_}."
@@ -60,8 +63,22 @@ class PredictingMixin:
             (*hidden, self.out_activation_),
             self._output_groups(),
             dropout=dropout,
+            inputs=self._fitted_inputs(parameters),
         )
         return parameters.layout(architecture, NO_LOSS)
+
+    def _fitted_inputs(self, parameters):
+        """What makes the inputs of a network with these parameters."""
+        if not parameters.input_shapes and self.encodings is None:
+            return PLAIN
+        n_features = getattr(self, "n_features_in_", parameters.units[0])
+        inputs, n_inputs = network_inputs(self.encodings, parameters.n_members, n_features)
+        if (
+            n_inputs != parameters.units[0]
+            or inputs.weight_shapes(n_inputs) != parameters.input_shapes
+        ):
+            raise ValueError("The parameter encodings does not fit coefs_ and input_weights_.")
+        return inputs
 
     def _outputs(self, X, parameters, layout, n_draws=1, seed=None):
         """Output activations for validated X, ``(n_draws * n_samples, n_outputs)``.
@@ -69,11 +86,13 @@ class PredictingMixin:
         With a seed, each of the draws drops units at the rates of the layout.
         """
         dtype = np.dtype(self.dtype or float_type(X, parameters.vector))
+        if parameters.input_shapes and sp.issparse(X):
+            raise TypeError("Encodings and members need dense X, got a sparse one.")
         X = accept_X(X, dtype)
         parameters = parameters.astype(dtype)
         out = np.empty((n_draws * X.shape[0], parameters.units[-1]), dtype=dtype)
         dataset = engine.Dataset(X, dtype=dtype)
-        flops = len(out) * flops_per_sample(X, parameters.units, training=False)
+        flops = len(out) * flops_per_sample(X, parameters.units, False, parameters.n_members)
         n_threads = effective_n_threads(self.n_jobs, flops)
         work = layout.workspace(X.shape[0], dtype, n_threads, per_thread=True, data=dataset)
         engine.predict(layout, dataset, parameters.vector, work, out, n_threads, seed)
@@ -89,10 +108,15 @@ class PredictingMixin:
         if predictor is not None and predictor.applies(attributes):
             return
         names = ("activation", "dtype", "out_activation_", "n_features_in_", "n_outputs_")
+        if self.encodings is not None:
+            names += ("encodings",)
         values = {name: attributes[name] for name in names if name in attributes}
         if type(values.get("activation")) is list:
             values["activation"] = list(values["activation"])  # the owner may change its own
         predictor = None
+        lists = {"coefs_": parameters.coefs, "intercepts_": parameters.intercepts}
+        if parameters.input_shapes:
+            lists["input_weights_"] = parameters.input_weights
         if (
             (self.dtype is None or self.dtype == parameters.dtype)
             and len(values) == len(names)
@@ -102,7 +126,7 @@ class PredictingMixin:
             predictor = engine.Predictor(
                 self._layout(parameters),
                 parameters.vector,
-                {"coefs_": parameters.coefs, "intercepts_": parameters.intercepts},
+                lists,
                 values,
                 ("feature_names_in_",),
                 converts=self.dtype is not None,

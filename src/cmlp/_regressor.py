@@ -151,6 +151,8 @@ class MLPRegressor(RegressorMixin, InspectionMixin, SklearnNamesMixin, BaseMulti
         solver: str = "adam",
         alpha: float = 0.0001,
         dropout: float | ArrayLike = 0.0,
+        n_members: int = 1,
+        encodings: Sequence[Sequence[Any]] | None = None,
         batch_size: int | str = "auto",
         learning_rate: str = "constant",
         learning_rate_init: float = 0.001,
@@ -191,6 +193,8 @@ class MLPRegressor(RegressorMixin, InspectionMixin, SklearnNamesMixin, BaseMulti
         self.solver = solver
         self.alpha = alpha
         self.dropout = dropout
+        self.n_members = n_members
+        self.encodings = encodings
         self.batch_size = batch_size
         self.learning_rate = learning_rate
         self.learning_rate_init = learning_rate_init

@@ -46,10 +46,11 @@ def openmp_threads():
     return int(value) if value.isdecimal() and int(value) > 0 else None
 
 
-def flops_per_sample(X, units, training):
+def flops_per_sample(X, units, training, n_members=1):
     """Multiplications and additions of the products: two a weight forward, six in training."""
     inputs = X.nnz / X.shape[0] if sp.issparse(X) else units[0]
-    return int((6 if training else 2) * (inputs * units[1] + n_later_weights(units)))
+    flops = inputs * units[1] + n_later_weights(units)
+    return int((6 if training else 2) * n_members * flops)
 
 
 @lru_cache

@@ -128,6 +128,7 @@ class TrainingState:
     coefs: list = shown("coefs_", list, LAYERS)
     intercepts: list = shown("intercepts_", list, LAYERS)
     incremental: bool = shown("_incremental", False)
+    input_weights: list | None = shown("input_weights_", None, or_none(LAYERS), optional=True)
     loss_curve: list = shown("loss_curve_", list, list_of(REAL), of_epochs=True)
     no_improvement_count: int = shown("_no_improvement_count", 0, COUNT, of_epochs=True)
     best_loss: float | None = shown("best_loss_", np.inf, or_none(REAL), of_epochs=True)
@@ -177,6 +178,7 @@ class TrainingState:
         """Have the parameters for the weights that predict."""
         self.parameters = parameters
         self.coefs, self.intercepts = list(parameters.coefs), list(parameters.intercepts)
+        self.input_weights = list(parameters.input_weights) or None
 
     def watch(self, early_stopping, validates):
         """Have the curves of a fit that stops early, or watches validation data."""
@@ -207,9 +209,14 @@ class TrainingState:
         -------
         attributes : dict of str to object
         """
+        if self.stochastic:
+            attributes = dict(zip(NAMES_OF_STOCHASTIC, of_stochastic(self), strict=True))
+        else:
+            attributes = dict(zip(ALWAYS.values(), always(self), strict=True))
+        if self.input_weights is not None:
+            attributes["input_weights_"] = self.input_weights
         if not self.stochastic:
-            return dict(zip(ALWAYS.values(), always(self), strict=True))
-        attributes = dict(zip(NAMES_OF_STOCHASTIC, of_stochastic(self), strict=True))
+            return attributes
         if self.optimizer is not None:
             attributes["_optimizer"] = self.optimizer
         if self.dropout is not None:
@@ -309,4 +316,7 @@ def weights_shown(parameters):
     """The attributes that show the weights of a network, as a dict."""
     state = TrainingState()
     state.use(parameters)
-    return {SHOWN[name]: getattr(state, name) for name in ("parameters", "coefs", "intercepts")}
+    names = ["parameters", "coefs", "intercepts"]
+    if state.input_weights is not None:
+        names.append("input_weights")
+    return {SHOWN[name]: getattr(state, name) for name in names}

@@ -201,20 +201,21 @@ cdef bint mark_labels(
 
 
 def views(cnp.ndarray vector not None, list places not None):
-    """Views on a contiguous vector, one for each (start, n) or (start, n_rows, n_columns)."""
+    """Views on a contiguous vector, one for each (start, n), (start, n_rows, n_columns) or of three."""
     cdef list made = []
     cdef tuple place
     cdef cnp.ndarray view
-    cdef cnp.npy_intp[2] shape
+    cdef cnp.npy_intp[3] shape
     cdef Py_ssize_t start
     if cnp.PyArray_NDIM(vector) != 1 or not cnp.PyArray_ISCARRAY(vector):
         raise ValueError("Not a contiguous vector.")
     for place in places:
         start = place[0]
         shape[0] = place[1]
-        shape[1] = place[2] if len(place) == 3 else 1
-        if start < 0 or shape[0] < 0 or shape[1] < 1 \
-                or shape[0] > (cnp.PyArray_DIM(vector, 0) - start) // shape[1]:
+        shape[1] = place[2] if len(place) > 2 else 1
+        shape[2] = place[3] if len(place) > 3 else 1
+        if len(place) > 4 or start < 0 or shape[0] < 0 or shape[1] < 1 or shape[2] < 1 \
+                or shape[0] > (cnp.PyArray_DIM(vector, 0) - start) // shape[1] // shape[2]:
             raise ValueError("A view leads out of the vector.")
         view = cnp.PyArray_SimpleNewFromData(
             len(place) - 1, shape, cnp.PyArray_TYPE(vector),
