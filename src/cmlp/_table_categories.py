@@ -1,4 +1,4 @@
-"""Categories as codes: which levels have one of their own, which share one. No tables, no numbers."""
+"""Categories as codes: which levels have their own, which share one. No tables, no numbers."""
 
 from typing import NamedTuple
 

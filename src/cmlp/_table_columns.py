@@ -152,9 +152,9 @@ class PandasTable(Table):
             return BOOLEAN
         if pd.api.types.is_numeric_dtype(dtype):
             return OTHER if pd.api.types.is_complex_dtype(dtype) else NUMBER
-        if dtype != object:
-            return CATEGORY if pd.api.types.is_string_dtype(dtype) else OTHER
-        return kind_of_objects(self.column(j).to_list())
+        if dtype == np.dtype(object):
+            return kind_of_objects(self.column(j).to_list())
+        return CATEGORY if pd.api.types.is_string_dtype(dtype) else OTHER
 
     def numbers(self, j):
         categories = getattr(self.column(j).dtype, "categories", None)

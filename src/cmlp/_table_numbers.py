@@ -19,7 +19,7 @@ FEW = 16
 
 
 class NumberEncoder:
-    """Numeric and boolean features as columns: identity, places in bins, indicators, in this order.
+    """Numeric and boolean features as columns: first all scaled, then places in bins, indicators.
 
     Parameters
     ----------
@@ -46,14 +46,17 @@ class NumberEncoder:
         self.binned, self.n_bins, self.edges = binned, n_bins, edges
         self.n_columns = len(sources) + len(binned) + len(indicated)
         # what write reads, of each bin: where it starts and 1 over its width
-        own = np.split(edges, np.cumsum(n_bins + 1)[:-1]) if len(binned) else []
+        ends = np.cumsum(n_bins + 1)
+        own = [edges[end - bins - 1 : end] for end, bins in zip(ends, n_bins, strict=True)]
         self.inner = [one[1:-1] for one in own]
-        self.padded = np.full((len(own), max(map(len, self.inner), default=0)), np.inf)
-        for row, one in zip(self.padded, self.inner, strict=True):
+        most = 1 + max(map(len, self.inner), default=0)
+        padded = np.full((len(own), most), np.inf)  # so that there is an edge above each number
+        for row, one in zip(padded, self.inner, strict=True):
             row[: len(one)] = one
-        self.starts = np.concatenate([one[:-1] for one in own]) if own else edges
-        widths = np.concatenate([np.diff(one) for one in own]) if own else edges
-        self.per_width = 1 / np.maximum(widths, TINY)
+        self.padded = padded.ravel()
+        self.repeated = np.repeat(np.arange(len(own)), most)
+        starts, widths = (np.concatenate([edges[:0], *parts]) for parts in bins_of(own))
+        self.starts, self.per_width = starts, 1 / np.maximum(widths, TINY)
         self.first_bin = np.cumsum(n_bins) - n_bins
         self.no_bin = n_bins + 1.0
         self.all_binned = len(binned) == len(sources)
@@ -66,13 +69,13 @@ class NumberEncoder:
         return {name: getattr(self, name) for name in self.FIELDS}
 
     def write(self, x, out, is_finite):
-        """Write the columns for rows of numbers.
+        """Write the columns for rows of numbers, or for one.
 
         Parameters
         ----------
-        x : ndarray of float64 of shape (n_samples, n_numbers)
+        x : ndarray of float64 of shape (n_samples, n_numbers) or (n_numbers,)
             The columns that sources says, missing values NaN.
-        out : ndarray of shape (n_samples, n_columns)
+        out : ndarray of shape (n_samples, n_columns) or (n_columns,)
         is_finite : bool
             Whether surely none is missing.
         """
@@ -86,21 +89,24 @@ class NumberEncoder:
             length *= length
             length += 1
             np.sqrt(length, out=length)
-            np.divide(z, length, out=out[:, :n])
+            z /= length
+            out[..., :n] = z
             if end > n:
-                self.write_places(x if self.all_binned else x[:, self.binned], out[:, n:end])
+                out[..., n:end] = self.places(x if self.all_binned else x[..., self.binned])
         if is_finite:
-            out[:, end:] = 0
+            out[..., end:] = 0
             return
         missing = np.isnan(x)
-        np.copyto(out[:, :n], self.fill, where=missing, casting="same_kind")
-        np.copyto(out[:, n:end], self.no_bin, where=missing[:, self.binned], casting="same_kind")
-        out[:, end:] = missing[:, self.indicated]
+        cast = {"casting": "same_kind"}
+        np.copyto(out[..., :n], self.fill, where=missing, **cast)
+        np.copyto(out[..., n:end], self.no_bin, where=missing[..., self.binned], **cast)
+        out[..., end:] = missing[..., self.indicated]
 
-    def write_places(self, x, out):
-        """Write the bin of each number plus how far in it lies; anything for NaN."""
-        if len(x) <= FEW:
-            bins = np.add.reduce(x[:, :, None] >= self.padded, axis=2, dtype=np.intp)
+    def places(self, x):
+        """The bin of each number plus how far in it lies; anything for NaN."""
+        if x.ndim == 1 or len(x) <= FEW:
+            is_above = x.take(self.repeated, axis=-1) >= self.padded
+            bins = is_above.reshape(*x.shape, -1).argmin(axis=-1)
         else:
             bins = np.empty(x.shape, dtype=np.intp)
             for k, inner in enumerate(self.inner):
@@ -110,7 +116,13 @@ class NumberEncoder:
         fraction *= self.per_width.take(place)
         np.minimum(fraction, 1, out=fraction)
         np.maximum(fraction, 0, out=fraction)
-        np.add(fraction, bins, out=out, casting="same_kind")
+        fraction += bins
+        return fraction
+
+
+def bins_of(edges):
+    """Where bins start, and their widths, as arrays of one feature each."""
+    return [one[:-1] for one in edges], [np.diff(one) for one in edges]
 
 
 def learn_numbers(table, sources, rows, n_bins, tree):

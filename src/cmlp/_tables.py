@@ -3,6 +3,7 @@
 What one column becomes is in ``_table_numbers`` and ``_table_categories``. No training.
 """
 
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -163,13 +164,12 @@ class TableEncoder:
         ValueError, TypeError
             Those of scikit-learn, or if a column of numbers holds something else.
         """
-        if self._only_numbers and self._is_plain(X):
+        if self._is_plain(X):
             is_finite = engine.is_plain_and_finite(X)
             if is_finite or not np.isinf(X).any():
                 out = np.empty((len(X), self.n_columns), dtype)
-                self._write_numbers(
-                    X if self._in_place else X[:, self.numbers.sources], out, is_finite
-                )
+                X = X if self._in_place else X[:, self.numbers.sources]
+                self._write_numbers(X, out, is_finite)
                 return out
         table = self._table(X)
         out = np.zeros((table.n_rows, self.n_columns), dtype)
@@ -227,11 +227,14 @@ class TableEncoder:
             for column, (kind, width, levels) in enumerate(kinds)
         )
         self.n_columns = len(kinds)
-        self._only_numbers = numbers.n_columns == self.n_columns
+        self._has_only_numbers = numbers.n_columns == self.n_columns
         self._in_place = np.array_equal(numbers.sources, np.arange(self.n_features_in_))
 
     def _write_numbers(self, X, out, is_finite):
         """Write the columns of numbers, block by block, X having the columns that they read."""
+        if len(X) == 1:
+            self.numbers.write(X[0].astype(np.float64, copy=False), out[0], is_finite)
+            return
         for start in range(0, len(X), BLOCK):
             rows = slice(start, start + BLOCK)
             self.numbers.write(X[rows].astype(np.float64, copy=False), out[rows], is_finite)
@@ -239,7 +242,8 @@ class TableEncoder:
     def _is_plain(self, X):
         """Whether X is an array of numbers as expected, of which nothing is to be said."""
         return (
-            type(X) is np.ndarray
+            self._has_only_numbers
+            and type(X) is np.ndarray
             and X.ndim == 2
             and X.dtype.char in "fd"
             and X.shape[1] == self.n_features_in_
@@ -249,7 +253,7 @@ class TableEncoder:
 
     def _table_to_learn(self, X, feature_names):
         """X as a table, after it was validated; the names and number of columns are kept."""
-        seen = type(self.estimator_name, (BaseEstimator,), {})()
+        seen = stand_in(self.estimator_name)
         table = read_table(validated(seen, X, reset=True))
         self.n_features_in_ = table.n_columns
         names = getattr(seen, "feature_names_in_", None)
@@ -268,7 +272,7 @@ class TableEncoder:
             columns, wanted = list(X.columns), names.tolist()
             if columns != wanted and sorted(map(str, columns)) == sorted(set(wanted)):
                 X = X[wanted]
-        expected = type(self.estimator_name, (BaseEstimator,), {})()
+        expected = stand_in(self.estimator_name)
         expected.n_features_in_ = self.n_features_in_
         if self.has_own_names or (is_frame and names is not None):
             expected.feature_names_in_ = names
@@ -276,6 +280,16 @@ class TableEncoder:
         if names is not None:
             table.names = names.tolist()
         return table
+
+
+@lru_cache(maxsize=16)
+def class_named(name):
+    return type(name, (BaseEstimator,), {})
+
+
+def stand_in(name):
+    """An estimator of that name, for scikit-learn to know what is expected, and to speak of."""
+    return class_named(name)()
 
 
 def validated(estimator, X, reset):
