@@ -1,0 +1,307 @@
+"""A raw table as the numbers that a network reads: which columns become of it, and how they enter.
+
+What one column becomes is in ``_table_numbers`` and ``_table_categories``. No training.
+"""
+
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.utils import assert_all_finite, check_array
+from sklearn.utils.validation import validate_data
+
+from cmlp._core import engine
+from cmlp._table_bins import ThresholdTree
+from cmlp._table_categories import Category, learn_category
+from cmlp._table_columns import categorical_columns, is_dataframe, read_table
+from cmlp._table_numbers import BLOCK, NumberEncoder, learn_numbers
+
+
+class Encoding(NamedTuple):
+    """How a column of the encoded matrix enters the first layer.
+
+    Attributes
+    ----------
+    kind : {'identity', 'piecewise_linear', 'category'}
+        The number as it is; a place t + f in a table of bins, levels + 1 where it is missing; a
+        code, below levels.
+    column : int
+    width : int
+        How many inputs of the first layer come about.
+    levels : int
+        Bins or categories; else 0.
+    """
+
+    kind: str
+    column: int
+    width: int = 1
+    levels: int = 0
+
+
+class Settings(NamedTuple):
+    """Choices of how a table is encoded.
+
+    Attributes
+    ----------
+    categorical_features : 'from_dtype', array-like of bool, int or str, or None
+        As in scikit-learn's HistGradientBoostingClassifier, except that columns of strings of a
+        DataFrame are categories by their dtype, too.
+    n_bins : int
+        Of a numeric feature, at most; 0: none.
+    embedding : int
+        Inputs of the first layer for a numeric feature with bins.
+    max_one_hot : int
+        Categories with more levels are embedded.
+    """
+
+    categorical_features: Any = "from_dtype"
+    n_bins: int = 48
+    embedding: int = 12
+    max_one_hot: int = 8
+
+
+class TableEncoder:
+    """Tables of numbers, booleans and categories as matrices of numbers.
+
+    Parameters
+    ----------
+    estimator_name : str
+        The estimator in scikit-learn's messages.
+
+    Attributes
+    ----------
+    n_features_in_ : int
+    feature_names_in_ : ndarray of str or None
+    has_own_names : bool
+        Whether X in fit had these names.
+    numbers : NumberEncoder
+        Of the first columns of the encoded matrix.
+    categories : tuple of Category
+        Of the other columns.
+    embedding : int
+        See Settings.
+    encodings : tuple of Encoding
+        One for each column, in their order.
+    n_columns : int
+        How many these are.
+    """
+
+    def __init__(self, estimator_name="TableEncoder"):
+        self.estimator_name = estimator_name
+
+    def fit(
+        self,
+        X,
+        targets,
+        *,
+        sample_weight=None,
+        task=None,
+        random_state=None,
+        feature_names=None,
+        **settings,
+    ):
+        """Learn scales, bins and categories.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_samples, n_features)
+            Missing values are NaN, None or what the DataFrame has for them.
+        targets : array-like of shape (n_samples,) or (n_samples, n_outputs), or None
+            Bins tell these apart.
+        sample_weight : array-like of shape (n_samples,), optional
+            Rows without weight are not learned from.
+        task : {'classifier', 'regressor'} or None
+            What the targets are; None: bins hold equal shares of the samples.
+        random_state : int, RandomState or None
+            Draws the rows for the bins, where the table is large.
+        feature_names : array-like of str, optional
+            Of an X that has none of its own.
+        **settings
+            See Settings.
+
+        Returns
+        -------
+        self : TableEncoder
+
+        Raises
+        ------
+        ValueError, TypeError
+            Those of scikit-learn, or if a column is neither numbers nor categories.
+        """
+        settings = Settings(**settings)
+        table = self._table_to_learn(X, feature_names)
+        is_category = categorical_columns(table, settings.categorical_features)
+        sources = np.flatnonzero(~is_category).tolist()
+        rows = slice(None)
+        if sample_weight is not None:
+            sample_weight = np.asarray(sample_weight, dtype=np.float64)
+            rows = np.flatnonzero(sample_weight > 0)
+            sample_weight = sample_weight[rows]
+        tree = None
+        if task is not None and targets is not None:
+            targets = np.asarray(targets)[rows]
+            tree = ThresholdTree(targets, sample_weight, task, len(sources), random_state)
+        numbers = learn_numbers(table, sources, rows, settings.n_bins, tree)
+        categories = []
+        for source in np.flatnonzero(is_category).tolist():
+            codes, levels = table.levels(source)
+            categories.append(learn_category(source, codes[rows], levels, settings.max_one_hot))
+        self._hold(numbers, [one for one in categories if one is not None], settings.embedding)
+        return self
+
+    def transform(self, X, dtype=np.float32):
+        """The encoded matrix of shape (n_samples, n_columns).
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_samples, n_features)
+            Columns of a DataFrame are found by their names.
+        dtype : {float32, float64}
+
+        Raises
+        ------
+        ValueError, TypeError
+            Those of scikit-learn, or if a column of numbers holds something else.
+        """
+        if self._is_plain(X):
+            is_finite = engine.is_plain_and_finite(X)
+            if is_finite or not np.isinf(X).any():
+                out = np.empty((len(X), self.n_columns), dtype)
+                X = X if self._in_place else X[:, self.numbers.sources]
+                self._write_numbers(X, out, is_finite)
+                return out
+        table = self._table(X)
+        out = np.zeros((table.n_rows, self.n_columns), dtype)
+        end = self.numbers.n_columns
+        self._write_numbers(table.matrix(self.numbers.sources), out[:, :end], False)
+        for category in self.categories:
+            start, end = end, end + category.n_columns
+            category.write(*table.levels(category.source), out[:, start:end])
+        return out
+
+    def state(self):
+        """All that is learned, as dicts and lists of arrays, numbers and strings."""
+        names = self.feature_names_in_
+        return {
+            "estimator_name": self.estimator_name,
+            "n_features": self.n_features_in_,
+            "names": None if names is None else names.tolist(),
+            "has_own_names": self.has_own_names,
+            "numbers": self.numbers.state(),
+            "categories": [category._asdict() for category in self.categories],
+            "embedding": self.embedding,
+        }
+
+    @classmethod
+    def from_state(cls, state):
+        """The encoder with what ``state`` returned."""
+        self, names = cls(state["estimator_name"]), state["names"]
+        self.n_features_in_ = state["n_features"]
+        self.feature_names_in_ = None if names is None else np.array(names, dtype=object)
+        self.has_own_names = state["has_own_names"]
+        categories = [Category(**category) for category in state["categories"]]
+        self._hold(NumberEncoder(**state["numbers"]), categories, state["embedding"])
+        return self
+
+    def __reduce__(self):
+        if not hasattr(self, "encodings"):
+            return TableEncoder, (self.estimator_name,)
+        return TableEncoder.from_state, (self.state(),)
+
+    def _hold(self, numbers, categories, embedding):
+        """Keep what was learned, and what follows from it."""
+        self.numbers, self.categories, self.embedding = numbers, tuple(categories), embedding
+        kinds = [("identity", 1, 0)] * len(numbers.sources)
+        kinds += [("piecewise_linear", embedding, bins) for bins in numbers.n_bins.tolist()]
+        kinds += [("identity", 1, 0)] * len(numbers.indicated)
+        for category in categories:
+            if category.one_hot:
+                kinds += [("identity", 1, 0)] * category.n_levels
+            else:
+                kinds.append(("category", category.width, category.n_levels))
+        # a network has an input, if only a zero
+        kinds = kinds or [("identity", 1, 0)]
+        self.encodings = tuple(
+            Encoding(kind, column, width, levels)
+            for column, (kind, width, levels) in enumerate(kinds)
+        )
+        self.n_columns = len(kinds)
+        self._has_only_numbers = numbers.n_columns == self.n_columns
+        self._in_place = np.array_equal(numbers.sources, np.arange(self.n_features_in_))
+
+    def _write_numbers(self, X, out, is_finite):
+        """Write the columns of numbers, block by block, X having the columns that they read."""
+        if len(X) == 1:
+            self.numbers.write(X[0].astype(np.float64, copy=False), out[0], is_finite)
+            return
+        for start in range(0, len(X), BLOCK):
+            rows = slice(start, start + BLOCK)
+            self.numbers.write(X[rows].astype(np.float64, copy=False), out[rows], is_finite)
+
+    def _is_plain(self, X):
+        """Whether X is an array of numbers as expected, of which nothing is to be said."""
+        return (
+            self._has_only_numbers
+            and type(X) is np.ndarray
+            and X.ndim == 2
+            and X.dtype.char in "fd"
+            and X.shape[1] == self.n_features_in_
+            and len(X) > 0
+            and not self.has_own_names
+        )
+
+    def _table_to_learn(self, X, feature_names):
+        """X as a table, after it was validated; the names and number of columns are kept."""
+        seen = stand_in(self.estimator_name)
+        table = read_table(validated(seen, X, reset=True))
+        self.n_features_in_ = table.n_columns
+        names = getattr(seen, "feature_names_in_", None)
+        self.has_own_names = names is not None
+        if names is None and feature_names is not None:
+            names = np.asarray(feature_names, dtype=object)
+        self.feature_names_in_ = names
+        if names is not None:
+            table.names = names.tolist()
+        return table
+
+    def _table(self, X):
+        """X as a table with the columns of fit, after it was validated."""
+        names, is_frame = self.feature_names_in_, is_dataframe(X)
+        if is_frame and names is not None:
+            columns, wanted = list(X.columns), names.tolist()
+            if columns != wanted and sorted(map(str, columns)) == sorted(set(wanted)):
+                X = X[wanted]
+        expected = stand_in(self.estimator_name)
+        expected.n_features_in_ = self.n_features_in_
+        if self.has_own_names or (is_frame and names is not None):
+            expected.feature_names_in_ = names
+        table = read_table(validated(expected, X, reset=False))
+        if names is not None:
+            table.names = names.tolist()
+        return table
+
+
+@lru_cache(maxsize=16)
+def class_named(name):
+    return type(name, (BaseEstimator,), {})
+
+
+def stand_in(name):
+    """An estimator of that name, for scikit-learn to know what is expected, and to speak of."""
+    return class_named(name)()
+
+
+def validated(estimator, X, reset):
+    """X, a DataFrame or else an array, after scikit-learn's checks of all but its numbers."""
+    kwargs = {"reset": reset, "dtype": None, "ensure_all_finite": False}
+    if is_dataframe(X):
+        # its shape, for the words about too few rows or columns
+        check_array(np.broadcast_to(np.int8(0), X.shape), estimator=estimator, input_name="X")
+        return validate_data(estimator, X, skip_check_array=True, **kwargs)
+    X = validate_data(estimator, X, **kwargs)
+    if X.dtype.kind == "f":
+        assert_all_finite(
+            *(X,), allow_nan=True, estimator_name=type(estimator).__name__, input_name="X"
+        )
+    return X
