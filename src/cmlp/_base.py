@@ -85,6 +85,7 @@ class BaseMultilayerPerceptron(
             Interval(Integral, 1, None, closed="left"),
             Options(Real, {np.inf}),
         ],
+        "max_time": [None, Interval(Real, 0, None, closed="neither")],
         "max_fun": [Interval(Integral, 1, None, closed="left")],
         "fit_intercept": ["boolean"],
         "n_jobs": [Integral, None],

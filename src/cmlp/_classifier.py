@@ -162,6 +162,7 @@ class MLPClassifier(
         max_grad_norm: float | None = None,
         ema_decay: float | None = None,
         n_iter_no_change: float = 10,
+        max_time: float | None = None,
         max_fun: int = 15000,
         fit_intercept: bool = True,
         class_weight: dict[Any, Any] | list[dict[Any, Any]] | str | None = None,
@@ -203,6 +204,7 @@ class MLPClassifier(
         self.max_grad_norm = max_grad_norm
         self.ema_decay = ema_decay
         self.n_iter_no_change = n_iter_no_change
+        self.max_time = max_time
         self.max_fun = max_fun
         self.fit_intercept = fit_intercept
         self.class_weight = class_weight

@@ -234,6 +234,8 @@ ema_decay : float, default=None
     stopping took older ones. Not with 'lbfgs' and 'schedule_free_adamw'.
 n_iter_no_change : int or np.inf, default=10
     Training stops after more than this many epochs in a row without an improvement by tol.
+max_time : float, default=None
+    Seconds of training after which no epoch, or iteration of 'lbfgs', begins any more.
 max_fun : int, default=15000
     Maximum number of loss evaluations of 'lbfgs'.
 fit_intercept : bool, default=True

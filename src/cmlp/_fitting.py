@@ -26,7 +26,7 @@ from cmlp._checkpoint import Checkpoint, CheckpointWriter, FitData, Resumed, che
 from cmlp._core import engine
 from cmlp._divergence import divergence_error
 from cmlp._lbfgs import lbfgs
-from cmlp._listeners import listen
+from cmlp._listeners import TimeLimit, listen
 from cmlp._losses import loss_of
 from cmlp._optimizers import OPTIMIZERS, check_solver
 from cmlp._parameters import Parameters
@@ -374,10 +374,12 @@ class FittingMixin:
         self._note_targets()
         if request.resumed is not None:
             request.resumed.show(state, problem.architecture)
+        own_listeners = []
         if request.checkpoint is not None or "_skl_callbacks" in vars(self):
-            listen(run, self._own_listeners(run, request))
-        else:
-            listen(run)
+            own_listeners += self._own_listeners(run, request)
+        if self.max_time is not None:
+            own_listeners.append(TimeLimit(self.max_time))
+        listen(run, own_listeners)
         try:
             if state.stochastic:
                 sgd_epochs(run)

@@ -1,5 +1,7 @@
 """Listeners of a run and the order in which they see the end of a step. No solver."""
 
+from time import monotonic
+
 from sklearn.exceptions import ConvergenceWarning
 
 from cmlp._callbacks import SklearnCallbacks
@@ -58,6 +60,23 @@ class Publication(Listener):
         run.publish()
 
 
+class TimeLimit(Listener):
+    """Ends the training after some seconds.
+
+    Parameters
+    ----------
+    seconds : float
+    """
+
+    __slots__ = ("end",)
+
+    def __init__(self, seconds):
+        self.end = monotonic() + seconds
+
+    def step_ends(self, run):
+        return monotonic() >= self.end
+
+
 class EpochLimit(Listener):
     """Ends the training for want of improvement, after max_iter epochs, or one of partial_fit."""
 
@@ -106,6 +125,7 @@ ORDER = (
     SklearnCallbacks,
     DivergenceGuard,
     CheckpointWriter,
+    TimeLimit,
     EpochLimit,
 )
 #: Those that have nothing of their own: of every fit by epochs, and by iterations of 'lbfgs'.

@@ -178,6 +178,7 @@ class MLPRegressor(RegressorMixin, InspectionMixin, SklearnNamesMixin, BaseMulti
         max_grad_norm: float | None = None,
         ema_decay: float | None = None,
         n_iter_no_change: float = 10,
+        max_time: float | None = None,
         max_fun: int = 15000,
         fit_intercept: bool = True,
         out_activation: str = "auto",
@@ -220,6 +221,7 @@ class MLPRegressor(RegressorMixin, InspectionMixin, SklearnNamesMixin, BaseMulti
         self.max_grad_norm = max_grad_norm
         self.ema_decay = ema_decay
         self.n_iter_no_change = n_iter_no_change
+        self.max_time = max_time
         self.max_fun = max_fun
         self.fit_intercept = fit_intercept
         self.out_activation = out_activation

@@ -11,32 +11,12 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import assert_all_finite, check_array
 from sklearn.utils.validation import validate_data
 
+from cmlp._architecture import Encoding
 from cmlp._core import engine
 from cmlp._table_bins import ThresholdTree
 from cmlp._table_categories import Category, learn_category
 from cmlp._table_columns import categorical_columns, is_dataframe, read_table
 from cmlp._table_numbers import BLOCK, NumberEncoder, learn_numbers
-
-
-class Encoding(NamedTuple):
-    """How a column of the encoded matrix enters the first layer.
-
-    Attributes
-    ----------
-    kind : {'identity', 'piecewise_linear', 'category'}
-        The number as it is; a place t + f in a table of bins, levels + 1 where it is missing; a
-        code, below levels.
-    column : int
-    width : int
-        How many inputs of the first layer come about.
-    levels : int
-        Bins or categories; else 0.
-    """
-
-    kind: str
-    column: int
-    width: int = 1
-    levels: int = 0
 
 
 class Settings(NamedTuple):
