@@ -10,6 +10,7 @@ from cmlp._regressor import MLPRegressor
 from cmlp._skl2onnx import register_when_imported
 from cmlp._skops import TRUSTED_TYPES
 from cmlp._substitute import patch_sklearn, unpatch_sklearn
+from cmlp._tabular_estimators import TabularMLPClassifier, TabularMLPRegressor
 from cmlp._typing import Path
 from cmlp._version import __version__
 
@@ -21,6 +22,8 @@ __all__ = [
     "MLPClassifier",
     "MLPRegressor",
     "Network",
+    "TabularMLPClassifier",
+    "TabularMLPRegressor",
     "__version__",
     "load",
     "patch_sklearn",

@@ -30,7 +30,7 @@ class Encoding(NamedTuple):
 
 
 class Inputs(NamedTuple):
-    """What makes the inputs of the first layer, and how many networks have them.
+    """Inputs of the first layer: what makes them of X, and how many networks have them.
 
     Attributes
     ----------

@@ -68,7 +68,7 @@ class PredictingMixin:
         return parameters.layout(architecture, NO_LOSS)
 
     def _fitted_inputs(self, parameters):
-        """What makes the inputs of a network with these parameters."""
+        """The Inputs of a network with these parameters."""
         if not parameters.input_shapes and self.encodings is None:
             return PLAIN
         n_features = getattr(self, "n_features_in_", parameters.units[0])

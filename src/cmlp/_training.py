@@ -128,7 +128,6 @@ class TrainingState:
     coefs: list = shown("coefs_", list, LAYERS)
     intercepts: list = shown("intercepts_", list, LAYERS)
     incremental: bool = shown("_incremental", False)
-    input_weights: list | None = shown("input_weights_", None, or_none(LAYERS), optional=True)
     loss_curve: list = shown("loss_curve_", list, list_of(REAL), of_epochs=True)
     no_improvement_count: int = shown("_no_improvement_count", 0, COUNT, of_epochs=True)
     best_loss: float | None = shown("best_loss_", np.inf, or_none(REAL), of_epochs=True)
@@ -143,6 +142,7 @@ class TrainingState:
     )
     best_iter: int | None = shown("best_iter_", None, or_none(COUNT), of_epochs=True, newer=True)
     dropout: tuple | None = shown("_dropout_state", None, or_none(WORDS), optional=True)
+    input_weights: list | None = shown("input_weights_", None, or_none(LAYERS), optional=True)
     optimizer: Optimizer | None = shown("_optimizer", None, optional=True)
 
     stochastic: bool = True

@@ -24,6 +24,14 @@ class _Activation(TypedDict):
     init_fan: Literal["in", "both"]
     formula: str
 
+class _Encoding(TypedDict):
+    id: int
+    placed: bool
+    of_bins: bool
+    rows: int
+    rows_per_level: int
+    formula: str
+
 class _Loss(TypedDict):
     id: int
     loss: str
@@ -40,6 +48,7 @@ ACTIVATIONS: Final[dict[str, _Activation]]
 LOSSES: Final[dict[str, _Loss]]
 # id, number of state vectors, names of the hyper-parameters
 OPTIMIZERS: Final[dict[str, tuple[int, int, tuple[str, ...]]]]
+ENCODINGS: Final[dict[str, _Encoding]]
 FLUSHES: Final[bool]
 vector_bytes: Final[int]
 
@@ -59,6 +68,7 @@ class Dataset:
     ) -> Self: ...
     def __len__(self) -> int: ...
 
+def encoding_rows(kind: str, levels: int) -> int: ...
 @final
 class Layout:
     @property
@@ -74,6 +84,9 @@ class Layout:
         group_sizes: tuple[int, ...] | None = None,
         dropout: Sequence[float] = (),
         loss_parameter: Any = None,
+        encodings: Sequence[Sequence[Any]] = (),
+        n_members: int = 1,
+        n_features: int | None = None,
     ) -> Self: ...
     def workspace(
         self,

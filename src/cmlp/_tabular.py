@@ -1,0 +1,239 @@
+"""Networks for raw tables: what is done before and after the fits of the networks. No layer, no loop.
+
+The table is encoded in ``_tables``, networks are MLPClassifier and MLPRegressor; signatures and
+documentation of the two estimators are in ``_tabular_estimators``.
+"""
+
+from abc import ABC, abstractmethod
+from numbers import Integral, Real
+from time import monotonic
+from typing import Any, NamedTuple
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.model_selection import KFold, StratifiedKFold, train_test_split
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import _check_sample_weight, check_consistent_length, check_is_fitted
+
+from cmlp._base import BaseMultilayerPerceptron
+from cmlp._tables import TableEncoder
+
+#: Rows of which fewer are all trained on: a validation part would say nothing.
+MIN_VALIDATED = 20
+#: Updates that a fit has at least, however few rows there are, and epochs, however many.
+MIN_UPDATES, MIN_EPOCHS, MAX_EPOCHS = 3000, 20, 1000
+
+
+class Part(NamedTuple):
+    """Rows that one network is trained on, and those that choose its epoch, or None."""
+
+    train: np.ndarray
+    validation: np.ndarray | None
+
+
+class BaseTabularMLP(BaseEstimator, ABC):
+    """Base class of TabularMLPClassifier and TabularMLPRegressor."""
+
+    _parameter_constraints: dict[str, list[Any]] = {
+        **{
+            name: BaseMultilayerPerceptron._parameter_constraints[name]
+            for name in (
+                *("hidden_layer_sizes", "activation", "dropout", "n_members"),
+                *("learning_rate_init", "weight_decay", "max_grad_norm", "beta_2"),
+                *("random_state", "verbose", "n_jobs"),
+            )
+        },
+        "categorical_features": ["array-like", StrOptions({"from_dtype"}), None],
+        "n_bins": [Interval(Integral, 0, 255, closed="both")],
+        "embedding": [Interval(Integral, 1, None, closed="left")],
+        "max_one_hot": [Interval(Integral, 0, None, closed="left")],
+        "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
+        "max_iter": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
+        "n_iter_no_change": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
+        "validation_fraction": [Interval(Real, 0, 1, closed="left")],
+        "n_folds": [Interval(Integral, 1, None, closed="left")],
+        "time_limit": [None, Interval(Real, 0, None, closed="neither")],
+    }
+
+    # What the two estimators answer differently
+
+    @abstractmethod
+    def _new_network(self, **params):
+        """A network with the options that are its kind's own."""
+
+    @abstractmethod
+    def _strata(self, y):
+        """Labels that each part of the rows should have its share of, or None."""
+
+    # Fitting
+
+    def _fit_table(self, X, y, sample_weight, held_out, task):
+        """Encode the table, and fit a network to each part of its rows.
+
+        Parameters
+        ----------
+        y : ndarray
+            As the networks take it.
+        held_out : tuple (X_val, y_val, sample_weight_val)
+            Of None, if not given.
+        task : {'classifier', 'regressor'} or None
+            What bins are to tell apart.
+        """
+        begun = monotonic()
+        check_consistent_length(X, y)
+        if sample_weight is not None:
+            sample_weight = _check_sample_weight(sample_weight, y)
+        random_state = check_random_state(self.random_state)
+        encoder = TableEncoder(type(self).__name__)
+        encoder.fit(
+            X,
+            y,
+            sample_weight=sample_weight,
+            task=task,
+            random_state=random_state.randint(2**31),
+            categorical_features=self.categorical_features,
+            n_bins=self.n_bins,
+            embedding=self.embedding,
+            max_one_hot=self.max_one_hot,
+        )
+        A = encoder.transform(X)
+        parts = self._parts(y, held_out[0] is not None, random_state)
+        networks = []
+        for i, part in enumerate(parts):
+            left = None
+            if self.time_limit is not None:
+                # what is left, in equal shares
+                left = max(1e-3, (self.time_limit - monotonic() + begun) / (len(parts) - i))
+            network = self._network(len(part.train), encoder, left, random_state)
+            weights = None if sample_weight is None else sample_weight[part.train]
+            if held_out[0] is not None:
+                X_val, y_val, sample_weight_val = held_out
+                validation = encoder.transform(X_val), y_val, sample_weight_val
+            elif part.validation is not None:
+                rows = part.validation
+                validation = A[rows], y[rows], None
+                if sample_weight is not None:
+                    validation = *validation[:2], sample_weight[rows]
+            else:
+                validation = None, None, None
+                network.set_params(early_stopping=False)
+            networks.append(network.fit(
+                A[part.train], y[part.train], weights,
+                X_val=validation[0], y_val=validation[1], sample_weight_val=validation[2],
+            ))  # fmt: skip
+        self._encoder, self.estimators_ = encoder, networks
+        self.n_features_in_ = encoder.n_features_in_
+        vars(self).pop("feature_names_in_", None)
+        if encoder.has_own_names:
+            self.feature_names_in_ = encoder.feature_names_in_
+        self.n_iter_ = max(network.n_iter_ for network in networks)
+        return self
+
+    def _parts(self, y, has_validation, random_state):
+        """The rows of each network: a part for validation, or each fold in turn."""
+        n = len(y)
+        rows = np.arange(n)
+        if has_validation or n < MIN_VALIDATED or (self.n_folds == 1 and not self.validation_fraction):
+            return [Part(rows, None)] * (1 if has_validation else self.n_folds)
+        strata, seed = self._strata(y), random_state.randint(2**31)
+        if self.n_folds > 1:
+            n_folds = min(self.n_folds, n)
+            kind = KFold if strata is None or rarest(strata) < n_folds else StratifiedKFold
+            folds = kind(n_folds, shuffle=True, random_state=seed).split(rows, strata)
+        else:
+            size = max(1, round(self.validation_fraction * n))
+            if strata is not None and (rarest(strata) < 2 or size < len(np.unique(strata))):
+                strata = None
+            folds = [
+                train_test_split(rows, test_size=size, random_state=seed, stratify=strata)
+            ]
+        return [complete(Part(*fold), self._strata(y)) for fold in folds]
+
+    def _network(self, n_rows, encoder, seconds, random_state):
+        """A network for so many rows, not fitted."""
+        batch_size = self.batch_size
+        if batch_size == "auto":
+            batch_size = min(256, max(32, 2 ** int(np.log2(max(1, n_rows // 16)))))
+        batch_size = min(batch_size, n_rows)
+        max_iter = self.max_iter
+        if max_iter == "auto":
+            max_iter = min(MAX_EPOCHS, max(MIN_EPOCHS, -(-MIN_UPDATES * batch_size // n_rows)))
+        patience = self.n_iter_no_change
+        if patience == "auto":
+            patience = max(8, max_iter // 5)
+        n_hidden = np.size(self.hidden_layer_sizes)
+        dropout = self.dropout
+        if isinstance(dropout, Real):  # not of the input
+            dropout = [0.0] + n_hidden * [dropout] if dropout else 0.0
+        return self._new_network(
+            hidden_layer_sizes=self.hidden_layer_sizes,
+            activation=self.activation,
+            solver="adamw",
+            alpha=0.0,
+            weight_decay=self.weight_decay,
+            dropout=dropout,
+            n_members=self.n_members,
+            encodings=list(encoder.encodings),
+            batch_size=batch_size,
+            learning_rate="cosine",
+            learning_rate_init=self.learning_rate_init,
+            beta_2=self.beta_2,
+            max_grad_norm=self.max_grad_norm,
+            max_iter=max_iter,
+            max_time=seconds,
+            early_stopping=True,
+            scoring="loss",
+            n_iter_no_change=patience,
+            tol=0.0,
+            random_state=random_state.randint(2**31),
+            verbose=self.verbose,
+            n_jobs=self.n_jobs,
+            dtype="float32",
+        )
+
+    # Predicting
+
+    def _mean_of_networks(self, X, method):
+        """The mean of what a method of the networks says, an array or a list of arrays."""
+        check_is_fitted(self)
+        A = self._encoder.transform(X)
+        outputs = [getattr(network, method)(A) for network in self.estimators_]
+        if len(outputs) == 1:
+            return outputs[0]
+        if isinstance(outputs[0], list):
+            return [np.mean(columns, axis=0) for columns in zip(*outputs, strict=True)]
+        return np.mean(outputs, axis=0)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.input_tags.categorical = True
+        tags.input_tags.string = True
+        tags.non_deterministic = False
+        return tags
+
+
+def check_given(est, y):
+    """Raise scikit-learn's ValueError if there is no y."""
+    if y is None:
+        raise ValueError(
+            f"This {type(est).__name__} estimator requires y to be passed, but the target y is None."
+        )
+
+
+def rarest(strata):
+    """How many members the smallest stratum has."""
+    return np.unique(strata, return_counts=True)[1].min()
+
+
+def complete(part, strata):
+    """The part with one row of each stratum to train on, taken from those for validation."""
+    if strata is None:
+        return part
+    train, validation = part
+    missing = np.setdiff1d(strata[validation], strata[train])
+    for stratum in missing:
+        row = validation[strata[validation] == stratum][0]
+        train, validation = np.append(train, row), validation[validation != row]
+    return Part(train, validation if len(validation) else None)

@@ -1,0 +1,97 @@
+"""Documentation that TabularMLPClassifier and TabularMLPRegressor share. No code."""
+
+TABULAR = """
+Takes a raw table, as a pandas or polars DataFrame or an array: numbers, booleans, categories,
+strings, missing values. Each number enters as itself, robustly scaled and smoothly clipped, and as
+a trained piecewise linear function of it, with edges that a decision tree has found; categories
+enter as indicators or trained rows. ``n_members`` networks share their weights; their mean is
+predicted. The epoch whose loss on held out rows is lowest is kept.
+
+Parameters
+----------
+hidden_layer_sizes : array-like of int or int, default=(128, 128)
+    Number of units of each hidden layer.
+activation : str, default='relu'
+    As of :class:`MLPClassifier`.
+n_members : int, default=8
+    Networks that share all but their factors of the inputs and their last layer.
+n_folds : int, default=1
+    More: as many networks, each of which holds out another part of the rows; their mean is
+    predicted. Takes so many times as long, and is as a rule better.
+validation_fraction : float, default=0.15
+    Share of the rows that is held out with n_folds=1; 0: none, and the last epoch is kept.
+categorical_features : 'from_dtype', array-like of bool, int or str, or None, \
+default='from_dtype'
+    As of :class:`~sklearn.ensemble.HistGradientBoostingClassifier`: by default columns of a
+    DataFrame that hold categories or strings; all columns of an array are numbers.
+n_bins : int, default=48
+    Bins of a number, at most; 0: it enters as itself only.
+embedding : int, default=12
+    Inputs of the first layer that the piecewise linear function of a number has.
+max_one_hot : int, default=8
+    Categories with more levels are rows of a trained table instead of indicators. Levels seen
+    once, and those first seen in predict, share one.
+dropout : float or list of float, default=0.1
+    Of the hidden layers; a list also has that of the input, first.
+weight_decay : float, default=0.0003
+    Decoupled, of weights, not of encodings.
+batch_size : int or 'auto', default='auto'
+    Samples of a minibatch; 'auto' is a sixteenth of the rows, 32 to 256.
+learning_rate_init : float, default=0.002
+    The learning rate of AdamW to begin with; it falls to zero with a cosine.
+beta_2 : float, default=0.999
+    Of AdamW.
+max_grad_norm : float or None, default=1.0
+    Longer gradients are shortened to it.
+max_iter : int or 'auto', default='auto'
+    Epochs; 'auto' is 20, or as many as make 3000 updates, at most 1000.
+n_iter_no_change : int or 'auto', default='auto'
+    Epochs without improvement after which training ends; 'auto' is a fifth of max_iter, at least
+    8.
+time_limit : float, default=None
+    Seconds that fit may take; the best epoch until then is kept.
+random_state : int, RandomState instance or None, default=None
+    Decides what is drawn: rows held out, initial weights, order of the rows, dropout. With an
+    int, the same bits for any n_jobs.
+verbose : bool or int, default=False
+    Whether to print the losses of each epoch.
+n_jobs : int, default=None
+    Threads, as of :class:`MLPClassifier`.
+
+Attributes
+----------
+estimators_ : list of MLPClassifier or MLPRegressor
+    The fitted networks, one for each fold, which take the encoded table.
+n_iter_ : int
+    Epochs of the fit that took the most.
+n_features_in_ : int
+    Number of features seen in fit.
+feature_names_in_ : ndarray of shape (n_features_in_,)
+    Names of the features, if X had them and all are strings.
+
+References
+----------
+Gorishniy, Rubachev & Babenko, "On embeddings for numerical features in tabular deep learning",
+NeurIPS 2022. Gorishniy, Kotelnikov & Babenko, "TabM: advancing tabular deep learning with
+parameter-efficient ensembling", ICLR 2025. Holzmuller, Grinsztajn & Steinwart, "Better by
+default: strong pre-tuned MLPs and boosted trees on tabular data", NeurIPS 2024.
+"""
+
+FIT = """
+Parameters
+----------
+X : DataFrame or array-like of shape (n_samples, n_features)
+    Missing values are NaN, None or what the DataFrame has for them.
+sample_weight : array-like of shape (n_samples,), default=None
+X_val : DataFrame or array-like of shape (n_val, n_features), default=None
+    Rows by which the epoch is chosen; then one network is trained on all of X.
+y_val : array-like, default=None
+    Their labels or values.
+sample_weight_val : array-like of shape (n_val,), default=None
+    Their weights.
+
+Raises
+------
+ValueError, TypeError
+    If X, y or a parameter is not what it has to be; nothing has been fitted then.
+"""
