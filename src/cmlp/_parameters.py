@@ -55,11 +55,7 @@ class Parameters:
     def copy(self):
         """A copy of the parameters in another vector."""
         copied = object.__new__(Parameters)
-        copied.units = self.units
-        copied.coef_starts = self.coef_starts
-        copied.intercept_starts = self.intercept_starts
-        copied._places = self._places
-        copied._layouts = self._layouts
+        vars(copied).update(vars(self))
         copied._view(self.vector.copy())
         return copied
 

@@ -209,7 +209,7 @@ class TrainingState:
         """
         if not self.stochastic:
             return dict(zip(ALWAYS.values(), always(self), strict=True))
-        attributes = dict(zip(NAMES_OF_STOCHASTIC, of_stochastic(self), strict=True))
+        attributes = dict(zip(NAMES_OF_STOCHASTIC, of_stochastic(self)))  # noqa: B905 - takes longer
         if self.optimizer is not None:
             attributes["_optimizer"] = self.optimizer
         if self.dropout is not None:
