@@ -8,6 +8,7 @@ from scipy.special import xlogy
 
 from cmlp._core import engine
 
+BEFORE_NUMPY_2 = np.lib.NumpyVersion(np.__version__) < "2.0.0"
 #: Below what no float type has to round a number to infinity.
 LARGE = float(np.finfo(np.float16).max)
 
@@ -34,6 +35,8 @@ def accept_X(X, dtype):
 
     The engine converts each row of those as it reads it; others are converted as a whole.
     """
+    if type(X) is np.ndarray and X.dtype == dtype and X.flags.carray:
+        return X
     is_read = X.dtype == dtype or X.dtype in (np.float32, np.float64)
     return as_engine_input(X, X.dtype if is_read else dtype)
 
@@ -48,13 +51,13 @@ def as_training_input(X, y, sample_weight, dtype, weight_name="sample_weight"):
     ValueError
         If y or weights overflow the dtype, or all weights are zero in it.
     """
-    if y.dtype != bool:
+    if y.dtype.kind != "b":
         if y.dtype != dtype:
             with np.errstate(over="ignore"):
                 y = y.astype(dtype)
         if not engine.is_plain_and_finite(y) and not np.isfinite(y).all():
             raise ValueError(f"Input y contains infinity or a value too large for {y.dtype!r}.")
-    if not (y.flags.c_contiguous and y.flags.aligned):
+    if not y.flags.carray:  # what is only not to be written to stays as it is
         y = np.require(y, requirements=["C", "A"])
     if sample_weight is not None:
         with np.errstate(over="ignore"):

@@ -31,10 +31,10 @@ from cmlp._typing import (
     MatrixLike,
     Path,
     Probabilities,
-    available_if,
 )
 from cmlp._validation import (
     Names,
+    available_if,
     fit_context,
 )
 

@@ -20,7 +20,7 @@ from cmlp._architecture import (
     layer_sizes,
     network_inputs,
 )
-from cmlp._arrays import as_training_input, loss_type
+from cmlp._arrays import BEFORE_NUMPY_2, as_training_input, loss_type
 from cmlp._callbacks import SklearnCallbacks
 from cmlp._checkpoint import Checkpoint, CheckpointWriter, FitData, Resumed, check_resumable
 from cmlp._core import engine
@@ -39,8 +39,6 @@ from cmlp._training import HeldOut, Problem, Samples, TrainingState
 from cmlp._validation import borrow_random_state, give_back
 
 FLOAT64 = np.dtype(np.float64)
-#: When a np.float32 times an int was a np.float64.
-BEFORE_NUMPY_2 = np.lib.NumpyVersion(np.__version__) < "2.0.0"
 
 
 @dataclass(slots=True)
@@ -328,10 +326,12 @@ class FittingMixin:
 
     def _training_arrays(self, samples, dtype):
         """The samples as the engine reads them."""
+        if samples.sample_weight is None:
+            return Samples(*as_training_input(*samples, dtype))
         by_class = getattr(self, "class_weight", None) is not None
         weight_name = "sample_weight * class_weight" if by_class else "sample_weight"
         arrays = Samples(*as_training_input(*samples, dtype, weight_name))
-        if self.solver == "lbfgs" and arrays.sample_weight is not None:
+        if self.solver == "lbfgs":
             with np.errstate(over="ignore"):
                 if arrays.sample_weight.sum() == 0:
                     raise ValueError("Sample weights sum to zero.")
@@ -344,6 +344,7 @@ class FittingMixin:
 
     def _loss_type(self, dtype, y, sample_weight, out_activation):
         """Type of the loss that scikit-learn's arithmetic gives for predictions of a dtype."""
+        # before NumPy 2 a np.float32 times an int was a np.float64
         if self.solver in OPTIMIZERS and (self.batch_size != "auto" or BEFORE_NUMPY_2):
             return np.float64  # the loss of a batch times its rows, which are an np.int64
         weight_dtype = None if sample_weight is None else sample_weight.dtype

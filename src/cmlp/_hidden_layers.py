@@ -24,7 +24,8 @@ from sklearn.utils.validation import check_is_fitted
 from cmlp._architecture import layer_sizes
 from cmlp._inspection import hidden_layer_index
 from cmlp._labels import as_array, columns_of, is_multioutput
-from cmlp._typing import ArrayLike, FloatArray, MatrixLike, _fit_context, available_if
+from cmlp._typing import ArrayLike, FloatArray, MatrixLike, _fit_context
+from cmlp._validation import available_if
 
 
 def can_partial_fit(self):

@@ -103,11 +103,13 @@ class EpochLimit(Listener):
 def gives_up(run):
     """Whether to stop for want of improvement (the adaptive schedule may go on, slower)."""
     state, est = run.state, run.est
-    what = "Validation score" if est.early_stopping else "Training loss"
-    msg = (
-        f"{what} did not improve more than tol={est.tol:f} for {est.n_iter_no_change:.0f}"
-        " consecutive epochs."
-    )
+    msg = ""
+    if est.verbose:  # else nobody reads it, and a stream of partial_fit comes here each time
+        what = "Validation score" if est.early_stopping else "Training loss"
+        msg = (
+            f"{what} did not improve more than tol={est.tol:f} for {est.n_iter_no_change:.0f}"
+            " consecutive epochs."
+        )
     if state.optimizer.trigger_stopping(msg, est.verbose):
         return True
     state.no_improvement_count = 0

@@ -58,6 +58,8 @@ class Optimizer:
     predicting: int | None = None
     #: the parameters as they were read last
     parameters: tuple | None = None
+    #: the vector that ``hyper`` brings up to date
+    _hyper: np.ndarray | None = None
 
     def __init_subclass__(cls):
         names = ("rate", *engine.OPTIMIZERS[cls.name][2][1:])
@@ -82,6 +84,8 @@ class Optimizer:
             rate = state.pop("learning_rate", state["learning_rate_init"])
             vars(self).update(rate=float(rate), lr_schedule="constant")
         vars(self).update(state)
+        if "_hyper" not in state:
+            self.parameters = None  # configure makes it
 
     def configure(self, est):
         """Read the estimator's parameters, which may have changed since the last call."""
@@ -99,7 +103,8 @@ class Optimizer:
         self.max_iter, self.warmup_fraction = est.max_iter, est.warmup_fraction
         self.max_grad_norm = float(est.max_grad_norm or 0)
         self._average(est.ema_decay)
-        self.hyper  # noqa: B018 - an error of what is no number, before it is trained with
+        # an error of what is no number comes here, before it is trained with
+        self._hyper = np.array(self.hyper_values(self), dtype=np.float64)
         self.parameters = parameters
 
     def _parameter(self, est, name):
@@ -118,7 +123,11 @@ class Optimizer:
     @property
     def hyper(self):
         """The vector of hyper-parameters that the compiled update rule reads."""
-        return np.array(self.hyper_values(self), dtype=np.float64)
+        hyper = self._hyper
+        hyper[0] = self.rate
+        for name, place in self.counter_places:
+            hyper[place] = getattr(self, name)
+        return hyper
 
     def rates(self, n_batches):
         """The learning rates of the next epoch's minibatches; None: the current one for all.

@@ -66,12 +66,7 @@ class Parameters:
     def copy(self):
         """A copy of the parameters in another vector."""
         copied = object.__new__(Parameters)
-        copied.units = self.units
-        copied.n_members, copied.input_shapes = self.n_members, self.input_shapes
-        copied.coef_starts = self.coef_starts
-        copied.intercept_starts = self.intercept_starts
-        copied._places = self._places
-        copied._layouts = self._layouts
+        vars(copied).update(vars(self))
         copied._view(self.vector.copy())
         return copied
 

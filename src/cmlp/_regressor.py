@@ -32,9 +32,14 @@ from cmlp._typing import (
     Layers,
     MatrixLike,
     Path,
-    available_if,
 )
-from cmlp._validation import Names, fit_context, ravel_column, validate_training_data
+from cmlp._validation import (
+    Names,
+    available_if,
+    fit_context,
+    ravel_column,
+    validate_training_data,
+)
 
 #: Output activations that a regressor may have.
 OUT_ACTIVATIONS = {

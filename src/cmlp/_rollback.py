@@ -20,7 +20,7 @@ class Rollback:
 
     def __init__(self, est):
         self.est, self.run = est, None
-        self.before = dict(vars(est))
+        self.before = vars(est).copy()
         seed = est.random_state
         self.drawn = None
         if isinstance(seed, np.random.RandomState):

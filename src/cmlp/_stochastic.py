@@ -3,11 +3,14 @@
 What comes after an epoch is in ``_listeners``. Knows no layer and no formula.
 """
 
+from contextvars import copy_context
+from functools import partial
+
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
-from cmlp._arrays import reported_loss
+from cmlp._arrays import BEFORE_NUMPY_2, reported_loss
 from cmlp._core import engine
 from cmlp._divergence import NO_SCORE, diverged
 from cmlp._early_stopping import ValidationWatch, hold_out, split
@@ -34,7 +37,7 @@ def sgd_epochs(run):
         ConvergenceWarning, and the best finite weights are kept).
     """
     est, state = run.est, run.state
-    numpy_errors = np.geterr()
+    numpy_errors = later_geterr()
     epoch = ready(run)
     run.begun = True
     try:
@@ -59,7 +62,7 @@ def sgd_epochs(run):
         run.publish()
         if isinstance(interrupt.__context__, KeyboardInterrupt):
             raise  # the second
-        np.seterr(**numpy_errors)  # which stay those of an errstate that was interrupted
+        np.seterr(**numpy_errors())  # which stay those of an errstate that was interrupted
         warn("Training interrupted by user.")
     except BaseException:  # a callback, a scorer, no memory
         run.publish()
@@ -69,6 +72,13 @@ def sgd_epochs(run):
             state.optimizer.epochs = 0  # partial_fit would begin a plan of its own
         if state.best_vector is not None:
             state.parameters.vector[...] = state.best_vector
+
+
+def later_geterr():
+    """A function that tells what ``np.geterr()`` is now, if it comes to that."""
+    if BEFORE_NUMPY_2:  # it is no context variable yet
+        return partial(dict, np.geterr())
+    return partial(copy_context().run, np.geterr)
 
 
 def ready(run):

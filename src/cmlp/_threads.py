@@ -49,14 +49,14 @@ def openmp_threads():
 def flops_per_sample(X, units, training, n_members=1):
     """Multiplications and additions of the products: two a weight forward, six in training."""
     inputs = X.nnz / X.shape[0] if sp.issparse(X) else units[0]
-    flops = inputs * units[1] + n_later_weights(units)
-    return int((6 if training else 2) * n_members * flops)
+    return n_members * flops_of_products(inputs, units, training)
 
 
 @lru_cache
-def n_later_weights(units):
-    """How many weights there are behind the first layer, given all units as a tuple."""
-    return sum(a * b for a, b in pairwise(units[1:]))
+def flops_of_products(inputs, units, training):
+    """Multiplications and additions for a row of so many entries, given all units as a tuple."""
+    n_weights = inputs * units[1] + sum(a * b for a, b in pairwise(units[1:]))
+    return int((6 if training else 2) * n_weights)
 
 
 def effective_n_threads(n_jobs, flops):

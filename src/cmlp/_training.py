@@ -210,7 +210,7 @@ class TrainingState:
         attributes : dict of str to object
         """
         if self.stochastic:
-            attributes = dict(zip(NAMES_OF_STOCHASTIC, of_stochastic(self), strict=True))
+            attributes = dict(zip(NAMES_OF_STOCHASTIC, of_stochastic(self)))  # noqa: B905 - takes longer
         else:
             attributes = dict(zip(ALWAYS.values(), always(self), strict=True))
         if self.input_weights is not None:

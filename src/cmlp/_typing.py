@@ -35,11 +35,8 @@ Probabilities: TypeAlias = FloatArray | Any
 if TYPE_CHECKING:
 
     def _fit_context(*, prefer_skip_nested_validation: bool) -> Callable[[Method], Method]: ...
-
-    def available_if(check: Callable[[Any], bool]) -> Callable[[Method], Method]: ...
 else:
     from sklearn.base import _fit_context
-    from sklearn.utils.metaestimators import available_if
 
 __all__ = [
     "ArrayLike",
@@ -52,5 +49,4 @@ __all__ = [
     "Path",
     "Probabilities",
     "_fit_context",
-    "available_if",
 ]

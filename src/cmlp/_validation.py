@@ -4,14 +4,17 @@ Each returns what scikit-learn would, or says that the case is not plain; scikit
 functions then do the work and find the words. No network, no training.
 """
 
-from functools import wraps
+from collections.abc import Callable
+from functools import partial, update_wrapper, wraps
+from types import MethodType
+from typing import Any, cast
 
 import numpy as np
 import scipy.sparse as sp
 from sklearn.base import BaseEstimator, _fit_context
 from sklearn.exceptions import DataConversionWarning
 from sklearn.preprocessing import LabelBinarizer
-from sklearn.utils import check_random_state, column_or_1d
+from sklearn.utils import check_random_state, column_or_1d, metaestimators
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import _is_fitted, validate_data
 
@@ -123,6 +126,32 @@ def fit_context(method: Method) -> Method:
             config["skip_parameter_validation"] = skip
 
     return wrapper
+
+
+class Available:
+    """``sklearn.utils.metaestimators.available_if`` as a descriptor, with less ado.
+
+    A method that is there is handed out at once; where it is not, scikit-learn finds the words.
+    """
+
+    def __init__(self, method, check):
+        update_wrapper(self, method)
+        self.method, self.check = method, check
+        self.long_way = metaestimators.available_if(check)(method)
+
+    def __get__(self, instance, owner=None):
+        try:
+            is_there = instance is not None and self.check(instance)
+        except Exception:
+            is_there = False
+        if is_there:
+            return MethodType(self.method, instance)
+        return self.long_way.__get__(instance, owner)
+
+
+def available_if(check: Callable[[Any], bool]) -> Callable[[Method], Method]:
+    """``sklearn.utils.metaestimators.available_if``"""
+    return cast(Any, partial(Available, check=check))
 
 
 # Arrays

@@ -476,3 +476,15 @@ def test_a_pickle_of_an_older_version(solver, data):
         each.partial_fit(*data)
     np.testing.assert_array_equal(flat(old), flat(est))
     assert old.get_params() == est.get_params()
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_a_pickle_without_the_vector_of_hyper_parameters(solver, data):
+    """Of a version that read the parameters only when they had changed, but kept no vector."""
+    est = regressor(solver=solver).partial_fit(*data)
+    old = copy.deepcopy(est)
+    del vars(old._optimizer)["_hyper"]
+    old = pickle.loads(pickle.dumps(old))
+    for each in (old, est):
+        each.partial_fit(*data)
+    np.testing.assert_array_equal(flat(old), flat(est))

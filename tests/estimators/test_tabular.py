@@ -79,6 +79,7 @@ def test_polars_and_pandas_are_alike():
     table = frame(pd)[["number", "count", "flag", "word"]]
     clf = classifier().fit(table, LABELS)
     columns = {name: table[name].tolist() for name in table}
+    columns["word"] = [None if word != word else word for word in columns["word"]]
     columns["number"] = table["number"].to_numpy()
     other_table = pl.DataFrame(columns)
     other = classifier().fit(other_table, LABELS)
