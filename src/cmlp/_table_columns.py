@@ -13,6 +13,8 @@ from sklearn.utils import assert_all_finite
 NUMBER, BOOLEAN, CATEGORY, OTHER = "number", "boolean", "category", "other"
 #: Types of levels that are kept as they are; others are known by their text.
 PLAIN = (str, bool, int, float)
+#: Up to so many values, sorting them is slower than looking at each.
+FEW = 100
 
 
 def read_table(X):
@@ -83,7 +85,8 @@ class Table:
         return values
 
     def matrix(self, columns):
-        """Some columns as numbers, side by side."""
+        """Some columns as numbers, side by side; None: all."""
+        columns = range(self.n_columns) if columns is None else columns
         out = np.empty((self.n_rows, len(columns)))
         for k, j in enumerate(columns):
             out[:, k] = self.numbers(j)
@@ -118,8 +121,10 @@ class ArrayTable(Table):
         return BOOLEAN if self.X.dtype.kind == "b" else NUMBER
 
     def matrix(self, columns):
-        """Some columns as numbers, side by side."""
-        return self.X[:, columns] if self.X.dtype.kind in "fiub" else super().matrix(columns)
+        """Some columns as numbers, side by side; None: all."""
+        if self.X.dtype.kind not in "fiub":
+            return super().matrix(columns)
+        return self.X if columns is None else self.X[:, columns]
 
     def as_float(self, j):
         try:
@@ -130,7 +135,7 @@ class ArrayTable(Table):
     def levels(self, j):
         """Codes of a column's values, missing ones -1, and its levels."""
         values = self.X[:, j]
-        if values.dtype.kind not in "fiub":
+        if values.dtype.kind not in "fiub" or len(values) < FEW:
             return self.factorized(values.tolist(), j)
         distinct, codes = np.unique(values, return_inverse=True)
         return plain_levels(codes, distinct.tolist())
