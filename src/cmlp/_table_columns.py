@@ -81,7 +81,7 @@ class Table:
                 " Of categories, fit has to know: by the column's dtype or categorical_features."
             )
         values = self.as_float(j)
-        assert_all_finite(values, allow_nan=True, input_name=f"X (column {self.label(j)})")
+        check_infinity(values, f"X (column {self.label(j)})")
         return values
 
     def matrix(self, columns):
@@ -207,6 +207,12 @@ class PolarsTable(Table):
     def levels(self, j):
         """Codes of a column's values, missing ones -1, and its levels."""
         return self.factorized(self.column(j).to_list(), j)
+
+
+def check_infinity(values, name, estimator_name=None):
+    """Raise scikit-learn's ValueError if a value is infinite."""
+    with np.errstate(invalid="ignore", over="ignore"):  # of sums by which infinities are found
+        assert_all_finite(values, allow_nan=True, estimator_name=estimator_name, input_name=name)
 
 
 def plain_levels(codes, levels):

@@ -8,13 +8,19 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.base import BaseEstimator
-from sklearn.utils import assert_all_finite, check_array
+from sklearn.utils import check_array
 from sklearn.utils.validation import validate_data
 
 from cmlp._core import engine
 from cmlp._table_bins import ThresholdTree
 from cmlp._table_categories import Category, learn_category
-from cmlp._table_columns import ArrayTable, categorical_columns, is_dataframe, read_table
+from cmlp._table_columns import (
+    ArrayTable,
+    categorical_columns,
+    check_infinity,
+    is_dataframe,
+    read_table,
+)
 from cmlp._table_numbers import BLOCK, NumberEncoder, learn_numbers
 
 
@@ -296,7 +302,5 @@ def validated(estimator, X, reset):
         return validate_data(estimator, X, skip_check_array=True, **kwargs)
     X = validate_data(estimator, X, **kwargs)
     if X.dtype.kind == "f":
-        assert_all_finite(
-            *(X,), allow_nan=True, estimator_name=type(estimator).__name__, input_name="X"
-        )
+        check_infinity(X, "X", type(estimator).__name__)
     return X
