@@ -144,13 +144,19 @@ class ArrayTable(Table):
 class PandasTable(Table):
     """Columns of a pandas DataFrame."""
 
+    def __init__(self, X):
+        super().__init__(X)
+        self.dtypes = X.dtypes.tolist()  # as a column takes pandas longer than its numbers
+
     def column(self, j):
         return self.X.iloc[:, j]
 
     def kind(self, j):
         """Whether a column holds numbers, booleans, categories or something else."""
         pd = sys.modules["pandas"]
-        dtype = self.column(j).dtype
+        dtype = self.dtypes[j]
+        if isinstance(dtype, np.dtype) and dtype.kind in "iuf":
+            return NUMBER
         if isinstance(dtype, pd.CategoricalDtype):
             return CATEGORY
         if pd.api.types.is_bool_dtype(dtype):
@@ -162,7 +168,7 @@ class PandasTable(Table):
         return CATEGORY if pd.api.types.is_string_dtype(dtype) else OTHER
 
     def numbers(self, j):
-        categories = getattr(self.column(j).dtype, "categories", None)
+        categories = getattr(self.dtypes[j], "categories", None)
         if categories is not None and categories.dtype.kind in "iuf":
             return self.as_float(j)
         return super().numbers(j)
@@ -173,6 +179,8 @@ class PandasTable(Table):
     def levels(self, j):
         """Codes of a column's values, missing ones -1, and its levels."""
         column = self.column(j)
+        if self.n_rows < FEW:
+            return self.factorized(column.tolist(), j)
         try:
             codes, levels = sys.modules["pandas"].factorize(column)
         except TypeError:  # of which the other way speaks better

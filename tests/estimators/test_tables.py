@@ -7,6 +7,7 @@ from decimal import Decimal
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 from sklearn.datasets import make_regression
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.tree import DecisionTreeRegressor
@@ -569,6 +570,13 @@ def test_what_is_no_table_is_refused_in_scikit_learn_s_words(X, words):
         encoder.transform(X)
     with pytest.raises(ValueError, match=words):
         fitted(X)
+
+
+def test_sparse_matrices_are_refused():
+    X = np.eye(3)
+    for call in (fitted, fitted(X).transform):
+        with pytest.raises(TypeError, match="Sparse data was passed"):
+            call(sp.csr_matrix(X))
 
 
 def test_empty_frames_are_refused_in_scikit_learn_s_words(frame):
