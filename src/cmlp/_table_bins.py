@@ -12,8 +12,8 @@ MAX_ROWS, MIN_ROWS = 50_000, 5_000
 #: Rows times features from which on trees see fewer rows.
 MAX_CELLS = 10_000_000
 #: Samples of a leaf: a quarter of what equal bins would hold, within these limits. The lower one
-#: is for a mean of the target to be one, the upper one lets large data show narrow peaks.
-MIN_LEAF, MAX_LEAF = 5, 64
+#: is for the mean of a target to be one; with the upper one, large data show their narrow peaks.
+MIN_LEAF, MAX_LEAF = 5, 16
 #: Edges lie within, so that no width overflows.
 MAX_EDGE = np.finfo(np.float64).max / 4
 TINY = np.finfo(np.float64).tiny

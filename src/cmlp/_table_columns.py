@@ -13,6 +13,8 @@ from sklearn.utils import assert_all_finite
 NUMBER, BOOLEAN, CATEGORY, OTHER = "number", "boolean", "category", "other"
 #: Types of levels that are kept as they are; others are known by their text.
 PLAIN = (str, bool, int, float)
+#: Up to so many values, sorting them is slower than looking at each.
+FEW = 100
 
 
 def read_table(X):
@@ -79,11 +81,12 @@ class Table:
                 " Of categories, fit has to know: by the column's dtype or categorical_features."
             )
         values = self.as_float(j)
-        assert_all_finite(values, allow_nan=True, input_name=f"X (column {self.label(j)})")
+        check_infinity(values, f"X (column {self.label(j)})")
         return values
 
     def matrix(self, columns):
-        """Some columns as numbers, side by side."""
+        """Some columns as numbers, side by side; None: all."""
+        columns = range(self.n_columns) if columns is None else columns
         out = np.empty((self.n_rows, len(columns)))
         for k, j in enumerate(columns):
             out[:, k] = self.numbers(j)
@@ -118,8 +121,10 @@ class ArrayTable(Table):
         return BOOLEAN if self.X.dtype.kind == "b" else NUMBER
 
     def matrix(self, columns):
-        """Some columns as numbers, side by side."""
-        return self.X[:, columns] if self.X.dtype.kind in "fiub" else super().matrix(columns)
+        """Some columns as numbers, side by side; None: all."""
+        if self.X.dtype.kind not in "fiub":
+            return super().matrix(columns)
+        return self.X if columns is None else self.X[:, columns]
 
     def as_float(self, j):
         try:
@@ -130,7 +135,7 @@ class ArrayTable(Table):
     def levels(self, j):
         """Codes of a column's values, missing ones -1, and its levels."""
         values = self.X[:, j]
-        if values.dtype.kind not in "fiub":
+        if values.dtype.kind not in "fiub" or len(values) < FEW:
             return self.factorized(values.tolist(), j)
         distinct, codes = np.unique(values, return_inverse=True)
         return plain_levels(codes, distinct.tolist())
@@ -139,13 +144,19 @@ class ArrayTable(Table):
 class PandasTable(Table):
     """Columns of a pandas DataFrame."""
 
+    def __init__(self, X):
+        super().__init__(X)
+        self.dtypes = X.dtypes.tolist()  # as a column takes pandas longer than its numbers
+
     def column(self, j):
         return self.X.iloc[:, j]
 
     def kind(self, j):
         """Whether a column holds numbers, booleans, categories or something else."""
         pd = sys.modules["pandas"]
-        dtype = self.column(j).dtype
+        dtype = self.dtypes[j]
+        if isinstance(dtype, np.dtype) and dtype.kind in "iuf":
+            return NUMBER
         if isinstance(dtype, pd.CategoricalDtype):
             return CATEGORY
         if pd.api.types.is_bool_dtype(dtype):
@@ -157,7 +168,7 @@ class PandasTable(Table):
         return CATEGORY if pd.api.types.is_string_dtype(dtype) else OTHER
 
     def numbers(self, j):
-        categories = getattr(self.column(j).dtype, "categories", None)
+        categories = getattr(self.dtypes[j], "categories", None)
         if categories is not None and categories.dtype.kind in "iuf":
             return self.as_float(j)
         return super().numbers(j)
@@ -168,6 +179,8 @@ class PandasTable(Table):
     def levels(self, j):
         """Codes of a column's values, missing ones -1, and its levels."""
         column = self.column(j)
+        if self.n_rows < FEW:
+            return self.factorized(column.tolist(), j)
         try:
             codes, levels = sys.modules["pandas"].factorize(column)
         except TypeError:  # of which the other way speaks better
@@ -202,6 +215,12 @@ class PolarsTable(Table):
     def levels(self, j):
         """Codes of a column's values, missing ones -1, and its levels."""
         return self.factorized(self.column(j).to_list(), j)
+
+
+def check_infinity(values, name, estimator_name=None):
+    """Raise scikit-learn's ValueError if a value is infinite."""
+    with np.errstate(invalid="ignore", over="ignore"):  # of sums by which infinities are found
+        assert_all_finite(values, allow_nan=True, estimator_name=estimator_name, input_name=name)
 
 
 def plain_levels(codes, levels):
