@@ -117,13 +117,15 @@ def as_encoding(row, n_features):
     kinds = engine.ENCODINGS
     if not (isinstance(row, Sequence) and 2 <= len(row) <= 4 and row[0] in kinds):
         raise ValueError(
-            f"encodings must be tuples (kind, column, width, levels) with a kind of {sorted(kinds)},"
-            f" got {row!r}."
+            "encodings must be tuples (kind, column, width, levels) with a kind of"
+            f" {sorted(kinds)}, got {row!r}."
         )
     encoding = Encoding(*row)
     numbers = encoding[1:]
     placed = kinds[encoding.kind]["placed"]
-    if not all(isinstance(number, Integral) and not isinstance(number, bool) for number in numbers):
+    if not all(
+        isinstance(number, Integral) and not isinstance(number, bool) for number in numbers
+    ):
         raise ValueError(f"column, width and levels of an encoding must be integers, got {row!r}.")
     last = encoding.column + (0 if placed else encoding.width - 1)
     if encoding.column < 0 or encoding.width < 1 or last >= n_features:

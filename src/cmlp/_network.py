@@ -181,7 +181,7 @@ class Network:
             If it is no network and does not hold exactly one, or has encodings or members.
         """
         est = network_in(est)
-        if "input_weights_" in vars(est) or getattr(est, "encodings", None) is not None:
+        if getattr(est, "input_weights_", None) or getattr(est, "encodings", None) is not None:
             raise TypeError("A Network has no encodings and no members.")
         classes = getattr(est, "classes_", None)
         loss, parameter = loss_row(est, est.out_activation_)

@@ -81,9 +81,7 @@ class Parameters:
         return self.vector.dtype
 
     @classmethod
-    def initialize(
-        cls, units, dtype, activations, random_state, fit_intercept=True, inputs=PLAIN
-    ):
+    def initialize(cls, units, dtype, activations, random_state, fit_intercept=True, inputs=PLAIN):
         """Draw weights and biases from U(-b, b), b = sqrt(f / fan).
 
         f is the ``init_factor`` of the layer's activation. Where its ``init_fan`` is "both",

@@ -211,9 +211,7 @@ def check_inputs(est):
     given = getattr(est, "input_weights_", None) or ()
     if given or est.encodings is not None:
         parameters = parameters_of(est)
-        inputs, n_inputs = network_inputs(
-            est.encodings, parameters.n_members, est.n_features_in_
-        )
+        inputs, n_inputs = network_inputs(est.encodings, parameters.n_members, est.n_features_in_)
         if (
             n_inputs != parameters.units[0]
             or inputs.weight_shapes(n_inputs) != parameters.input_shapes

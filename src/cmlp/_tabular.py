@@ -1,4 +1,4 @@
-"""Networks for raw tables: what is done before and after the fits of the networks. No layer, no loop.
+"""Networks for raw tables: what is done before and after their fits. No layer, no epoch.
 
 The table is encoded in ``_tables``, networks are MLPClassifier and MLPRegressor; signatures and
 documentation of the two estimators are in ``_tabular_estimators``.
@@ -134,7 +134,11 @@ class BaseTabularMLP(BaseEstimator, ABC):
         """The rows of each network: a part for validation, or each fold in turn."""
         n = len(y)
         rows = np.arange(n)
-        if has_validation or n < MIN_VALIDATED or (self.n_folds == 1 and not self.validation_fraction):
+        if (
+            has_validation
+            or n < MIN_VALIDATED
+            or (self.n_folds == 1 and not self.validation_fraction)
+        ):
             return [Part(rows, None)] * (1 if has_validation else self.n_folds)
         strata, seed = self._strata(y), random_state.randint(2**31)
         if self.n_folds > 1:
@@ -145,9 +149,7 @@ class BaseTabularMLP(BaseEstimator, ABC):
             size = max(1, round(self.validation_fraction * n))
             if strata is not None and (rarest(strata) < 2 or size < len(np.unique(strata))):
                 strata = None
-            folds = [
-                train_test_split(rows, test_size=size, random_state=seed, stratify=strata)
-            ]
+            folds = [train_test_split(rows, test_size=size, random_state=seed, stratify=strata)]
         return [complete(Part(*fold), self._strata(y)) for fold in folds]
 
     def _network(self, n_rows, encoder, seconds, random_state):
@@ -218,7 +220,8 @@ def check_given(est, y):
     """Raise scikit-learn's ValueError if there is no y."""
     if y is None:
         raise ValueError(
-            f"This {type(est).__name__} estimator requires y to be passed, but the target y is None."
+            f"This {type(est).__name__} estimator requires y to be passed, but the target y is"
+            " None."
         )
 
 

@@ -154,7 +154,16 @@ class Case:
         work = self.layout.workspace(stop - start, self.dtype, n_threads, data=self.data)
         work[:] = np.nan
         loss, weight = self.engine.batch_gradient(
-            self.layout, self.data, order, start, stop, self.params, grads, work, n_threads, dropout
+            self.layout,
+            self.data,
+            order,
+            start,
+            stop,
+            self.params,
+            grads,
+            work,
+            n_threads,
+            dropout,
         )
         return grads, loss, weight
 
@@ -166,11 +175,13 @@ class Case:
         self.engine.predict(self.layout, self.data, self.params, work, out, n_threads, seed)
         return out
 
-    def epoch(self, optimizer="adam", batch_size=8, n_threads=1, two_calls=False, clip=0.0, steps=2):
+    def epoch(
+        self, optimizer="adam", batch_size=8, n_threads=1, two_calls=False, clip=0.0, steps=2
+    ):
         """Parameters, state and losses after some epochs."""
         _, n_states, names = self.engine.OPTIMIZERS[optimizer]
-        hyper = np.array([{"learning_rate": 0.01, "t": 0, "beta_1": 0.9, "beta_2": 0.999,
-                           "epsilon": 1e-8, "momentum": 0.9}.get(name, 0.0) for name in names])  # fmt: skip
+        values = {"learning_rate": 0.01, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-8}
+        hyper = np.array([{"momentum": 0.9, **values}.get(name, 0.0) for name in names])
         params = self.params.copy()
         state = np.zeros((n_states, len(params)), self.dtype)
         grads = self.layout.gradient(batch_size, self.dtype)
@@ -195,7 +206,9 @@ class Case:
         return params, state, losses
 
 
-@pytest.fixture(params=[(ENCODINGS, 1), (ENCODINGS, 3), ((), 4)], ids=["encoded", "both", "members"])
+@pytest.fixture(
+    params=[(ENCODINGS, 1), (ENCODINGS, 3), ((), 4)], ids=["encoded", "both", "members"]
+)
 def shape(request):
     return {"encodings": request.param[0], "n_members": request.param[1]}
 
@@ -243,7 +256,9 @@ def test_gradient_does_not_depend_on_threads_nor_much_on_chunks(engine, dtype, s
     assert again[1:] == (loss, weight)
     parts = [case.gradient(a, b, order, dropout=key) for a, b in [(0, 13), (13, 800), (800, 1500)]]
     tolerance = {"float32": 2e-3, "float64": 1e-9}[dtype]
-    np.testing.assert_allclose(sum(part[0] for part in parts), grads, rtol=tolerance, atol=tolerance)
+    np.testing.assert_allclose(
+        sum(part[0] for part in parts), grads, rtol=tolerance, atol=tolerance
+    )
     assert sum(part[1] for part in parts) == pytest.approx(loss, rel=1e-5)
 
 
@@ -325,7 +340,7 @@ def test_a_place_out_of_the_table_is_at_its_end(engine, dtype, value):
 
 
 @pytest.mark.parametrize(
-    "changes, message",
+    ("changes", "message"),
     [
         ({"n_members": 0}, "n_members must be positive"),
         ({"encodings": (("identity", 4, 24, 0),)}, "does not fit 5 columns"),

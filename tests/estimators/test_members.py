@@ -141,7 +141,9 @@ def test_partial_fit_and_warm_start_go_on():
 
 def test_early_stopping_keeps_the_best_of_all_parameters():
     est = fitted(early_stopping=True, max_iter=60, learning_rate_init=0.05, n_iter_no_change=5)
-    est_again = fitted(early_stopping=True, max_iter=60, learning_rate_init=0.05, n_iter_no_change=5)
+    est_again = fitted(
+        early_stopping=True, max_iter=60, learning_rate_init=0.05, n_iter_no_change=5
+    )
     same(est, est_again)
     assert est.best_validation_score_ == max(est.validation_scores_)
 

@@ -69,6 +69,7 @@ class Dataset:
     def __len__(self) -> int: ...
 
 def encoding_rows(kind: str, levels: int) -> int: ...
+
 @final
 class Layout:
     @property

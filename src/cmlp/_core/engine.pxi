@@ -48,7 +48,8 @@ from cmlp._core.pool cimport pool_run
 from cmlp._core.stop cimport raise_flag, raised, stop_flag, watch_begin, watch_end
 from cmlp._core.sparse_plan cimport density, entries, most_entries
 from cmlp._core.types cimport (
-    ABSENT, AS_IS, Batch, Encoding, FROM_OTHER, ROUNDED, DropoutPlan, Layer, Loss, Net, Plan, Source)
+    ABSENT, AS_IS, Batch, DropoutPlan, Encoding, FROM_OTHER, Layer, Loss, Net, Plan, ROUNDED,
+    Source)
 
 cnp.import_array()
 
@@ -196,7 +197,8 @@ def predict(
     if out.shape[0] != n_draws * source.n_samples or n_draws < 1 or n_draws > UINT32_MAX \
             or out.shape[1] != net.n_outputs:
         raise ValueError("out must be of shape (n_samples, n_outputs).")
-    if n_threads == 1 and 2.0 * out.shape[0] * net.n_members * net.n_coefs < FLOPS_PER_SIGNAL_CHECK:
+    if n_threads == 1 \
+            and 2.0 * out.shape[0] * net.n_members * net.n_coefs < FLOPS_PER_SIGNAL_CHECK:
         with nogil:
             before = flush_denormals()
             for draw in range(n_draws):

@@ -196,8 +196,8 @@ cdef inline void table_gradient(
     const Net* net, const Encoding* encoding, const Place place, const floating* table,
     const floating* scale, const floating* delta, floating* table_grads, floating* scale_grads,
 ) noexcept nogil:
-    """Add the gradient of a looked up row of inputs, given dL/d of them, to that of the table and of
-    the member's factors, if there are any"""
+    """Add the gradient of a looked up row of inputs, given dL/d of them, to that of the table and
+    of the member's factors, if there are any"""
     cdef Py_ssize_t j, n = encoding.width
     cdef const floating* row = table + place.row * n
     cdef floating* grads = table_grads + place.row * n
@@ -248,8 +248,8 @@ cdef inline void encoding_gradient(
     const Batch* batch, const Encoding* encoding, const floating[::1] params,
     floating[::1] grads, const floating* deltas, bint accumulate, floating* scratch,
 ) noexcept nogil:
-    """grads = [themselves +] the gradient of the parameters of an encoding, and of the factors that
-    members have for its inputs"""
+    """grads = [themselves +] the gradient of the parameters of an encoding, and of the factors
+    that members have for its inputs"""
     cdef const Net* net = batch.net
     cdef const encoding_row* row = &encoding_table[encoding.kind]
     cdef Py_ssize_t i, m, n = encoding.width, size = encoding.n_rows * n

@@ -264,7 +264,8 @@ cdef class Layout:
             first += encoding.width
             param += encoding.n_rows * encoding.width
         if first != self.units[0]:
-            raise ValueError(f"The encodings make {first} inputs, the network has {self.units[0]}.")
+            raise ValueError(
+                f"The encodings make {first} inputs, the network has {self.units[0]}.")
 
     cdef set_groups(self, tuple sizes):
         cdef Py_ssize_t g, end = 0

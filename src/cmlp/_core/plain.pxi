@@ -201,7 +201,7 @@ cdef bint mark_labels(
 
 
 def views(cnp.ndarray vector not None, list places not None):
-    """Views on a contiguous vector, one for each (start, n), (start, n_rows, n_columns) or of three."""
+    """Views on a contiguous vector, one for each (start, n), (start, n, m) or (start, n, m, k)."""
     cdef list made = []
     cdef tuple place
     cdef cnp.ndarray view

@@ -126,8 +126,7 @@ cdef class Predictor:
         cdef bint done
         if not plain_source(X, &source) \
                 or source.n_features != self.layout.net.n_features \
-                or source.n_samples * self.layout.net.n_members * self.layout.net.n_coefs \
-                    > PRODUCTS_HERE \
+                or source.n_samples * self.products_of_row() > PRODUCTS_HERE \
                 or not self.applies(attributes):
             return None
         if cnp.PyArray_TYPE(<cnp.ndarray>X) != self.type_num:
@@ -143,6 +142,9 @@ cdef class Predictor:
         else:
             done = self.fill(&source, self.params64, self.work64, <double*>cnp.PyArray_DATA(out))
         return out if done else None
+
+    cdef Py_ssize_t products_of_row(self):
+        return self.layout.net.n_members * self.layout.net.n_coefs
 
     cdef bint fill(
         self, Source* source, const floating[::1] params, floating[::1] kept, floating* out,

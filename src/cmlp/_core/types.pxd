@@ -22,8 +22,9 @@ cdef struct Encoding:
     Py_ssize_t levels          # bins, or categories
     Py_ssize_t param           # where its parameters (n_rows, width) start in the vector
     Py_ssize_t n_rows
-    Py_ssize_t table           # where its table (n_rows, width) starts among those that a thread
-                               # prepares; ABSENT: the parameters are the table, or there is none
+    # where its table (n_rows, width) starts among those that a thread prepares; ABSENT: the
+    # parameters are the table, or there is none
+    Py_ssize_t table
 
 cdef struct Loss:
     int id                     # of its row in losses.h
@@ -164,5 +165,5 @@ cdef struct Batch:
     const Source* source
     const Py_ssize_t* order    # the samples by index; NULL: they come in their own order
     Py_ssize_t start           # place of the first in the order
-    Py_ssize_t samples         # of the batch. Its rows in the workspace are those of the first
-                               # member, then those of the second
+    # of the batch; its rows in the workspace are those of the first member, then of the second
+    Py_ssize_t samples

@@ -15,8 +15,8 @@ cdef class Update:
     """One step over all parameters: what its threads share.
 
     A gradient that is clipped takes two phases, as an update needs the norm of all of it. A step
-    is apart from the gradient if that is clipped, or if there are parameters beside the layers'. Arrays
-    of both dtypes are attributes, because a thread is given an address.
+    is apart from the gradient if that is clipped, or if there are parameters beside the layers'.
+    Arrays of both dtypes are attributes, because a thread is given an address.
     """
 
     cdef Layout layout
