@@ -33,7 +33,9 @@ __all__ = [
 register_when_imported()
 
 
-def load(path: Path) -> MLPClassifier | MLPRegressor:
+def load(
+    path: Path,
+) -> MLPClassifier | MLPRegressor | TabularMLPClassifier | TabularMLPRegressor:
     """Read an estimator from a model file that its ``save`` wrote.
 
     Safe for files from anywhere: nothing in the file is executed, and what does not fit is
@@ -45,7 +47,7 @@ def load(path: Path) -> MLPClassifier | MLPRegressor:
 
     Returns
     -------
-    est : MLPClassifier or MLPRegressor
+    est : MLPClassifier, MLPRegressor, TabularMLPClassifier or TabularMLPRegressor
 
     Raises
     ------
@@ -54,4 +56,5 @@ def load(path: Path) -> MLPClassifier | MLPRegressor:
     ValueError
         If the file is not a model file, is damaged, or is of a later format version.
     """
-    return read(path, {"MLPClassifier": MLPClassifier, "MLPRegressor": MLPRegressor})[0]
+    kinds = (MLPClassifier, MLPRegressor, TabularMLPClassifier, TabularMLPRegressor)
+    return read(path, {kind.__name__: kind for kind in kinds})[0]

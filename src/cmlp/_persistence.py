@@ -163,10 +163,7 @@ def read(path, estimators):
     """
 
     def make(kind, metadata, tensors):
-        est, parts = assembled(estimators[kind], decoded(metadata, tensors))
-        if "coefs_" in vars(est):
-            vars(est).update(weights_shown(parameters_of(est)))
-        return est, parts
+        return estimators[kind]._from_parts(decoded(metadata, tensors))
 
     return read_file(path, make)
 
@@ -254,6 +251,14 @@ class PersistenceMixin:
         if type(self).__module__.partition(".")[0] != "cmlp":
             raise TypeError(f"{type(self).__name__} is not cmlp's: use pickle, or save its parts.")
         write(path, self)
+
+    @classmethod
+    def _from_parts(cls, parts):
+        """The estimator of a file's parts, which are looked at, and what more there is."""
+        est, more = assembled(cls, parts)
+        if "coefs_" in vars(est):
+            vars(est).update(weights_shown(parameters_of(est)))
+        return est, more
 
     def __getstate__(self) -> dict[str, Any]:
         """State to pickle: no cached vector, and an optimizer only if training will go on with it.

@@ -95,3 +95,21 @@ def learn_category(source, codes, levels, max_one_hot):
     missing = len(kept) if n_missing else unknown
     own = {level: code for code, level in enumerate(kept)}
     return Category(source, own, missing, unknown, n_levels, one_hot)
+
+
+def check_category(state, n_features):
+    """Raise ValueError unless a dict can be the fields of a Category."""
+    if not isinstance(state, dict) or state.keys() != set(Category._fields):
+        raise ValueError(f"a category must have {list(Category._fields)}")
+    codes, n_levels = state["codes"], state["n_levels"]
+    if not isinstance(codes, dict) or type(state["one_hot"]) is not bool:
+        raise ValueError("codes must be a dict, one_hot a bool")
+    numbers = [state["source"], n_levels, state["missing"], state["unknown"], *codes.values()]
+    if not all(type(number) is int for number in numbers):
+        raise ValueError("codes of categories must be int")
+    if not (0 <= state["source"] < n_features and 0 < n_levels < 2**31):
+        raise ValueError("source or n_levels is out of range")
+    if not all(-1 <= code < n_levels for code in (state["missing"], state["unknown"])):
+        raise ValueError("missing or unknown is out of range")
+    if not all(0 <= code < n_levels for code in codes.values()):
+        raise ValueError("codes are out of range")

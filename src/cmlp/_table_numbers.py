@@ -166,3 +166,30 @@ def learn_numbers(table, sources, rows, n_bins, tree):
         np.concatenate(edges) if edges else np.empty(0),
         np.array(indicated, dtype=np.intp),
     )
+
+
+def check_numbers(state, n_features):
+    """Raise ValueError unless a dict can be what ``NumberEncoder.state`` returned."""
+    if not isinstance(state, dict) or state.keys() != set(NumberEncoder.FIELDS):
+        raise ValueError(f"numbers must have {list(NumberEncoder.FIELDS)}")
+    positions = ("sources", "binned", "n_bins", "indicated")
+    for name, array in state.items():
+        kind = "i" if name in positions else "f"
+        if not isinstance(array, np.ndarray) or array.ndim != 1 or array.dtype.kind != kind:
+            raise ValueError(f"{name} must be a vector of {'int' if kind == 'i' else 'float'}")
+        if kind == "f" and not np.isfinite(array).all():
+            raise ValueError(f"{name} must be finite")
+    n_numbers, n_bins, edges = len(state["sources"]), state["n_bins"], state["edges"]
+    lengths = {len(state[name]) for name in ("center", "factor", "bend", "fill")}
+    if lengths != {n_numbers}:
+        raise ValueError("center, factor, bend and fill must be as long as sources")
+    for name, end in (("sources", n_features), ("binned", n_numbers), ("indicated", n_numbers)):
+        if not ((state[name] >= 0) & (state[name] < end)).all():
+            raise ValueError(f"{name} is out of range")
+    if len(n_bins) != len(state["binned"]) or not ((n_bins >= 1) & (n_bins < 2**20)).all():
+        raise ValueError("n_bins must be positive, one for each feature that is binned")
+    if len(edges) != (n_bins + 1).sum():
+        raise ValueError("edges must be one more than bins")
+    starts = np.cumsum(n_bins + 1)[:-1]
+    if (np.delete(np.diff(edges), starts - 1) < 0).any():
+        raise ValueError("edges must be increasing")

@@ -14,7 +14,7 @@ from sklearn.utils.validation import validate_data
 from cmlp._architecture import Encoding
 from cmlp._core import engine
 from cmlp._table_bins import ThresholdTree
-from cmlp._table_categories import Category, learn_category
+from cmlp._table_categories import Category, check_category, learn_category
 from cmlp._table_columns import (
     ArrayTable,
     categorical_columns,
@@ -22,7 +22,7 @@ from cmlp._table_columns import (
     is_dataframe,
     read_table,
 )
-from cmlp._table_numbers import BLOCK, NumberEncoder, learn_numbers
+from cmlp._table_numbers import BLOCK, NumberEncoder, check_numbers, learn_numbers
 
 
 class Settings(NamedTuple):
@@ -261,6 +261,26 @@ class TableEncoder:
         if names is not None:
             table.names = names.tolist()
         return table
+
+
+def check_state(state):
+    """Raise ValueError unless a dict can be what ``TableEncoder.state`` returned."""
+    n_features, names = state["n_features"], state["names"]
+    for number in (n_features, state["embedding"]):
+        if not (type(number) is int and 0 < number < 2**31):
+            raise ValueError("n_features and embedding must be positive int")
+    if not (isinstance(state["estimator_name"], str) and type(state["has_own_names"]) is bool):
+        raise ValueError("estimator_name must be a str, has_own_names a bool")
+    is_names = isinstance(names, list) and all(isinstance(name, str) for name in names)
+    if names is not None and not (is_names and len(names) == n_features):
+        raise ValueError("names must be None or one str for each feature")
+    if names is None and state["has_own_names"]:
+        raise ValueError("names are missing")
+    check_numbers(state["numbers"], n_features)
+    if not isinstance(state["categories"], list):
+        raise ValueError("categories must be a list")
+    for category in state["categories"]:
+        check_category(category, n_features)
 
 
 @lru_cache(maxsize=16)

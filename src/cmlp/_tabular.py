@@ -18,6 +18,7 @@ from sklearn.utils.validation import _check_sample_weight, check_consistent_leng
 
 from cmlp._base import BaseMultilayerPerceptron
 from cmlp._tables import TableEncoder
+from cmlp._tabular_files import TabularFilesMixin
 
 #: Rows of which fewer are all trained on: a validation part would say nothing.
 MIN_VALIDATED = 20
@@ -32,8 +33,10 @@ class Part(NamedTuple):
     validation: np.ndarray | None
 
 
-class BaseTabularMLP(BaseEstimator, ABC):
+class BaseTabularMLP(TabularFilesMixin, BaseEstimator, ABC):
     """Base class of TabularMLPClassifier and TabularMLPRegressor."""
+
+    _network_kind: type[BaseMultilayerPerceptron]
 
     _parameter_constraints: dict[str, list[Any]] = {
         **{
@@ -122,13 +125,24 @@ class BaseTabularMLP(BaseEstimator, ABC):
                 A[part.train], y[part.train], weights,
                 X_val=validation[0], y_val=validation[1], sample_weight_val=validation[2],
             ))  # fmt: skip
+        self._hold(encoder, networks)
+        return self
+
+    def _hold(self, encoder, networks):
+        """Have the encoder and the fitted networks."""
         self._encoder, self.estimators_ = encoder, networks
         self.n_features_in_ = encoder.n_features_in_
         vars(self).pop("feature_names_in_", None)
         if encoder.has_own_names:
             self.feature_names_in_ = encoder.feature_names_in_
         self.n_iter_ = max(network.n_iter_ for network in networks)
-        return self
+
+    def _scales(self):
+        """The scales that are learned besides, as a dict for a file."""
+        return {}
+
+    def _take_scales(self, scales):
+        """Have what ``_scales`` has returned."""
 
     def _parts(self, y, has_validation, random_state):
         """The rows of each network: a part for validation, or each fold in turn."""

@@ -21,6 +21,7 @@ from cmlp._labels import as_array, as_indicator
 from cmlp._regressor import MLPRegressor
 from cmlp._tabular import BaseTabularMLP, check_given
 from cmlp._tabular_docs import FIT, TABULAR
+from cmlp._tabular_files import check_scales
 from cmlp._typing import ArrayLike, Labels, MatrixLike, Probabilities
 from cmlp._validation import fit_context
 
@@ -66,6 +67,8 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabularMLP):
     """
 
     classes_: Any
+
+    _network_kind = MLPClassifier
 
     _parameter_constraints: dict[str, list[Any]] = {
         **BaseTabularMLP._parameter_constraints,
@@ -155,9 +158,8 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabularMLP):
         y = self._labels(y)
         if X_val is not None and y_val is not None:
             y_val = self._labels(y_val)
-        self._fit_table(X, y, sample_weight, (X_val, y_val, sample_weight_val), "classifier")
-        self.classes_ = self.estimators_[0]._label_binarizer.classes_
-        return self
+        held_out = X_val, y_val, sample_weight_val
+        return self._fit_table(X, y, sample_weight, held_out, "classifier")
 
     def predict(self, X: MatrixLike) -> Labels:
         """Predict class labels.
@@ -194,6 +196,10 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabularMLP):
             The mean over members and networks, in the order of ``classes_``.
         """
         return self._mean_of_networks(X, "predict_proba")
+
+    def _hold(self, encoder, networks):
+        super()._hold(encoder, networks)
+        self.classes_ = networks[0]._label_binarizer.classes_
 
     def _is_multilabel(self):
         return self.estimators_[0]._label_binarizer.y_type_.startswith("multilabel")
@@ -258,6 +264,8 @@ class TabularMLPRegressor(RegressorMixin, BaseTabularMLP):
     >>> bool(reg.score(X, y) > 0.4)
     True
     """
+
+    _network_kind = MLPRegressor
 
     _parameter_constraints: dict[str, list[Any]] = {
         **BaseTabularMLP._parameter_constraints,
@@ -388,6 +396,13 @@ class TabularMLPRegressor(RegressorMixin, BaseTabularMLP):
         shift = largest * (y / largest).mean(axis=0)
         scale = largest * (y / largest).std(axis=0)
         return shift, np.where(scale > 0, scale, 1.0)
+
+    def _scales(self):
+        return {"shift": np.asarray(self._shift), "scale": np.asarray(self._scale)}
+
+    def _take_scales(self, scales):
+        check_scales(scales["shift"], scales["scale"], self.estimators_[0].n_outputs_)
+        self._shift, self._scale = scales["shift"], scales["scale"]
 
     def _strata(self, y):
         return None
