@@ -2,12 +2,15 @@
 
 import inspect
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import reference
+import scripts
 
+import cmlp
 from benchmarks import kernels
 from cmlp import MLPClassifier, MLPRegressor
 from cmlp._core import engine
@@ -125,3 +128,71 @@ def test_what_adding_a_row_costs(kind, name):
     }
     assert found
     assert found <= PLACES[kind]
+
+
+# Rows that are added, to a copy of what is installed
+
+
+@pytest.fixture
+def copied(tmp_path):
+    """The folder of a copy of the package, compiled modules included."""
+    ignored = shutil.ignore_patterns("__pycache__")
+    return shutil.copytree(Path(cmlp.__file__).parent, tmp_path / "cmlp", ignore=ignored)
+
+
+def edit(path, old, new):
+    text = path.read_text(encoding="utf-8")
+    assert text.count(old) == 1
+    path.write_text(text.replace(old, new), encoding="utf-8")
+
+
+LINEAR = """
+def linear(k, n):
+    return 1 - k / n
+
+
+SCHEDULES = {"linear": linear, """
+
+USE_OF_LINEAR = """
+import sys, warnings
+import numpy as np
+import cmlp
+from cmlp import MLPClassifier, MLPRegressor
+
+assert cmlp.__file__.startswith(sys.argv[1]), cmlp.__file__
+warnings.simplefilter("ignore")
+rng = np.random.default_rng(0)
+X = rng.standard_normal((30, 4))
+y = (X[:, 0] > 0).astype(int)
+options = dict(
+    hidden_layer_sizes=(3,), solver="sgd", momentum=0.0, batch_size=30, shuffle=False,
+    random_state=0,
+)
+for kind in (MLPClassifier, MLPRegressor):
+    est = kind(learning_rate="linear", learning_rate_init=0.5, max_iter=4, **options).fit(X, y)
+    by_hand = kind(**options)
+    classes = {"classes": [0, 1]} if kind is MLPClassifier else {}
+    for k in range(4):
+        by_hand.set_params(learning_rate_init=0.5 * (1 - k / 4)).partial_fit(X, y, **classes)
+    assert len(est.loss_curve_) == 4
+    np.testing.assert_array_equal(est.coefs_[0], by_hand.coefs_[0])
+    for params in ({"learning_rate": "linaer"}, {"learning_rate": "linear", "solver": "lbfgs"}):
+        try:
+            kind(**{**options, **params}).fit(X, y)
+        except ValueError as error:
+            print(error)
+        else:
+            raise AssertionError(params)
+"""
+
+
+@pytest.mark.slow
+def test_a_schedule_is_an_edit_of_one_file(copied):
+    """It is allowed, trained by, refused where it has no meaning and listed for whoever mistypes
+    it, of both estimators."""
+    edit(copied / "_schedules.py", "\nSCHEDULES = {", LINEAR)
+    printed = scripts.output_of(USE_OF_LINEAR, copied, PYTHONPATH=str(copied.parent))
+    mistyped, of_lbfgs, *rest = printed.splitlines()
+    assert rest == [mistyped.replace("Classifier", "Regressor"), of_lbfgs]
+    assert "'invscaling', 'linear', 'one_cycle'" in mistyped
+    assert "'linear' is a schedule of the stochastic solvers" in of_lbfgs
