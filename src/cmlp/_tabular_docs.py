@@ -37,8 +37,6 @@ weight_decay : float, default=0.0003
     Decoupled, of weights, not of encodings.
 batch_size : int or 'auto', default='auto'
     Samples of a minibatch; 'auto' is a sixteenth of the rows, 32 to 256.
-learning_rate_init : float, default=0.002
-    The learning rate of AdamW to begin with; it falls to zero with a cosine.
 beta_2 : float, default=0.999
     Of AdamW.
 max_grad_norm : float or None, default=1.0

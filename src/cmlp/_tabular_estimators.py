@@ -41,6 +41,8 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabularMLP):
         As of :class:`MLPClassifier`. Better labels may cost worse probabilities.
     class_weight : dict, 'balanced' or None, default=None
         As of :class:`MLPClassifier`.
+    learning_rate_init : float, default=0.002
+        The learning rate of AdamW to begin with; it falls to zero with a cosine.
     ... : parameters of both estimators
 
     Attributes
@@ -248,6 +250,8 @@ class TabularMLPRegressor(RegressorMixin, BaseTabularMLP):
         In units of the standardised y.
     tweedie_power : float, default=1.5
         As of :class:`MLPRegressor`.
+    learning_rate_init : float, default=0.004
+        The learning rate of AdamW to begin with; it falls to zero with a cosine.
     ... : parameters of both estimators
 
     See Also
@@ -295,7 +299,7 @@ class TabularMLPRegressor(RegressorMixin, BaseTabularMLP):
         dropout: float | ArrayLike = 0.1,
         weight_decay: float = 3e-4,
         batch_size: int | str = "auto",
-        learning_rate_init: float = 0.002,
+        learning_rate_init: float = 0.004,
         beta_2: float = 0.999,
         max_grad_norm: float | None = 1.0,
         max_iter: int | str = "auto",

@@ -1,0 +1,240 @@
+"""Errors on tables without tuning, beside gradient boosting and other networks.
+
+``python -m benchmarks.tabular run --data FOLDER --models cmlp,HGB --sets adult,digits --seeds 3``
+appends a line of JSON for each run to results/tabular.jsonl and passes over those that are there.
+``--set n_members=4`` changes a parameter of cmlp's, named by ``--label``: ablations.
+``python -m benchmarks.tabular report`` prints tables of what was run.
+"""
+
+import argparse
+import ast
+import json
+import os
+import pickle
+import time
+import warnings
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+from sklearn.metrics import log_loss
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+from benchmarks import machine, tabular_sets
+from cmlp import MLPClassifier, MLPRegressor, TabularMLPClassifier, TabularMLPRegressor
+
+RESULTS = Path(__file__).parent / "results" / "tabular.jsonl"
+BASE = "HGB"
+LEAST_RATIO = 0.01  # of a test set without an error
+
+
+def tabular(table, seed, threads, **params):
+    kind = TabularMLPRegressor if table.classes is None else TabularMLPClassifier
+    return kind(random_state=seed, n_jobs=threads, **params)
+
+
+def plain(table, seed, threads):
+    """An MLP with scikit-learn's settings, on standardised columns and indicators."""
+    from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
+
+    columns = ColumnTransformer(
+        [("one", OneHotEncoder(handle_unknown="ignore", sparse_output=False), table.categorical)],
+        remainder=StandardScaler(),
+    )
+    if table.classes is not None:
+        return make_pipeline(columns, MLPClassifier(random_state=seed, n_jobs=threads))
+    network = MLPRegressor(random_state=seed, n_jobs=threads)
+    return make_pipeline(
+        columns, TransformedTargetRegressor(network, transformer=StandardScaler())
+    )
+
+
+def boosting(table, seed, threads):
+    kind = HistGradientBoostingClassifier
+    if table.classes is None:
+        kind = HistGradientBoostingRegressor
+    # more than 255 levels are numbers to it
+    few = [name for name in table.categorical if table.X_train[name].nunique() <= 250]
+    return kind(random_state=seed, categorical_features=few or None)
+
+
+def lightgbm(table, seed, threads):
+    import lightgbm as lgb
+
+    kind = lgb.LGBMRegressor if table.classes is None else lgb.LGBMClassifier
+    return kind(random_state=seed, n_jobs=threads, verbose=-1)
+
+
+def xgboost(table, seed, threads):
+    import xgboost as xgb
+
+    kind = xgb.XGBRegressor if table.classes is None else xgb.XGBClassifier
+    return kind(random_state=seed, n_jobs=threads, enable_categorical=True)
+
+
+def catboost(table, seed, threads):
+    import catboost as cat
+
+    kind = cat.CatBoostRegressor if table.classes is None else cat.CatBoostClassifier
+    return kind(
+        random_seed=seed, thread_count=threads, verbose=False, allow_writing_files=False,
+        cat_features=table.categorical,
+    )  # fmt: skip
+
+
+def pytabkit(name):
+    def make(table, seed, threads):
+        import pytabkit
+
+        task = "Regressor" if table.classes is None else "Classifier"
+        return getattr(pytabkit, f"{name}_D_{task}" if name == "TabM" else f"{name}_TD_{task}")(
+            random_state=seed, n_threads=threads, device="cpu"
+        )
+
+    return make
+
+
+MODELS = {
+    "cmlp": tabular,
+    "MLP": plain,
+    BASE: boosting,
+    "LightGBM": lightgbm,
+    "XGBoost": xgboost,
+    "CatBoost": catboost,
+    "RealMLP": pytabkit("RealMLP"),
+    "TabM": pytabkit("TabM"),
+}
+
+
+def run(table, model):
+    """Error, log-loss, seconds and size of a model that is to be fitted."""
+    y = table.y_train
+    if table.classes is not None:
+        y = np.searchsorted(table.classes, y)
+    begun = time.perf_counter()
+    model.fit(table.X_train, y)
+    fitted = time.perf_counter()
+    record = {"fit_seconds": fitted - begun}
+    if table.classes is None:
+        p = np.ravel(model.predict(table.X_test))
+        record["error"] = float(np.sqrt(np.mean((p - table.y_test) ** 2)))
+    else:
+        p = np.asarray(model.predict_proba(table.X_test), dtype=np.float64)
+        p /= p.sum(axis=1, keepdims=True)
+        truth = np.searchsorted(table.classes, table.y_test)
+        record["error"] = float(np.mean(p.argmax(axis=1) != truth))
+        record["log_loss"] = float(log_loss(truth, p, labels=np.arange(len(table.classes))))
+    record["predict_seconds"] = time.perf_counter() - fitted
+    record["bytes"] = len(pickle.dumps(model))
+    return record
+
+
+def records():
+    if not RESULTS.exists():
+        return []
+    return [json.loads(line) for line in RESULTS.read_text().splitlines()]
+
+
+def key(record):
+    return record["label"], record["set"], record["seed"], record["max_rows"]
+
+
+def run_all(options):
+    """Run what has not been run, one line a run."""
+    done = {key(record) for record in records()}
+    params = dict(text.split("=", 1) for text in options.set)
+    params = {name: value_of(text) for name, text in params.items()}
+    RESULTS.parent.mkdir(exist_ok=True)
+    machine.pin(options.threads)  # OpenMP's threads wait for one another on a shared machine
+    for name in options.sets.split(","):
+        for seed in range(options.seeds):
+            for model in options.models.split(","):
+                label = options.label or model
+                about = {
+                    "label": label, "set": name, "seed": seed, "max_rows": options.max_rows,
+                }  # fmt: skip
+                if key(about) in done:
+                    continue
+                table = tabular_sets.load(name, seed, options.data, options.max_rows)
+                own = params if model == "cmlp" else {}
+                made = MODELS[model](table, seed, options.threads, **own)
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")
+                    record = {**about, **run(table, made)}
+                record |= {"threads": options.threads, "load": os.getloadavg()[0]}
+                record |= {"rows": len(table.y_train), "classes": table.classes is not None}
+                with RESULTS.open("a") as file:
+                    file.write(json.dumps(record) + "\n")
+                print(json.dumps(record), flush=True)
+
+
+def value_of(text):
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
+
+
+def report(options):
+    """Tables of mean errors and of ratios to gradient boosting, on both halves of the sets."""
+    runs = defaultdict(list)
+    for record in records():
+        if options.max_rows is None or record["max_rows"] == options.max_rows:
+            runs[record["label"], record["set"]].append(record)
+    labels = list(dict.fromkeys(label for label, _ in runs))
+    chosen = [name for name in tabular_sets.CHOSEN_ON if (BASE, name) in runs]
+    held_back = [name for name in tabular_sets.HELD_BACK if (BASE, name) in runs]
+    for title, names in (("chosen on", chosen), ("held back", held_back)):
+        if names:
+            print(f"\n## Sets settings were {title}\n")
+            print_errors(runs, labels, names)
+
+
+def print_errors(runs, labels, names):
+    """Error with its standard error, then in geometric mean the ratio to gradient boosting."""
+    print("| set | rows | " + " | ".join(labels) + " |")
+    print("|" + " --- |" * (len(labels) + 2))
+    ratios = defaultdict(list)
+    for name in names:
+        cells = []
+        base = np.mean([record["error"] for record in runs[BASE, name]])
+        for label in labels:
+            own = runs.get((label, name), [])
+            if not own:
+                cells.append("")
+                continue
+            errors = np.array([record["error"] for record in own])
+            ratios[label].append(max(errors.mean() / base, LEAST_RATIO))
+            spread = errors.std(ddof=1) / np.sqrt(len(errors)) if len(errors) > 1 else np.nan
+            cells.append(f"{errors.mean():.4g} ± {spread:.2g}")
+        print(f"| {name} | {runs[BASE, name][0]['rows']} | " + " | ".join(cells) + " |")
+    geometric = [f"{np.exp(np.mean(np.log(ratios[label]))):.3f}" for label in labels]
+    print(f"| error / {BASE}'s, geometric mean | | " + " | ".join(geometric) + " |")
+    wins = [f"{sum(r < 1 for r in ratios[label])} of {len(ratios[label])}" for label in labels]
+    print(f"| lower than {BASE}'s | | " + " | ".join(wins) + " |")
+    seconds = [
+        f"{np.mean([r['fit_seconds'] for name in names for r in runs.get((label, name), [])]):.1f}"
+        for label in labels
+    ]
+    print("| seconds a fit | | " + " | ".join(seconds) + " |")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("action", choices=["run", "report"])
+    parser.add_argument("--data", help="folder with a load.py, for all but scikit-learn's sets")
+    parser.add_argument("--models", default=f"cmlp,{BASE}")
+    parser.add_argument("--sets", default=",".join(tabular_sets.BUNDLED))
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--max-rows", type=int)
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
+    parser.add_argument("--label", default="")
+    options = parser.parse_args()
+    run_all(options) if options.action == "run" else report(options)
+
+
+if __name__ == "__main__":
+    main()
