@@ -115,6 +115,8 @@ class Network:
     ) -> None:
         self.fit_intercept: bool = intercepts is not None
         self._parameters = Parameters.from_lists(coefs, intercepts)
+        if self.coefs[-1].ndim != 2:
+            raise ValueError("coefs must be 2-D arrays: a Network has no members.")
         n_hidden = len(self.coefs) - 1
         hidden = [activation] * n_hidden if isinstance(activation, str) else list(activation)
         if len(hidden) != n_hidden:

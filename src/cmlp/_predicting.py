@@ -69,7 +69,7 @@ class PredictingMixin:
 
     def _fitted_inputs(self, parameters):
         """The Inputs of a network with these parameters."""
-        if not parameters.input_shapes and self.encodings is None:
+        if parameters.n_members == 1 and self.encodings is None and not parameters.input_shapes:
             return PLAIN
         n_features = getattr(self, "n_features_in_", parameters.units[0])
         inputs, n_inputs = network_inputs(self.encodings, parameters.n_members, n_features)

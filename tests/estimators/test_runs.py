@@ -64,8 +64,12 @@ def test_listeners_of_a_fit(runs, tmp_path):
     est.partial_fit(X, Y)
     assert names(runs[-1].listeners) == plain
     est.set_params(early_stopping=True).fit(X, Y, checkpoint=Checkpoint(tmp_path / "state"))
-    assert names(runs[-1].listeners) == [name for name in ORDER if name != "SklearnCallbacks"]
-    est.set_params(solver="lbfgs").fit(X, Y)
+    others = ("SklearnCallbacks", "TimeLimit")
+    assert names(runs[-1].listeners) == [name for name in ORDER if name not in others]
+    est.set_params(max_time=60).fit(X, Y)
+    others = ("SklearnCallbacks", "CheckpointWriter")
+    assert names(runs[-1].listeners) == [name for name in ORDER if name not in others]
+    est.set_params(max_time=None, solver="lbfgs").fit(X, Y)
     assert names(runs[-1].listeners) == ["Progress"]
 
 
