@@ -36,7 +36,7 @@ coverage:
 	$(MAKE) .venv-coverage/.tested VENV=.venv-coverage CMLP_COVERAGE=1 CMLP_VARIANTS=baseline
 	.venv-coverage/bin/pip install --quiet --constraint requirements-dev.txt --group coverage
 	find build/coverage-* -name "*.gcda" -delete
-	-.venv-coverage/bin/python -m pytest -q -n 2 --cov $(TESTS)
+	-.venv-coverage/bin/python -m pytest -q -n 2 $(TESTS) --cov
 	.venv-coverage/bin/gcovr --config .gcovr
 
 lint: $(VENV)/.linted

@@ -164,14 +164,37 @@ class BuildExt(build_ext):
             shutil.rmtree(folder, ignore_errors=True)
 
 
+def name_sources(modules):
+    """Have the C name its sources as they lie here, so that gcovr finds them.
+
+    Cython names them from the package on, or by their names alone, and copies the headers.
+    """
+
+    def named(line):
+        places = (folder / line[2] for folder in (Path("src"), CORE))
+        place = next((place for place in places if place.is_file()), Path(line[2]))
+        return f'{line[1]}"{place.as_posix()}"'
+
+    for path in (Path(source) for module in modules for source in module.sources):
+        text = path.read_text(encoding="utf-8")
+        renamed = re.sub(r'(?m)^(#line \d+ )"(.+)"$', named, text)
+        if renamed != text:  # else it need not be compiled again
+            path.write_text(renamed, encoding="utf-8")
+        for copied in path.parent.glob("*.h"):
+            copied.unlink()
+
+
+modules = cythonize(
+    extensions(),
+    compiler_directives=DIRECTIVES,
+    emit_linenums=COVERAGE,
+    nthreads=0 if os.name == "nt" else 2,
+    build_dir=f"{BUILD_BASE}/cython",
+)
+if COVERAGE:
+    name_sources(modules)
 setup(
-    ext_modules=cythonize(
-        extensions(),
-        compiler_directives=DIRECTIVES,
-        emit_linenums=COVERAGE,
-        nthreads=0 if os.name == "nt" else 2,
-        build_dir=f"{BUILD_BASE}/cython",
-    ),
+    ext_modules=modules,
     options={"build": {"build_base": BUILD_BASE}},
     cmdclass={"build_ext": BuildExt},
 )

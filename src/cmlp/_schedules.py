@@ -1,7 +1,7 @@
 """Learning rates of the steps that a fit plans: warm-up, and the schedules that know the end.
 
-Functions of the step alone; no optimizer, no estimator. What depends on the loss is in
-``_optimizers``.
+Functions of the step alone; no optimizer, no estimator. What depends on the loss is the
+optimizers' own.
 """
 
 import numpy as np

@@ -15,7 +15,7 @@ from cmlp._architecture import Architecture
 from cmlp._attributes import COUNT, LAYERS, REAL, WORDS, Kind, list_of, or_none
 from cmlp._core import engine
 from cmlp._losses import Loss
-from cmlp._optimizers import Optimizer
+from cmlp._optimizer_base import Optimizer
 from cmlp._parameters import Parameters
 
 

@@ -1,8 +1,11 @@
 """Every row of the engine's tables is documented, allowed, checked and timed. No formula here."""
 
 import inspect
+import os
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -196,3 +199,74 @@ def test_a_schedule_is_an_edit_of_one_file(copied):
     assert rest == [mistyped.replace("Classifier", "Regressor"), of_lbfgs]
     assert "'invscaling', 'linear', 'one_cycle'" in mistyped
     assert "'linear' is a schedule of the stochastic solvers" in of_lbfgs
+
+
+#: The row of a table in _core -> the row before which it comes.
+ENGINE_ROWS = {
+    "activations.h": ("leaky_relu", None),  # the example of CONTRIBUTING.md
+    "losses.h": (
+        "absolute_error",
+        """X(quartic, "quartic", CMLP_FOR_REGRESSOR, CMLP_identity, CMLP_REAL_TARGETS, "", 0,
+           (p - y) * (p - y) * (p - y) * (p - y) / 4,
+           (p - y) * (p - y) * (p - y), (p - y) * (p - y) * (p - y))""",
+    ),
+    "optimizers.h": (
+        "lion",
+        """X(signs, BATCHES, NO_FLAG, HYPER(learning_rate), STATE(m), EVERY_STEP(), BIASES(),
+           CONSTANTS(learning_rate), TIMES(1), UPDATE(m = g; w = w - learning_rate * SIGN(m)))""",
+    ),
+}
+
+USE_OF_ROWS = """
+import sys, warnings
+import numpy as np
+import cmlp
+from cmlp import MLPRegressor
+
+assert cmlp.__file__.startswith(sys.argv[1]), cmlp.__file__
+warnings.simplefilter("ignore")
+rng = np.random.default_rng(0)
+X, y = rng.standard_normal((30, 4)), rng.standard_normal(30)
+est = MLPRegressor("quartic", (3,), "hard_tanh", random_state=0, alpha=0.0,
+                   solver="signs", learning_rate_init=0.01)
+est.partial_fit(X, y)
+w, b = [a.copy() for a in est.coefs_], [a.copy() for a in est.intercepts_]
+est.partial_fit(X, y)
+h = np.clip(X @ w[0] + b[0], -1, 1)
+d = (h @ w[1] + b[1] - y[:, None]) ** 3
+slope = d @ w[1].T * (abs(h) < 1)
+np.testing.assert_allclose(est.coefs_[1], w[1] - 0.01 * np.sign(h.T @ d), rtol=1e-12)
+np.testing.assert_allclose(est.coefs_[0], w[0] - 0.01 * np.sign(X.T @ slope), rtol=1e-12)
+"""
+
+
+@pytest.mark.slow
+def test_a_row_of_the_engine_is_an_edit_of_one_file(tmp_path):
+    """An optimizer is a class besides; an engine is built with all three, and trains by them."""
+    pytest.importorskip("Cython")
+    root = SOURCE.parents[1]
+    for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(root / name, tmp_path / name)
+    ignored = shutil.ignore_patterns("__pycache__", "*.so", "*.pyd")
+    package = shutil.copytree(SOURCE, tmp_path / "src" / "cmlp", ignore=ignored)
+    example = re.search(
+        r"(?m)^    X\(hard_tanh(.|\n)+?\)\) \\\n", (root / "CONTRIBUTING.md").read_text()
+    )
+    for name, (before, row) in ENGINE_ROWS.items():
+        row = row.replace("\n", " \\\n") + " \\\n" if row else example[0]
+        edit(package / "_core" / name, f"    X({before},", f"{row}    X({before},")
+    edit(
+        package / "_optimizers.py",
+        "\n#: solver -> its class\nOPTIMIZERS = {",
+        '\nclass Signs(Optimizer):\n    name = "signs"\n\n\nOPTIMIZERS = {"signs": Signs} | {',
+    )
+    built = subprocess.run(
+        [sys.executable, "setup.py", "-q", "build_ext", "--inplace", "-j1"],
+        cwd=tmp_path,
+        env={**os.environ, "CMLP_VARIANTS": "baseline", "CMLP_TESTING": "0", "CMLP_DEBUG": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert built.returncode == 0, built.stderr[-4000:]
+    scripts.output_of(USE_OF_ROWS, tmp_path, PYTHONPATH=str(package.parent))

@@ -20,7 +20,7 @@ from sklearn.datasets import load_digits
 
 from cmlp import MLPClassifier, MLPRegressor, _threads
 from cmlp._core import engine
-from cmlp._optimizers import Optimizer
+from cmlp._optimizer_base import Optimizer
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
