@@ -15,7 +15,7 @@ X, Y = load_iris(return_X_y=True)
 #: What scikit-learn's fit does after an epoch, and where cmlp's additions stand in it.
 ORDER = [
     *("Progress", "ValidationWatch", "Patience", "RatePlan", "Publication"),
-    *("SklearnCallbacks", "DivergenceGuard", "CheckpointWriter", "EpochLimit"),
+    *("SklearnCallbacks", "DivergenceGuard", "CheckpointWriter", "TimeLimit", "EpochLimit"),
 ]
 
 
@@ -77,7 +77,7 @@ def test_listeners_of_a_fit(runs, tmp_path):
     not hasattr(CallbackSupportMixin, "set_callbacks"), reason="scikit-learn before 1.9"
 )
 def test_listeners_of_a_fit_with_callbacks(runs, tmp_path):
-    est = MLPClassifier((4,), max_iter=2, early_stopping=True)
+    est = MLPClassifier((4,), max_iter=2, early_stopping=True, max_time=60)
     est.set_callbacks(Watcher(), Checkpoint(tmp_path / "state")).fit(X, Y)
     assert names(runs[-1].listeners) == ORDER
 
