@@ -36,7 +36,7 @@ from cmlp._run import TrainingRun
 from cmlp._stochastic import sgd_epochs
 from cmlp._threads import flops_per_sample
 from cmlp._training import HeldOut, Problem, Samples, TrainingState
-from cmlp._validation import borrow_random_state, give_back
+from cmlp._validation import borrow_random_state, give_back, has_validation_data
 
 FLOAT64 = np.dtype(np.float64)
 
@@ -172,14 +172,8 @@ class FittingMixin:
 
     def _validate_validation_data(self, X_val, y_val, sample_weight_val, n_outputs):
         """The validation data of a fit as HeldOut, or None if there are none."""
-        if X_val is None and y_val is None:
-            if sample_weight_val is not None:
-                raise ValueError("sample_weight_val is provided, but X_val was not provided.")
+        if not has_validation_data(X_val, y_val, sample_weight_val):
             return None
-        if y_val is None:
-            raise ValueError("X_val is provided, but y_val was not provided.")
-        if X_val is None:
-            raise ValueError("y_val is provided, but X_val was not provided.")
         if self.solver not in OPTIMIZERS:
             raise ValueError(
                 "X_val and y_val are only used by stochastic optimizers."

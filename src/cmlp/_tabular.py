@@ -19,6 +19,7 @@ from sklearn.utils.validation import _check_sample_weight, check_consistent_leng
 from cmlp._base import BaseMultilayerPerceptron
 from cmlp._tables import TableEncoder
 from cmlp._tabular_files import TabularFilesMixin
+from cmlp._validation import has_validation_data
 
 #: Rows of which fewer are all trained on: a validation part would say nothing.
 MIN_VALIDATED = 20
@@ -84,6 +85,7 @@ class BaseTabularMLP(TabularFilesMixin, BaseEstimator, ABC):
             What bins are to tell apart.
         """
         begun = monotonic()
+        validates = has_validation_data(*held_out)
         check_consistent_length(X, y)
         if sample_weight is not None:
             sample_weight = _check_sample_weight(sample_weight, y)
@@ -101,7 +103,7 @@ class BaseTabularMLP(TabularFilesMixin, BaseEstimator, ABC):
             max_one_hot=self.max_one_hot,
         )
         A = encoder.transform(X)
-        parts = self._parts(y, held_out[0] is not None, random_state)
+        parts = self._parts(y, validates, random_state)
         networks = []
         for i, part in enumerate(parts):
             left = None
@@ -110,7 +112,7 @@ class BaseTabularMLP(TabularFilesMixin, BaseEstimator, ABC):
                 left = max(1e-3, (self.time_limit - monotonic() + begun) / (len(parts) - i))
             network = self._network(len(part.train), encoder, left, random_state)
             weights = None if sample_weight is None else sample_weight[part.train]
-            if held_out[0] is not None:
+            if validates:
                 X_val, y_val, sample_weight_val = held_out
                 validation = encoder.transform(X_val), y_val, sample_weight_val
             elif part.validation is not None:

@@ -157,6 +157,25 @@ def available_if(check: Callable[[Any], bool]) -> Callable[[Method], Method]:
 # Arrays
 
 
+def has_validation_data(X_val, y_val, sample_weight_val):
+    """Whether fit was given validation data.
+
+    Raises
+    ------
+    ValueError
+        If it was given a part of them, in the words of HistGradientBoosting.
+    """
+    if X_val is None and y_val is None:
+        if sample_weight_val is not None:
+            raise ValueError("sample_weight_val is provided, but X_val was not provided.")
+        return False
+    if y_val is None:
+        raise ValueError("X_val is provided, but y_val was not provided.")
+    if X_val is None:
+        raise ValueError("y_val is provided, but X_val was not provided.")
+    return True
+
+
 def validate_training_data(estimator, X, y, reset, **kwargs):
     """``validate_data`` for X of float32 or float64, dense or CSR or CSC, and y.
 

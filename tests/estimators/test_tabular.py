@@ -228,6 +228,9 @@ def test_bad_input_leaves_the_estimator_as_it_was():
             clf.fit(bad, LABELS)
     with pytest.raises(ValueError, match="requires y to be passed"):
         clf.fit(X, None)
+    for part in ({"X_val": X}, {"y_val": LABELS}, {"sample_weight_val": np.ones(300)}):
+        with pytest.raises(ValueError, match="was not provided"):
+            clf.fit(X, LABELS, **part)
     np.testing.assert_array_equal(clf.predict_proba(X), p)
     with pytest.raises(ValueError, match="features"):
         clf.predict(X[:, :3])
