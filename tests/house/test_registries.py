@@ -245,8 +245,11 @@ def test_a_row_of_the_engine_is_an_edit_of_one_file(tmp_path):
     """An optimizer is a class besides; an engine is built with all three, and trains by them."""
     pytest.importorskip("Cython")
     root = SOURCE.parents[1]
-    for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(root / name, tmp_path / name)
+    shutil.copy(root / "setup.py", tmp_path / "setup.py")
+    # the least of metadata, as this environment's setuptools may be too old for ours
+    places = 'package-dir = {"" = "src"}\npackages = ["cmlp", "cmlp._core"]\n'
+    metadata = f'[project]\nname = "cmlp"\nversion = "0"\n[tool.setuptools]\n{places}'
+    (tmp_path / "pyproject.toml").write_text(metadata)
     ignored = shutil.ignore_patterns("__pycache__", "*.so", "*.pyd")
     package = shutil.copytree(SOURCE, tmp_path / "src" / "cmlp", ignore=ignored)
     example = re.search(
