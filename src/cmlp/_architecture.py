@@ -46,7 +46,7 @@ class Inputs(NamedTuple):
     n_members: int = 1
     n_features: int = 0
 
-    def weight_shapes(self, n_inputs):
+    def weight_shapes(self, n_inputs: int) -> tuple[tuple[int, int], ...]:
         """Shapes of what is trained of the inputs: of encodings, then the factors of members."""
         rows = [(engine.encoding_rows(one.kind, one.levels), one.width) for one in self.encodings]
         factors = [(self.n_members, n_inputs)] if self.n_members > 1 else []

@@ -10,6 +10,7 @@ from time import monotonic
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.model_selection import KFold, StratifiedKFold, train_test_split
 from sklearn.utils import check_random_state
@@ -36,6 +37,11 @@ class Part(NamedTuple):
 
 class BaseTabularMLP(TabularFilesMixin, BaseEstimator, ABC):
     """Base class of TabularMLPClassifier and TabularMLPRegressor."""
+
+    estimators_: list[Any]
+    n_iter_: int
+    n_features_in_: int
+    feature_names_in_: NDArray[Any]
 
     _network_kind: type[BaseMultilayerPerceptron]
 

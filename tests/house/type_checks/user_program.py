@@ -10,7 +10,16 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array, csr_matrix
 
 import cmlp
-from cmlp import Checkpoint, HiddenLayers, LossCurveDisplay, MLPClassifier, MLPRegressor, Network
+from cmlp import (
+    Checkpoint,
+    HiddenLayers,
+    LossCurveDisplay,
+    MLPClassifier,
+    MLPRegressor,
+    Network,
+    TabularMLPClassifier,
+    TabularMLPRegressor,
+)
 
 Floats = NDArray[np.floating[Any]]
 
@@ -98,11 +107,22 @@ def keep(m: MLPClassifier) -> MLPClassifier | MLPRegressor:
     m.scoring = None
     m.save(path)
     loaded = cmlp.load(path)
-    assert_type(loaded, MLPClassifier | MLPRegressor)
+    assert_type(loaded, MLPClassifier | MLPRegressor | TabularMLPClassifier | TabularMLPRegressor)
+    assert isinstance(loaded, MLPClassifier | MLPRegressor)
     assert_type(loaded.coefs_, list[Floats])
     assert_type(cmlp.__version__, str)
     assert_type(cmlp.TRUSTED_TYPES, list[str])
     return loaded
+
+
+def of_a_table() -> NDArray[Any]:
+    m = TabularMLPClassifier(n_members=2, max_iter=2, random_state=0).fit(X, labels)
+    assert_type(m, TabularMLPClassifier)
+    assert_type(m.n_members, int)
+    assert_type(m.n_iter_, int)
+    r = TabularMLPRegressor(time_limit=5.0, max_iter=2).fit(X, y)
+    assert_type(r.time_limit, float | None)
+    return np.asarray(r.predict(X))
 
 
 def draw(m: MLPClassifier) -> int:
@@ -122,5 +142,6 @@ def replace_scikit_learn() -> None:
 classifier = classify()
 look_inside(regress())
 keep(classifier)
+of_a_table()
 draw(classifier)
 replace_scikit_learn()
