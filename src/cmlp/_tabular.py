@@ -143,7 +143,7 @@ class BaseTabularMLP(TabularFilesMixin, BaseEstimator, ABC):
         vars(self).pop("feature_names_in_", None)
         if encoder.has_own_names:
             self.feature_names_in_ = encoder.feature_names_in_
-        self.n_iter_ = max(network.n_iter_ for network in networks)
+        self.n_iter_ = int(max(network.n_iter_ for network in networks))
 
     def _scales(self):
         """The scales that are learned besides, as a dict for a file."""

@@ -116,8 +116,8 @@ def keep(m: MLPClassifier) -> MLPClassifier | MLPRegressor:
 
 
 def of_a_table() -> NDArray[Any]:
-    m = TabularMLPClassifier(n_members=2, max_iter=2, random_state=0).fit(X, labels)
-    assert_type(m, TabularMLPClassifier)
+    m = TabularMLPClassifier(n_members=2, max_iter=2, random_state=0)
+    assert_type(m.fit(X, labels), TabularMLPClassifier)
     assert_type(m.n_members, int)
     assert_type(m.n_iter_, int)
     r = TabularMLPRegressor(time_limit=5.0, max_iter=2).fit(X, y)
