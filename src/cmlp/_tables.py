@@ -238,6 +238,8 @@ class TableEncoder:
         table = read_table(validated(seen, X, reset=True))
         self.n_features_in_ = table.n_columns
         names = getattr(seen, "feature_names_in_", None)
+        if names is None and is_dataframe(X) and all(isinstance(name, str) for name in X.columns):
+            names = np.array(X.columns, dtype=object)
         self.has_own_names = names is not None
         if names is None and feature_names is not None:
             names = np.asarray(feature_names, dtype=object)
@@ -248,16 +250,17 @@ class TableEncoder:
 
     def _table(self, X):
         """X as a table with the columns of fit, after it was validated."""
-        names, is_frame = self.feature_names_in_, is_dataframe(X)
-        if is_frame and names is not None:
-            columns, wanted = list(X.columns), names.tolist()
-            if columns != wanted and sorted(map(str, columns)) == sorted(set(wanted)):
-                X = X[wanted]
+        names = self.feature_names_in_
         expected = stand_in(self.estimator_name)
         expected.n_features_in_ = self.n_features_in_
-        if self.has_own_names or (is_frame and names is not None):
-            expected.feature_names_in_ = names
-        table = read_table(validated(expected, X, reset=False))
+        if names is not None and is_dataframe(X):
+            X = in_order(X, names.tolist())
+            check_shape(expected, X)
+        else:
+            if self.has_own_names:
+                expected.feature_names_in_ = names
+            X = validated(expected, X, reset=False)
+        table = read_table(X)
         if names is not None:
             table.names = names.tolist()
         return table
@@ -293,12 +296,42 @@ def stand_in(name):
     return class_named(name)()
 
 
+def in_order(X, names):
+    """The DataFrame X with columns of the given names, in their order.
+
+    Not by scikit-learn, which insists on the order, and before 1.8 finds no names in polars 2.
+
+    Raises
+    ------
+    ValueError
+        scikit-learn's, if X has others.
+    """
+    columns = list(X.columns)
+    if columns == names:
+        return X
+    unseen, missing = set(columns) - set(names), set(names) - set(columns)
+    if not unseen and not missing and len(columns) == len(names) == len(set(names)):
+        return X[names]
+    message = "The feature names should match those that were passed during fit.\n"
+    for words, wrong in (
+        ("Feature names unseen at fit time:\n", sorted(map(str, unseen))),
+        ("Feature names seen at fit time, yet now missing:\n", sorted(missing)),
+    ):
+        lines = [f"- {name}\n" for name in wrong[:5]] + ["- ...\n"] * (len(wrong) > 5)
+        message += words * bool(wrong) + "".join(lines)
+    raise ValueError(message)
+
+
+def check_shape(estimator, X):
+    """Raise scikit-learn's ValueError if a DataFrame has too few rows, or too few columns."""
+    check_array(np.broadcast_to(np.int8(0), X.shape), estimator=estimator, input_name="X")
+
+
 def validated(estimator, X, reset):
     """X, a DataFrame or else an array, after scikit-learn's checks of all but its numbers."""
     kwargs = {"reset": reset, "dtype": None, "ensure_all_finite": False}
     if is_dataframe(X):
-        # its shape, for the words about too few rows or columns
-        check_array(np.broadcast_to(np.int8(0), X.shape), estimator=estimator, input_name="X")
+        check_shape(estimator, X)
         return validate_data(estimator, X, skip_check_array=True, **kwargs)
     X = validate_data(estimator, X, **kwargs)
     if X.dtype.kind == "f":

@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import re
 import warnings
 from decimal import Decimal
 
@@ -10,6 +11,7 @@ import pytest
 import scipy.sparse as sp
 from sklearn.datasets import make_regression
 from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeRegressor
 
 from cmlp._encoding import decode, encode
@@ -372,6 +374,8 @@ def test_categories_of_polars():
 @pytest.mark.parametrize("dtype", ["string", "object", "category", "str"])
 def test_dtypes_of_strings_of_pandas(dtype):
     pd = pytest.importorskip("pandas")
+    if dtype == "str" and pd.Series(["x"]).dtype == object:
+        pytest.skip("pandas has no dtype of that name")
     X = pd.DataFrame({"a": pd.Series(["x", "y", None, "x"], dtype=object).astype(dtype)})
     encoder = fitted(X)
     other = pd.DataFrame({"a": pd.Series(["y", "x", np.nan], dtype=object)})
@@ -379,6 +383,12 @@ def test_dtypes_of_strings_of_pandas(dtype):
 
 
 # Which columns are categories
+
+
+def in_words_of_today(error):
+    """The message, without a list that scikit-learn 1.7 writes in another way."""
+    words = re.sub(r"Observed.*", "", str(error.value), flags=re.DOTALL)
+    return words.replace("has a item", "has an item").rstrip()
 
 
 WAYS = [[False, True, False], [1], ["b"], np.array([1]), np.array(["b"], dtype=object)]
@@ -432,7 +442,7 @@ def test_wrong_categorical_features_are_refused_in_scikit_learn_s_words(wanted, 
         HistGradientBoostingClassifier(categorical_features=wanted).fit(X, [0, 1])
     with pytest.raises(ValueError) as ours:  # noqa: PT011
         fitted(X, categorical_features=wanted)
-    assert str(ours.value) == str(theirs.value)
+    assert in_words_of_today(ours) == in_words_of_today(theirs)
 
 
 # Names
@@ -450,15 +460,29 @@ def test_missing_and_extra_columns_are_refused_in_scikit_learn_s_words(frame):
     encoder = TableEncoder("MLPRegressor").fit(X, None)
     with pytest.raises(ValueError, match=r"yet now missing:\n- b"):
         encoder.transform(X[["a"]])
-    with pytest.raises(ValueError, match=r"unseen at fit time:\n- c"):
-        encoder.transform(frame({"a": [1], "b": [2], "c": [3]}))
+    with pytest.raises(ValueError, match="Found array with 0 sample"):
+        encoder.transform(X[:0])
     with pytest.raises(ValueError, match="X has 3 features, but MLPRegressor is expecting 2"):
         TableEncoder("MLPRegressor").fit(X.to_numpy(), None).transform(np.ones((2, 3)))
     with pytest.warns(UserWarning, match="X does not have valid feature names, but MLPReg"):
         encoder.transform(X.to_numpy())
     without = TableEncoder("MLPRegressor").fit(X.to_numpy(), None)
+    if type(X).__module__.startswith("polars"):  # whose names not each scikit-learn finds
+        return
     with pytest.warns(UserWarning, match="X has feature names, but MLPRegressor was fitted"):
         without.transform(X)
+
+
+@pytest.mark.parametrize("columns", ["a", "abc", "acdefghij", "cdefghijkl"])
+def test_other_names_are_refused_in_scikit_learn_s_words(columns):
+    pd = pytest.importorskip("pandas")
+    X = pd.DataFrame(np.eye(4), columns=list("abxy"))
+    new = pd.DataFrame(np.eye(len(columns)), columns=list(columns))
+    with pytest.raises(ValueError, match="should match") as theirs:
+        StandardScaler().fit(X).transform(new)
+    with pytest.raises(ValueError, match="should match") as ours:
+        fitted(X).transform(new)
+    assert str(ours.value) == str(theirs.value)
 
 
 def test_names_may_be_given():
