@@ -242,7 +242,9 @@ def test_prediction_is_the_mean_of_the_twins_members(engine, dtype, shape):
         row = np.empty((1, one.units[-1]), dtype)
         work = one.layout.workspace(1, dtype, 1, per_thread=True)
         engine.predict(one.layout, data, one.params, work, row)
-        np.testing.assert_array_equal(row[0], out[i])
+        # the same bits only where the compiler fuses multiply and add in both products
+        rounding = 8 * np.finfo(dtype).eps
+        np.testing.assert_allclose(row[0], out[i], rtol=rounding, atol=rounding)
 
 
 @pytest.mark.parametrize("dropout", [(), (0.2, 0.4, 0.3)], ids=["whole", "dropout"])
