@@ -109,6 +109,9 @@ class BaseTabularMLP(TabularFilesMixin, BaseEstimator, ABC):
             max_one_hot=self.max_one_hot,
         )
         A = encoder.transform(X)
+        if sample_weight is not None:  # rows without weight, and classes of such, are not there
+            rows = np.flatnonzero(sample_weight)
+            A, y, sample_weight = A[rows], y[rows], sample_weight[rows]
         parts = self._parts(y, validates, random_state)
         networks = []
         for i, part in enumerate(parts):

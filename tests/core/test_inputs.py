@@ -278,6 +278,30 @@ def test_an_epoch_is_made_of_gradients_and_steps(engine, dtype, shape, optimizer
     assert losses_threads == losses
 
 
+@pytest.mark.parametrize("kind", ["identity", "scale"])
+@pytest.mark.parametrize("n_members", [1, 3])
+def test_one_sample_of_many_columns(engine, dtype, kind, n_members):
+    """The gradient of a batch of one stays in the workspace, with many threads too."""
+    n = 150
+    rng = np.random.default_rng(0)
+    twin = Twin((n, 3, 1), ((kind, 0, n, 0),), n_members)
+    X, y = rng.normal(size=(1, n)).astype(dtype), rng.normal(size=(1, 1)).astype(dtype)
+    params = rng.normal(size=twin.n_params()).astype(dtype)
+    layout = engine.Layout(
+        twin.units, *twin.starts(), ("tanh", "identity"), "squared_error", True,
+        encodings=twin.encodings, n_members=n_members, n_features=n,
+    )  # fmt: skip
+    data = engine.Dataset(X, y)
+    size = layout.workspace(1, dtype, data=data).size
+    room = np.full(size + 1024, 7, dtype)
+    work = room[:size]
+    grads = np.full_like(params, np.nan)
+    engine.batch_gradient(layout, data, None, 0, 1, params, grads, work)
+    assert (room[size:] == 7).all()
+    expected = twin.gradient(params.astype(float), X.astype(float), y.astype(float), np.ones(1))
+    np.testing.assert_allclose(grads, expected, rtol=2e-3, atol=2e-3)
+
+
 @pytest.mark.parametrize("batch_size", [1, 7, 1400])
 def test_training_lowers_the_loss(engine, dtype, shape, batch_size):
     case = Case(engine, dtype, n_samples=1400 if batch_size > 7 else 40, **shape)

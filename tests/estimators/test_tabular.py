@@ -153,6 +153,16 @@ def test_weights_of_rows_and_classes():
         clf.fit(X, LABELS, weight[:-1])
 
 
+def test_rows_without_weight_do_not_choose_the_epoch():
+    weight = np.zeros(300)
+    weight[:60] = 1
+    clf = classifier(max_iter=60).fit(X, LABELS, weight)
+    other = classifier(max_iter=60).fit(X[:60], LABELS[:60])
+    np.testing.assert_allclose(clf.predict_proba(X), other.predict_proba(X), rtol=1e-4)
+    y = np.where(np.arange(300) < 60, LABELS, "never")
+    assert list(classifier().fit(X, y, weight).classes_) == ["no", "yes"]
+
+
 ODD = {
     "two rows": X[:2],
     "one column": X[:, :1],

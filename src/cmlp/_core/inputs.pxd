@@ -8,10 +8,9 @@
 
 from cython cimport floating
 from libc.string cimport memcpy, memset
-from cmlp._core.batch cimport dense_row, sample
+from cmlp._core.batch cimport convert_from, dense_row, sample
 from cmlp._core.linalg cimport aligned
-from cmlp._core.matrix cimport onwards
-from cmlp._core.types cimport ABSENT, Batch, Encoding, Net, Plan, Source
+from cmlp._core.types cimport ABSENT, AS_IS, Batch, Encoding, Net, Source
 
 cdef extern from "encodings.h" nogil:
     ctypedef struct encoding_row "cmlp_encoding_row":
@@ -40,20 +39,28 @@ cdef inline bint builds_inputs(const Net* net) noexcept nogil:
     return net.encodings is not NULL
 
 
+cdef inline Py_ssize_t columns_of(const Encoding* encoding) noexcept nogil:
+    """How many columns of X an encoding reads."""
+    return 1 if encoding_table[encoding.kind].form == PLACED else encoding.width
+
+
 cdef inline Py_ssize_t inputs_scratch(
     const Net* net, Py_ssize_t samples, size_t itemsize,
 ) noexcept nogil:
-    """Elements of a thread's scratch: all tables; or one encoding's table, its gradient, and the
-    numbers of the samples; in both cases a converted row of X."""
-    cdef Py_ssize_t e, widest = 0
+    """Elements of a thread's scratch: a converted row of X and all tables; or the numbers of the
+    samples that one encoding reads, its table and the gradient of that."""
+    cdef const Encoding* encoding
+    cdef Py_ssize_t e, needed, most
     if not builds_inputs(net):
         return 0
+    most = aligned(net.n_features) + net.table_size
     for e in range(net.n_encodings):
-        widest = max(widest, net.encodings[e].n_rows * net.encodings[e].width)
-        if encoding_table[net.encodings[e].kind].form != PLACED:
-            widest = max(widest, samples * net.encodings[e].width)
-    return (aligned(net.n_features) + aligned(net.table_size) + 2 * aligned(widest)
-            + aligned(samples))
+        encoding = &net.encodings[e]
+        needed = aligned(samples * columns_of(encoding))
+        if encoding.table != ABSENT:
+            needed += 2 * aligned(encoding.n_rows * encoding.width)
+        most = max(most, needed)
+    return aligned(most)
 
 
 cdef inline Place place_of(const Encoding* encoding, floating x) noexcept nogil:
@@ -180,20 +187,22 @@ cdef inline void take_inputs(
 
 
 cdef inline void gather_columns(
-    const Batch* batch, const Encoding* encoding, Py_ssize_t width, floating* room,
-    floating* out,
+    const Batch* batch, const Encoding* encoding, floating* out,
 ) noexcept nogil:
-    """out (samples, width) = columns that an encoding reads"""
-    cdef const floating* x
-    cdef Py_ssize_t i, j, stride
+    """out (samples, columns) = the columns that an encoding reads"""
+    cdef const Source* source = batch.source
+    cdef Py_ssize_t i, j, at, stride = source.x_col, n = columns_of(encoding)
     for i in range(batch.samples):
-        x = dense_row(batch.source, sample(batch.order, batch.start + i), room, &stride)
-        for j in range(width):
-            out[i * width + j] = x[(encoding.column + j) * stride]
+        at = sample(batch.order, batch.start + i) * source.x_row + encoding.column * stride
+        if source.conversion != AS_IS:
+            convert_from(source, at, stride, n, out + i * n)
+        else:
+            for j in range(n):
+                out[i * n + j] = (<const floating*>source.x)[at + j * stride]
 
 
 cdef inline void table_gradient(
-    const Net* net, const Encoding* encoding, const Place place, const floating* table,
+    const Encoding* encoding, const Place place, const floating* table,
     const floating* scale, const floating* delta, floating* table_grads, floating* scale_grads,
 ) noexcept nogil:
     """Add the gradient of a looked up row of inputs, given dL/d of them, to that of the table and
@@ -254,22 +263,23 @@ cdef inline void encoding_gradient(
     cdef const encoding_row* row = &encoding_table[encoding.kind]
     cdef Py_ssize_t i, m, n = encoding.width, size = encoding.n_rows * n
     cdef Py_ssize_t fan_in = net.layers[0].fan_in
-    cdef Py_ssize_t columns = 1 if row.form == PLACED else n
-    # in scratch: a row of X, the table, its gradient, the numbers of the samples
-    cdef floating* table = scratch + batch.plan.inputs + aligned(net.n_features)
-    cdef floating* own = table + aligned(size)
-    cdef floating* x = own + aligned(size)
+    cdef floating* x = scratch + batch.plan.inputs
+    cdef floating* table = x + aligned(batch.samples * columns_of(encoding))
     cdef const floating* w = NULL
-    cdef const floating* values = table
     cdef const floating* scale = NULL
     cdef const floating* delta
     cdef floating* scale_grads = NULL
-    gather_columns(batch, encoding, columns, scratch + batch.plan.inputs, x)
-    memset(own, 0, size * sizeof(floating))
+    cdef floating* own = NULL      # the gradient of w, in place unless w are running sums
+    gather_columns(batch, encoding, x)
     if encoding.table != ABSENT:
         prepare_table(encoding, &params[encoding.param], table)
+        w = table
+        own = table + aligned(size)
     elif size > 0:
-        w = values = &params[encoding.param]
+        w = &params[encoding.param]
+        own = &grads[encoding.param]
+    if size > 0 and (encoding.table != ABSENT or not accumulate):
+        memset(own, 0, size * sizeof(floating))
     for m in range(net.n_members):
         if net.member_scales != ABSENT:
             scale = scales_of(net, m, params) + encoding.first
@@ -279,17 +289,14 @@ cdef inline void encoding_gradient(
         for i in range(batch.samples):
             delta = deltas + (m * batch.samples + i) * fan_in + encoding.first
             if row.form == PLACED:
-                table_gradient(net, encoding, place_of(encoding, x[i]), values, scale, delta,
-                               own, scale_grads)
+                table_gradient(encoding, place_of(encoding, x[i]), w, scale, delta, own,
+                               scale_grads)
             else:
                 column_gradient(n, x + i * n, w, scale, delta, own, scale_grads)
-    if row.summed:
+    if encoding.table != ABSENT:
         sums_gradient(encoding, own)
-    if size > 0 and not accumulate:
-        memcpy(&grads[encoding.param], own, size * sizeof(floating))
-    elif size > 0:
         for i in range(size):
-            grads[encoding.param + i] += own[i]
+            grads[encoding.param + i] = own[i] + (grads[encoding.param + i] if accumulate else 0)
 
 
 cdef inline void inputs_gradient(
