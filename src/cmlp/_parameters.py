@@ -11,7 +11,7 @@ from operator import index, is_
 
 import numpy as np
 
-from cmlp._architecture import PLAIN
+from cmlp._architecture import PLAIN, network_inputs
 from cmlp._core import engine
 
 
@@ -185,6 +185,28 @@ class Parameters:
             and self.n_members == inputs.n_members
             and self.input_shapes == inputs.weight_shapes(self.units[0])
         )
+
+    def inputs(self, encodings, n_features):
+        """The Inputs of a network with these parameters.
+
+        Parameters
+        ----------
+        encodings : sequence of tuple, or None
+            The estimator's parameter.
+        n_features : int
+            Columns of X.
+
+        Raises
+        ------
+        ValueError
+            If they do not fit the encodings.
+        """
+        if encodings is None and self.n_members == 1 and not self.input_shapes:
+            return PLAIN
+        inputs, n_inputs = network_inputs(encodings, self.n_members, n_features)
+        if n_inputs != self.units[0] or inputs.weight_shapes(n_inputs) != self.input_shapes:
+            raise ValueError("The parameter encodings does not fit coefs_ and input_weights_.")
+        return inputs
 
     def astype(self, dtype):
         """The parameters in the given dtype, not copied if it is theirs."""

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from cmlp._architecture import network_inputs
 from cmlp._attributes import COUNT, LAYERS, NAME, NAMES, QUANTILES, short
 from cmlp._files import check_folder, decoded, encoded, read_file, refusing, write_file
 from cmlp._parameters import Parameters, network_units
@@ -195,27 +194,14 @@ def check_network(est):
     for name, value in expected.items():
         if getattr(est, name) != value:
             raise ValueError(f"{name} is {getattr(est, name)}, the weights say {value}")
-    with refusing(NO_NETWORK):
-        check_inputs(est)
+    has_inputs = est.encodings is not None or "input_weights_" in vars(est)
+    if has_inputs or np.ndim(est.coefs_[-1]) == 3:  # else no weight is copied
+        with refusing(NO_NETWORK):
+            parameters_of(est).inputs(est.encodings, est.n_features_in_)
     names = getattr(est, "feature_names_in_", None)
     if names is not None and names.shape != (est.n_features_in_,):
         raise ValueError("feature_names_in_ do not fit the weights")
     est._check_loaded()
-
-
-def check_inputs(est):
-    """Raise ValueError unless what is trained of the inputs fits the encodings and the members."""
-    given = getattr(est, "input_weights_", None) or ()
-    if given or est.encodings is not None:
-        parameters = parameters_of(est)
-        inputs, n_inputs = network_inputs(est.encodings, parameters.n_members, est.n_features_in_)
-        if (
-            n_inputs != parameters.units[0]
-            or inputs.weight_shapes(n_inputs) != parameters.input_shapes
-        ):
-            raise ValueError("input_weights_ do not fit the parameter encodings")
-    elif est.coefs_[-1].ndim == 3:
-        raise ValueError("input_weights_ are missing, which members have")
 
 
 def parameters_of(est):

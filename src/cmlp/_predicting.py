@@ -7,7 +7,7 @@ import numpy as np
 import scipy.sparse as sp
 from sklearn.utils.validation import check_is_fitted
 
-from cmlp._architecture import PLAIN, Architecture, hidden_activations, network_inputs
+from cmlp._architecture import Architecture, hidden_activations
 from cmlp._arrays import accept_X
 from cmlp._core import engine
 from cmlp._losses import Loss
@@ -63,22 +63,11 @@ class PredictingMixin:
             (*hidden, self.out_activation_),
             self._output_groups(),
             dropout=dropout,
-            inputs=self._fitted_inputs(parameters),
+            inputs=parameters.inputs(
+                self.encodings, getattr(self, "n_features_in_", parameters.units[0])
+            ),
         )
         return parameters.layout(architecture, NO_LOSS)
-
-    def _fitted_inputs(self, parameters):
-        """The Inputs of a network with these parameters."""
-        if parameters.n_members == 1 and self.encodings is None and not parameters.input_shapes:
-            return PLAIN
-        n_features = getattr(self, "n_features_in_", parameters.units[0])
-        inputs, n_inputs = network_inputs(self.encodings, parameters.n_members, n_features)
-        if (
-            n_inputs != parameters.units[0]
-            or inputs.weight_shapes(n_inputs) != parameters.input_shapes
-        ):
-            raise ValueError("The parameter encodings does not fit coefs_ and input_weights_.")
-        return inputs
 
     def _outputs(self, X, parameters, layout, n_draws=1, seed=None):
         """Output activations for validated X, ``(n_draws * n_samples, n_outputs)``.

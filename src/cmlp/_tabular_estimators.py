@@ -174,6 +174,13 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabularMLP):
         Returns
         -------
         y : ndarray of shape (n_samples,), (n_samples, n_labels) or (n_samples, n_columns)
+
+        Raises
+        ------
+        NotFittedError
+            Before fit.
+        ValueError, TypeError
+            If a column of fit is missing, or one of numbers holds something else.
         """
         p = self.predict_proba(X)
         if isinstance(p, list):
@@ -196,6 +203,13 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabularMLP):
         -------
         p : ndarray of shape (n_samples, n_classes), or list of such arrays
             The mean over members and networks, in the order of ``classes_``.
+
+        Raises
+        ------
+        NotFittedError
+            Before fit.
+        ValueError, TypeError
+            If a column of fit is missing, or one of numbers holds something else.
         """
         return self._mean_of_networks(X, "predict_proba")
 
@@ -380,6 +394,13 @@ class TabularMLPRegressor(RegressorMixin, BaseTabularMLP):
         -------
         y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
             float64.
+
+        Raises
+        ------
+        NotFittedError
+            Before fit.
+        ValueError, TypeError
+            If a column of fit is missing, or one of numbers holds something else.
         """
         out = self._mean_of_networks(X, "predict")
         return out * self._scale + self._shift
