@@ -4,6 +4,7 @@ The table is encoded in ``_tables``, networks are MLPClassifier and MLPRegressor
 documentation of the two estimators are in ``_tabular_estimators``.
 """
 
+import warnings
 from abc import ABC, abstractmethod
 from numbers import Integral, Real
 from time import monotonic
@@ -12,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import KFold, StratifiedKFold, train_test_split
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
@@ -132,10 +134,7 @@ class BaseTabularMLP(TabularFilesMixin, BaseEstimator, ABC):
             else:
                 validation = None, None, None
                 network.set_params(early_stopping=False)
-            networks.append(network.fit(
-                A[part.train], y[part.train], weights,
-                X_val=validation[0], y_val=validation[1], sample_weight_val=validation[2],
-            ))  # fmt: skip
+            networks.append(fitted(network, A[part.train], y[part.train], weights, validation))
         self._hold(encoder, networks)
         return self
 
@@ -239,6 +238,17 @@ class BaseTabularMLP(TabularFilesMixin, BaseEstimator, ABC):
         tags.input_tags.string = True
         tags.non_deterministic = False
         return tags
+
+
+def fitted(network, X, y, sample_weight, validation):
+    """The network, fitted; that its planned epochs have an end is nothing to warn of."""
+    X_val, y_val, sample_weight_val = validation
+    with warnings.catch_warnings():
+        message = "Stochastic Optimizer: Maximum iterations"
+        warnings.filterwarnings("ignore", message, ConvergenceWarning)
+        return network.fit(
+            *(X, y, sample_weight), X_val=X_val, y_val=y_val, sample_weight_val=sample_weight_val
+        )
 
 
 def check_given(est, y):

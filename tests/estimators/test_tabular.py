@@ -12,7 +12,7 @@ from sklearn.model_selection import GridSearchCV, cross_val_score, train_test_sp
 
 from cmlp import TabularMLPClassifier, TabularMLPRegressor
 
-pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+pytestmark = pytest.mark.filterwarnings("error::sklearn.exceptions.ConvergenceWarning")
 
 QUICK = {"max_iter": 15, "random_state": 0, "n_members": 4, "hidden_layer_sizes": (32,)}
 rng = np.random.default_rng(0)

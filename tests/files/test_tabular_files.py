@@ -12,8 +12,6 @@ from safetensors.numpy import save_file
 import cmlp
 from cmlp import TabularMLPClassifier, TabularMLPRegressor
 
-pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-
 rng = np.random.default_rng(0)
 X = rng.normal(size=(120, 3))
 X[3, 0] = np.nan
