@@ -14,7 +14,8 @@ class Encoding(NamedTuple):
 
     Attributes
     ----------
-    kind : {'identity', 'scale', 'piecewise_linear', 'linear_spline', 'category'}
+    kind : {'identity', 'scale', 'piecewise_linear', 'linear_spline', 'piecewise_constant', \
+            'category'}
     column : int
         Of X; the first, where 'identity' and 'scale' read several.
     width : int

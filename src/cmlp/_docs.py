@@ -148,11 +148,11 @@ encodings : list of tuple (kind, column, width, levels), default=None
     inputs. X must be dense. 'identity' (``width`` columns from ``column`` on as they are) and
     'scale' (each times a trained factor) have 0 levels. Others read one column, of places in
     a table of trained rows, of which they make ``width`` inputs: 'category' 0 to levels - 1;
-    'piecewise_linear' and 'linear_spline' 0 to ``levels``, the number of bins, the fraction
-    being the place within the bin, and missing numbers being greater. Both are linear within
-    each bin; the former trains the differences between edges (Gorishniy, Rubachev & Babenko,
-    "On embeddings for numerical features in tabular deep learning", NeurIPS 2022), the latter
-    the values.
+    'piecewise_linear', 'linear_spline' and 'piecewise_constant' 0 to ``levels``, the number of
+    bins, the fraction being the place within the bin, and missing numbers being greater. The
+    first two are linear within each bin; 'piecewise_linear' trains the differences between
+    edges (Gorishniy, Rubachev & Babenko, "On embeddings for numerical features in tabular deep
+    learning", NeurIPS 2022), 'linear_spline' the values. Several may read the same column.
 batch_size : int or 'auto', default='auto'
     Samples per minibatch; 'auto' is min(200, n_samples). Not used by 'lbfgs'.
 learning_rate : {'adaptive', 'constant', 'cosine', 'exponential', 'invscaling', \

@@ -252,14 +252,14 @@ def layer_shapes(units, n_members):
 def draw_encoding(weight, encoding, random_state):
     """Draw the parameters (n_rows, width) of an encoding.
 
-    Categories are normal. Of bins, the function through the edges begins as a line with a random
+    Categories and steps are normal. Of bins with edges, the function begins as a line with a random
     slope and place, whose mean square over the bins is 1; missing numbers begin at random.
     """
     if encoding.kind == "scale":
         weight[...] = 1
         return
     weight[...] = random_state.normal(size=weight.shape)
-    if not engine.ENCODINGS[encoding.kind]["of_bins"]:
+    if engine.ENCODINGS[encoding.kind]["stepped"]:
         return
     start, slope = weight[0] * np.sqrt(0.5), weight[1] * np.sqrt(6)
     places = np.arange(encoding.levels + 1)[:, None] / encoding.levels

@@ -11,8 +11,9 @@ ENCODINGS = (
     ("category", 3, 3, 6),
     ("linear_spline", 4, 2, 3),
     ("piecewise_linear", 4, 9, 3),
+    ("piecewise_constant", 2, 3, 4),
 )
-N_COLUMNS, N_INPUTS = 5, 24
+N_COLUMNS, N_INPUTS = 5, 27
 
 
 def table(X, n, kind, rng):
@@ -31,6 +32,10 @@ def one_hot_places(u, kind, levels):
         return np.eye(levels)[np.clip(u.astype(int), 0, levels - 1)]
     missing = u > levels
     u = np.clip(u, 0, levels)
+    if kind == "piecewise_constant":
+        rows = np.eye(levels + 1)[np.minimum(u.astype(int), levels - 1)]
+        rows[missing] = np.eye(levels + 1)[levels]
+        return rows
     if kind == "piecewise_linear":  # a constant, then ones, a fraction, zeros
         rows = np.clip(u[:, None] - np.arange(levels), 0, 1)
         rows = np.hstack([np.ones((len(u), 1)), rows])
@@ -53,6 +58,7 @@ class Twin:
         pairs = list(zip(self.units[:-1], self.units[1:], strict=True))
         coefs = [(c, *pair) for c, pair in zip(copies, pairs, strict=True)]
         rows = {"identity": (0, 0), "scale": (1, 0), "category": (0, 1)}
+        rows["piecewise_constant"] = (1, 1)
         tables = []
         for kind, _, width, levels in self.encodings:
             fixed, per_level = rows.get(kind, (2, 1))
@@ -133,7 +139,7 @@ class Case:
         self.twin = Twin(self.units, encodings, n_members, fit_intercept)
         X = rng.normal(size=(n_samples, N_COLUMNS))
         for kind, column, _, levels in encodings:
-            if kind in ("piecewise_linear", "category", "linear_spline"):
+            if kind not in ("identity", "scale"):
                 X[:, column] = table(X, levels, kind, rng)
         self.X = X.astype(dtype)
         self.y = rng.normal(size=(n_samples, n_outputs)).astype(dtype)

@@ -23,6 +23,7 @@ ENCODINGS = [
     ("piecewise_linear", 1, 3, 5),
     ("linear_spline", 2, 2, 7),
     ("category", 4, 2, 4),
+    ("piecewise_constant", 1, 2, 5),
 ]
 BOTH = {"n_members": 3, "encodings": ENCODINGS}
 OPTIONS = {"hidden_layer_sizes": (8,), "max_iter": 30, "random_state": 0}
@@ -45,10 +46,10 @@ def same(one, other):
 def test_fit_lowers_the_loss(estimator, solver):
     est = fitted(estimator, solver=solver, learning_rate_init=0.01, max_iter=60)
     assert est.score(PLACES, y) > 0.5
-    assert [c.shape for c in est.coefs_] == [(11, 8), (3, 8, est.n_outputs_)]
+    assert [c.shape for c in est.coefs_] == [(13, 8), (3, 8, est.n_outputs_)]
     assert [b.shape for b in est.intercepts_] == [(8,), (3, est.n_outputs_)]
     shapes = [w.shape for w in est.input_weights_]
-    assert shapes == [(1, 4), (7, 3), (9, 2), (4, 2), (3, 11)]
+    assert shapes == [(1, 4), (7, 3), (9, 2), (4, 2), (6, 2), (3, 13)]
     assert est.n_features_in_ == 5
 
 

@@ -28,6 +28,7 @@ class _Encoding(TypedDict):
     id: int
     placed: bool
     of_bins: bool
+    stepped: bool
     rows: int
     rows_per_level: int
     formula: str

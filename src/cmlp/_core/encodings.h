@@ -12,19 +12,20 @@ enum {
     CMLP_PLACED  /* from a table T (n_rows, width): y = T[t] + f (T[t + 1] - T[t]), x = t + f */
 };
 
-/* Parameters are rows of `width` numbers. Of a table whose levels are bins, x is in 0..levels, and
- * its last row is that of missing numbers, x > levels; of one of categories, x is 0..levels - 1. */
+/* Parameters are rows of `width` numbers. Where levels are bins, x is in 0..levels, and the last row
+ * is that of missing numbers, x > levels; of categories, x is 0..levels - 1. */
 typedef struct {
     const char *name;
     int form;
     int rows;           /* of parameters, */
     int rows_per_level; /* and for each level so many more */
-    int of_bins;        /* T has a row for each edge of a bin, else one for each category */
+    int of_bins;        /* levels are bins, else categories */
+    int stepped;        /* T has a row for each level, and f is 0; else one for each edge of a bin */
     int summed;         /* T[0..levels] are the running sums of the parameters, else themselves */
     const char *formula;
 } cmlp_encoding_row;
 
-enum { CMLP_N_ENCODINGS = 5 };
+enum { CMLP_N_ENCODINGS = 6 };
 
 static const cmlp_encoding_row cmlp_encoding_table[CMLP_N_ENCODINGS] = {
     {.name = "identity", .form = CMLP_COPIED, .formula = "x"},
@@ -45,7 +46,18 @@ static const cmlp_encoding_row cmlp_encoding_table[CMLP_N_ENCODINGS] = {
      .rows_per_level = 1,
      .of_bins = 1,
      .formula = "(1 - f) T[t] + f T[t + 1]"},
-    {.name = "category", .form = CMLP_PLACED, .rows_per_level = 1, .formula = "T[x]"},
+    {.name = "piecewise_constant",
+     .form = CMLP_PLACED,
+     .rows = 1,
+     .rows_per_level = 1,
+     .of_bins = 1,
+     .stepped = 1,
+     .formula = "T[t]"},
+    {.name = "category",
+     .form = CMLP_PLACED,
+     .rows_per_level = 1,
+     .stepped = 1,
+     .formula = "T[x]"},
 };
 
 #endif

@@ -19,6 +19,7 @@ cdef extern from "encodings.h" nogil:
         int rows
         int rows_per_level
         bint of_bins
+        bint stepped
         bint summed
         const char* formula
     int N_ENCODINGS "CMLP_N_ENCODINGS"
@@ -65,15 +66,16 @@ cdef inline Py_ssize_t inputs_scratch(
 
 cdef inline Place place_of(const Encoding* encoding, floating x) noexcept nogil:
     """Numbers out of the range of the table are at its end, as is NaN."""
+    cdef const encoding_row* row = &encoding_table[encoding.kind]
     cdef Place place
     cdef Py_ssize_t levels = encoding.levels
     place.fraction = 0
     if not x > 0:
         place.row = 0
-    elif not encoding_table[encoding.kind].of_bins:
+    elif row.of_bins and x > levels:
+        place.row = encoding.n_rows - 1
+    elif row.stepped:
         place.row = <Py_ssize_t>x if x < levels else levels - 1
-    elif x > levels:
-        place.row = levels + 1
     elif x < levels:
         place.row = <Py_ssize_t>x
         place.fraction = x - <floating>place.row

@@ -64,6 +64,7 @@ ENCODINGS = {
         "id": i,
         "placed": encoding_table[i].form == PLACED,
         "of_bins": bool(encoding_table[i].of_bins),
+        "stepped": bool(encoding_table[i].stepped),
         "rows": encoding_table[i].rows,
         "rows_per_level": encoding_table[i].rows_per_level,
         "formula": encoding_table[i].formula.decode(),
