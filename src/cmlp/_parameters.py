@@ -252,8 +252,8 @@ def layer_shapes(units, n_members):
 def draw_encoding(weight, encoding, random_state):
     """Draw the parameters (n_rows, width) of an encoding.
 
-    Categories and steps are normal. Of bins with edges, the function begins as a line with a random
-    slope and place, whose mean square over the bins is 1; missing numbers begin at random.
+    Categories and steps are normal. A function through the edges of bins begins as a line with a
+    random slope and place, whose mean square over the bins is 1; missing numbers begin at random.
     """
     if encoding.kind == "scale":
         weight[...] = 1

@@ -14,6 +14,8 @@ MAX_CELLS = 10_000_000
 #: Samples of a leaf: a quarter of what equal bins would hold, within these limits. The lower one
 #: is for the mean of a target to be one; with the upper one, large data show their narrow peaks.
 MIN_LEAF, MAX_LEAF = 5, 16
+#: Samples for each distinct value from which on values count as repeated.
+SAMPLES_PER_VALUE = 8
 #: Edges lie within, so that no width overflows.
 MAX_EDGE = np.finfo(np.float64).max / 4
 TINY = np.finfo(np.float64).tiny
@@ -53,6 +55,12 @@ def is_two_valued(values):
     values = known(values)
     low, high = values.min(), values.max()
     return bool(((values == low) | (values == high)).all())
+
+
+def repeats(values):
+    """Whether known values are few beside the samples: most likely, each says something itself."""
+    values = known(values)
+    return len(np.unique(values)) * SAMPLES_PER_VALUE <= len(values)
 
 
 def bin_edges(values, n_bins, tree=None):

@@ -5,7 +5,7 @@ No categories, and no tables but the columns of one.
 
 import numpy as np
 
-from cmlp._table_bins import TINY, bin_edges, is_two_valued, robust_scale
+from cmlp._table_bins import TINY, bin_edges, is_two_valued, repeats, robust_scale
 from cmlp._table_columns import BOOLEAN
 
 #: Scaled values stay below 3 in absolute value: f(z) = z / sqrt(1 + (z / 3)^2).
@@ -31,19 +31,23 @@ class NumberEncoder:
     binned : ndarray of int of shape (n_binned,)
         Positions in sources of the features that have bins.
     n_bins : ndarray of int of shape (n_binned,)
+    stepped : ndarray of int of shape (n_stepped,)
+        Positions in binned of the features whose values repeat.
     edges : ndarray of float64 of shape (sum(n_bins + 1),)
         One feature's after another's, increasing.
     indicated : ndarray of int of shape (n_indicated,)
         Positions in sources of the features with a column that says whether they are missing.
     """
 
-    FIELDS = ("sources", "center", "factor", "bend", "fill", "binned", "n_bins", "edges")
-    FIELDS = (*FIELDS, "indicated")
+    FIELDS = ("sources", "center", "factor", "bend", "fill", "binned", "n_bins", "stepped")
+    FIELDS = (*FIELDS, "edges", "indicated")
 
-    def __init__(self, sources, center, factor, bend, fill, binned, n_bins, edges, indicated):
+    def __init__(
+        self, sources, center, factor, bend, fill, binned, n_bins, stepped, edges, indicated
+    ):
         self.sources, self.indicated = sources, indicated
         self.center, self.factor, self.bend, self.fill = center, factor, bend, fill
-        self.binned, self.n_bins, self.edges = binned, n_bins, edges
+        self.binned, self.n_bins, self.stepped, self.edges = binned, n_bins, stepped, edges
         self.n_columns = len(sources) + len(binned) + len(indicated)
         # what write reads, of each bin: where it starts and 1 over its width
         ends = np.cumsum(n_bins + 1)
@@ -139,7 +143,7 @@ def learn_numbers(table, sources, rows, n_bins, tree):
     tree : ThresholdTree or None
         See bin_edges.
     """
-    columns, binned, n_bins_of, edges, indicated = [], [], [], [], []
+    columns, binned, n_bins_of, stepped, edges, indicated = [], [], [], [], [], []
     for source in sources:
         values = table.numbers(source)[rows]
         is_missing = np.isnan(values)
@@ -154,6 +158,8 @@ def learn_numbers(table, sources, rows, n_bins, tree):
             columns.append((source, 0, 1, 0, 0.5))
             continue
         if n_bins and not is_two_valued(values):
+            if repeats(values):
+                stepped.append(len(binned))
             edges.append(bin_edges(values, n_bins, tree))
             binned.append(len(columns))
             n_bins_of.append(len(edges[-1]) - 1)
@@ -162,7 +168,7 @@ def learn_numbers(table, sources, rows, n_bins, tree):
     return NumberEncoder(
         table_of[:, 0].astype(np.intp),
         *np.ascontiguousarray(table_of[:, 1:].T),
-        *(np.array(binned, dtype=np.intp), np.array(n_bins_of, dtype=np.intp)),
+        *(np.array(numbers, dtype=np.intp) for numbers in (binned, n_bins_of, stepped)),
         np.concatenate(edges) if edges else np.empty(0),
         np.array(indicated, dtype=np.intp),
     )
@@ -172,7 +178,7 @@ def check_numbers(state, n_features):
     """Raise ValueError unless a dict can be what ``NumberEncoder.state`` returned."""
     if not isinstance(state, dict) or state.keys() != set(NumberEncoder.FIELDS):
         raise ValueError(f"numbers must have {list(NumberEncoder.FIELDS)}")
-    positions = ("sources", "binned", "n_bins", "indicated")
+    positions = ("sources", "binned", "n_bins", "stepped", "indicated")
     for name, array in state.items():
         kind = "i" if name in positions else "f"
         if not isinstance(array, np.ndarray) or array.ndim != 1 or array.dtype.kind != kind:
@@ -183,7 +189,8 @@ def check_numbers(state, n_features):
     lengths = {len(state[name]) for name in ("center", "factor", "bend", "fill")}
     if lengths != {n_numbers}:
         raise ValueError("center, factor, bend and fill must be as long as sources")
-    for name, end in (("sources", n_features), ("binned", n_numbers), ("indicated", n_numbers)):
+    ends = (n_features, n_numbers, len(state["binned"]), n_numbers)
+    for name, end in zip(("sources", "binned", "stepped", "indicated"), ends, strict=True):
         if not ((state[name] >= 0) & (state[name] < end)).all():
             raise ValueError(f"{name} is out of range")
     if len(n_bins) != len(state["binned"]) or not ((n_bins >= 1) & (n_bins < 2**20)).all():

@@ -37,6 +37,8 @@ class Settings(NamedTuple):
         Of a numeric feature, at most; 0: none.
     embedding : int
         Inputs of the first layer for a numeric feature with bins.
+    step_embedding : int
+        ... and as many more if its values repeat, which are constant within each bin.
     max_one_hot : int
         Categories with more levels are embedded.
     """
@@ -44,6 +46,7 @@ class Settings(NamedTuple):
     categorical_features: Any = "from_dtype"
     n_bins: int = 48
     embedding: int = 12
+    step_embedding: int = 4
     max_one_hot: int = 8
 
 
@@ -65,10 +68,10 @@ class TableEncoder:
         Of the first columns of the encoded matrix.
     categories : tuple of Category
         Of the other columns.
-    embedding : int
+    embedding, step_embedding : int
         See Settings.
     encodings : tuple of Encoding
-        One for each column, in their order.
+        One for each column, in their order, then those that read a column again.
     n_columns : int
         How many these are.
     """
@@ -133,7 +136,8 @@ class TableEncoder:
         for source in np.flatnonzero(is_category).tolist():
             codes, levels = table.levels(source)
             categories.append(learn_category(source, codes[rows], levels, settings.max_one_hot))
-        self._hold(numbers, [one for one in categories if one is not None], settings.embedding)
+        widths = settings.embedding, settings.step_embedding
+        self._hold(numbers, [one for one in categories if one is not None], *widths)
         return self
 
     def transform(self, X, dtype=np.float32):
@@ -174,6 +178,7 @@ class TableEncoder:
             "numbers": self.numbers.state(),
             "categories": [category._asdict() for category in self.categories],
             "embedding": self.embedding,
+            "step_embedding": self.step_embedding,
         }
 
     @classmethod
@@ -184,7 +189,8 @@ class TableEncoder:
         self.feature_names_in_ = None if names is None else np.array(names, dtype=object)
         self.has_own_names = state["has_own_names"]
         categories = [Category(**category) for category in state["categories"]]
-        self._hold(NumberEncoder(**state["numbers"]), categories, state["embedding"])
+        widths = state["embedding"], state["step_embedding"]
+        self._hold(NumberEncoder(**state["numbers"]), categories, *widths)
         return self
 
     def __reduce__(self):
@@ -192,9 +198,10 @@ class TableEncoder:
             return TableEncoder, (self.estimator_name,)
         return TableEncoder.from_state, (self.state(),)
 
-    def _hold(self, numbers, categories, embedding):
+    def _hold(self, numbers, categories, embedding, step_embedding):
         """Keep what was learned, and what follows from it."""
-        self.numbers, self.categories, self.embedding = numbers, tuple(categories), embedding
+        self.numbers, self.categories = numbers, tuple(categories)
+        self.embedding, self.step_embedding = embedding, step_embedding
         kinds = [("identity", 1, 0)] * len(numbers.sources)
         kinds += [("piecewise_linear", embedding, bins) for bins in numbers.n_bins.tolist()]
         kinds += [("identity", 1, 0)] * len(numbers.indicated)
@@ -209,6 +216,14 @@ class TableEncoder:
             Encoding(kind, column, width, levels)
             for column, (kind, width, levels) in enumerate(kinds)
         )
+        if step_embedding:
+            self.encodings += tuple(
+                Encoding(
+                    *("piecewise_constant", len(numbers.sources) + position),
+                    *(step_embedding, int(numbers.n_bins[position])),
+                )
+                for position in numbers.stepped.tolist()
+            )
         self.n_columns = len(kinds)
         is_all = np.array_equal(numbers.sources, np.arange(self.n_features_in_))
         self._sources = None if is_all else numbers.sources
@@ -269,9 +284,11 @@ class TableEncoder:
 def check_state(state):
     """Raise ValueError unless a dict can be what ``TableEncoder.state`` returned."""
     n_features, names = state["n_features"], state["names"]
-    for number in (n_features, state["embedding"]):
-        if not (type(number) is int and 0 < number < 2**31):
-            raise ValueError("n_features and embedding must be positive int")
+    widths = state["embedding"], state["step_embedding"]
+    if not all(type(number) is int and number < 2**31 for number in (n_features, *widths)):
+        raise ValueError("n_features and widths of embeddings must be int")
+    if n_features < 1 or widths[0] < 1 or widths[1] < 0:
+        raise ValueError("n_features and widths of embeddings are out of range")
     if not (isinstance(state["estimator_name"], str) and type(state["has_own_names"]) is bool):
         raise ValueError("estimator_name must be a str, has_own_names a bool")
     is_names = isinstance(names, list) and all(isinstance(name, str) for name in names)

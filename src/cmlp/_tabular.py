@@ -59,6 +59,7 @@ class BaseTabularMLP(TabularFilesMixin, BaseEstimator, ABC):
         "categorical_features": ["array-like", StrOptions({"from_dtype"}), None],
         "n_bins": [Interval(Integral, 0, 255, closed="both")],
         "embedding": [Interval(Integral, 1, None, closed="left")],
+        "step_embedding": [Interval(Integral, 0, None, closed="left")],
         "max_one_hot": [Interval(Integral, 0, None, closed="left")],
         "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
         "max_iter": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
@@ -108,6 +109,7 @@ class BaseTabularMLP(TabularFilesMixin, BaseEstimator, ABC):
             categorical_features=self.categorical_features,
             n_bins=self.n_bins,
             embedding=self.embedding,
+            step_embedding=self.step_embedding,
             max_one_hot=self.max_one_hot,
         )
         A = encoder.transform(X)

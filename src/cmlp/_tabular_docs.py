@@ -28,6 +28,10 @@ n_bins : int, default=48
     Bins of a number, at most; 0: it enters as itself only.
 embedding : int, default=12
     Inputs of the first layer that the piecewise linear function of a number has.
+step_embedding : int, default=4
+    As many more of a number whose values repeat, 8 times on average; they are constant within
+    each bin, as the values of a count or a code may have nothing to do with their neighbours. 0:
+    none.
 max_one_hot : int, default=8
     Categories with more levels are rows of a trained table instead of indicators. Levels seen
     once, and those first seen in predict, share one.

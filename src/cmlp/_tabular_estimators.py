@@ -94,6 +94,7 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabularMLP):
         categorical_features: str | ArrayLike | None = "from_dtype",
         n_bins: int = 48,
         embedding: int = 12,
+        step_embedding: int = 4,
         max_one_hot: int = 8,
         dropout: float | ArrayLike = 0.1,
         weight_decay: float = 3e-4,
@@ -119,6 +120,7 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabularMLP):
         self.categorical_features = categorical_features
         self.n_bins = n_bins
         self.embedding = embedding
+        self.step_embedding = step_embedding
         self.max_one_hot = max_one_hot
         self.dropout = dropout
         self.weight_decay = weight_decay
@@ -309,6 +311,7 @@ class TabularMLPRegressor(RegressorMixin, BaseTabularMLP):
         categorical_features: str | ArrayLike | None = "from_dtype",
         n_bins: int = 48,
         embedding: int = 12,
+        step_embedding: int = 4,
         max_one_hot: int = 8,
         dropout: float | ArrayLike = 0.1,
         weight_decay: float = 3e-4,
@@ -335,6 +338,7 @@ class TabularMLPRegressor(RegressorMixin, BaseTabularMLP):
         self.categorical_features = categorical_features
         self.n_bins = n_bins
         self.embedding = embedding
+        self.step_embedding = step_embedding
         self.max_one_hot = max_one_hot
         self.dropout = dropout
         self.weight_decay = weight_decay

@@ -60,6 +60,17 @@ def test_encodings_of_numbers_and_their_order(numbers):
     assert encoder.encodings[0] == ("identity", 0, 1, 0)
 
 
+def test_values_that_repeat_have_steps_besides():
+    rng = np.random.default_rng(0)
+    X = np.column_stack([rng.integers(0, 50, 400), rng.integers(0, 51, 400), rng.normal(size=400)])
+    assert [len(np.unique(x)) for x in X.T] == [50, 51, 400]
+    encoder = fitted(X, n_bins=20, embedding=5, step_embedding=3)
+    assert kinds(encoder) == ["identity"] * 3 + ["piecewise_linear"] * 3 + ["piecewise_constant"]
+    assert encoder.encodings[-1] == ("piecewise_constant", 3, 3, encoder.encodings[3].levels)
+    assert encoder.n_columns == encoder.transform(X).shape[1] == 6
+    assert kinds(fitted(X, step_embedding=0)) == ["identity"] * 3 + ["piecewise_linear"] * 3
+
+
 def test_scaled_values(numbers):
     X, _ = numbers
     q1, median, q3 = np.quantile(X, [0.25, 0.5, 0.75], axis=0)

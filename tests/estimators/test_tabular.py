@@ -217,7 +217,8 @@ def test_search_and_clone():
 @pytest.mark.parametrize(
     "params",
     [
-        {"n_members": 0}, {"n_bins": -1}, {"embedding": 0}, {"n_folds": 0}, {"max_one_hot": -1},
+        {"n_members": 0}, {"n_bins": -1}, {"embedding": 0}, {"step_embedding": -1},
+        {"n_folds": 0}, {"max_one_hot": -1},
         {"validation_fraction": 1.0}, {"time_limit": 0}, {"batch_size": "all"}, {"max_iter": 0},
         {"categorical_features": "by_name"}, {"loss": "hinge"},
     ],

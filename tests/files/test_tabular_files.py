@@ -135,6 +135,7 @@ def test_parts_that_are_missing_or_changed_are_refused(tmp_path, written):
             except ValueError:
                 continue
             assert (field, value) in {
-                ("estimator_name", "text"), ("embedding", 10**9), ("has_own_names", True),
+                ("estimator_name", "text"), ("embedding", 10**9), ("step_embedding", 10**9),
+                ("has_own_names", True),
                 ("names", None), ("has_own_names", False),
             } or est is None  # fmt: skip
