@@ -10,6 +10,7 @@ from numbers import Integral, Real
 from time import monotonic
 from typing import Any, NamedTuple
 
+import joblib
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
@@ -22,12 +23,18 @@ from sklearn.utils.validation import _check_sample_weight, check_consistent_leng
 from cmlp._base import BaseMultilayerPerceptron
 from cmlp._tables import TableEncoder
 from cmlp._tabular_files import TabularFilesMixin
+from cmlp._threads import effective_n_threads
 from cmlp._validation import has_validation_data
 
 #: Rows of which fewer are all trained on: a validation part would say nothing.
 MIN_VALIDATED = 20
 #: Updates that a fit has at least, however few rows there are, and epochs, however many.
 MIN_UPDATES, MIN_EPOCHS, MAX_EPOCHS = 3000, 20, 1000
+#: Up to so many rows, the smaller hidden layers are as good.
+SMALL_TABLE = 5000
+SMALL, LARGE = (64, 64), (128, 128)
+#: Of whole fits, which are worth a thread each.
+MANY_FLOPS = 2**40
 
 
 class Part(NamedTuple):
@@ -35,6 +42,31 @@ class Part(NamedTuple):
 
     train: np.ndarray
     validation: np.ndarray | None
+
+
+class Samples(NamedTuple):
+    """Encoded rows, and what goes with them."""
+
+    X: np.ndarray
+    y: np.ndarray
+    sample_weight: np.ndarray | None
+
+    def take(self, rows):
+        """Samples of the given indices."""
+        return Samples(*(None if part is None else part[rows] for part in self))
+
+
+class Deadline:
+    """The end of so many seconds from now on, or of None, for several fits."""
+
+    def __init__(self, seconds):
+        self.end = None if seconds is None else monotonic() + seconds
+
+    def share(self, n_left, n_threads):
+        """Seconds for one of the fits that are left, so many being under way at once, or None."""
+        if self.end is None:
+            return None
+        return max(1e-3, (self.end - monotonic()) / -(-n_left // n_threads))
 
 
 class BaseTabularMLP(TabularFilesMixin, BaseEstimator, ABC):
@@ -51,11 +83,15 @@ class BaseTabularMLP(TabularFilesMixin, BaseEstimator, ABC):
         **{
             name: BaseMultilayerPerceptron._parameter_constraints[name]
             for name in (
-                *("hidden_layer_sizes", "activation", "dropout", "n_members"),
+                *("activation", "dropout", "n_members"),
                 *("learning_rate_init", "weight_decay", "max_grad_norm", "beta_2"),
                 *("random_state", "verbose", "n_jobs"),
             )
         },
+        "hidden_layer_sizes": [
+            StrOptions({"auto"}),
+            *BaseMultilayerPerceptron._parameter_constraints["hidden_layer_sizes"],
+        ],
         "categorical_features": ["array-like", StrOptions({"from_dtype"}), None],
         "n_bins": [Interval(Integral, 0, 255, closed="both")],
         "embedding": [Interval(Integral, 1, None, closed="left")],
@@ -93,7 +129,7 @@ class BaseTabularMLP(TabularFilesMixin, BaseEstimator, ABC):
         task : {'classifier', 'regressor'} or None
             What bins are to tell apart.
         """
-        begun = monotonic()
+        deadline = Deadline(self.time_limit)
         validates = has_validation_data(*held_out)
         check_consistent_length(X, y)
         if sample_weight is not None:
@@ -112,33 +148,37 @@ class BaseTabularMLP(TabularFilesMixin, BaseEstimator, ABC):
             step_embedding=self.step_embedding,
             max_one_hot=self.max_one_hot,
         )
-        A = encoder.transform(X)
+        samples = Samples(encoder.transform(X), y, sample_weight)
         if sample_weight is not None:  # rows without weight, and classes of such, are not there
-            rows = np.flatnonzero(sample_weight)
-            A, y, sample_weight = A[rows], y[rows], sample_weight[rows]
-        parts = self._parts(y, validates, random_state)
-        networks = []
-        for i, part in enumerate(parts):
-            left = None
-            if self.time_limit is not None:
-                # what is left, in equal shares
-                left = max(1e-3, (self.time_limit - monotonic() + begun) / (len(parts) - i))
-            network = self._network(len(part.train), encoder, left, random_state)
-            weights = None if sample_weight is None else sample_weight[part.train]
-            if validates:
-                X_val, y_val, sample_weight_val = held_out
-                validation = encoder.transform(X_val), y_val, sample_weight_val
-            elif part.validation is not None:
-                rows = part.validation
-                validation = A[rows], y[rows], None
-                if sample_weight is not None:
-                    validation = *validation[:2], sample_weight[rows]
-            else:
-                validation = None, None, None
-                network.set_params(early_stopping=False)
-            networks.append(fitted(network, A[part.train], y[part.train], weights, validation))
-        self._hold(encoder, networks)
+            samples = samples.take(np.flatnonzero(sample_weight))
+        given = None
+        if validates:
+            X_val, y_val, sample_weight_val = held_out
+            given = Samples(encoder.transform(X_val), y_val, sample_weight_val)
+        parts = self._parts(samples.y, validates, random_state)
+        networks = [self._network(len(part.train), encoder, random_state) for part in parts]
+        self._hold(encoder, self._fit_parts(networks, parts, samples, given, deadline))
         return self
+
+    def _fit_parts(self, networks, parts, samples, given, deadline):
+        """The networks, each fitted to its part of the samples, several at once by threads."""
+        n_threads = min(len(parts), effective_n_threads(self.n_jobs, MANY_FLOPS))
+
+        def fit(i):
+            train, validation = parts[i]
+            validation = given if validation is None else samples.take(validation)
+            network = networks[i].set_params(max_time=deadline.share(len(parts) - i, n_threads))
+            return fitted(network, samples.take(train), validation)
+
+        # filters belong to the process: they are set before there are threads, and reset after
+        with warnings.catch_warnings():
+            message = "Stochastic Optimizer: Maximum iterations"
+            warnings.filterwarnings("ignore", message, ConvergenceWarning)
+            if n_threads == 1:
+                return [fit(i) for i in range(len(parts))]
+            with joblib.parallel_config(backend="threading"):
+                run = joblib.Parallel(n_jobs=n_threads)
+                return run(joblib.delayed(fit)(i) for i in range(len(parts)))
 
     def _hold(self, encoder, networks):
         """Have the encoder and the fitted networks."""
@@ -165,7 +205,7 @@ class BaseTabularMLP(TabularFilesMixin, BaseEstimator, ABC):
             or n < MIN_VALIDATED
             or (self.n_folds == 1 and not self.validation_fraction)
         ):
-            return [Part(rows, None)] * (1 if has_validation else self.n_folds)
+            return [Part(rows, None)] * self.n_folds
         strata, seed = self._strata(y), random_state.randint(2**31)
         if self.n_folds > 1:
             n_folds = min(self.n_folds, n)
@@ -178,7 +218,7 @@ class BaseTabularMLP(TabularFilesMixin, BaseEstimator, ABC):
             folds = [train_test_split(rows, test_size=size, random_state=seed, stratify=strata)]
         return [complete(Part(*fold), self._strata(y)) for fold in folds]
 
-    def _network(self, n_rows, encoder, seconds, random_state):
+    def _network(self, n_rows, encoder, random_state):
         """A network for so many rows, not fitted."""
         batch_size = self.batch_size
         if batch_size == "auto":
@@ -190,12 +230,15 @@ class BaseTabularMLP(TabularFilesMixin, BaseEstimator, ABC):
         patience = self.n_iter_no_change
         if patience == "auto":
             patience = max(8, max_iter // 5)
-        n_hidden = np.size(self.hidden_layer_sizes)
+        hidden_layer_sizes = self.hidden_layer_sizes
+        if isinstance(hidden_layer_sizes, str):
+            hidden_layer_sizes = SMALL if n_rows <= SMALL_TABLE else LARGE
+        n_hidden = np.size(hidden_layer_sizes)
         dropout = self.dropout
         if isinstance(dropout, Real):  # not of the input
             dropout = [0.0] + n_hidden * [dropout] if dropout else 0.0
         return self._new_network(
-            hidden_layer_sizes=self.hidden_layer_sizes,
+            hidden_layer_sizes=hidden_layer_sizes,
             activation=self.activation,
             solver="adamw",
             alpha=0.0,
@@ -209,7 +252,6 @@ class BaseTabularMLP(TabularFilesMixin, BaseEstimator, ABC):
             beta_2=self.beta_2,
             max_grad_norm=self.max_grad_norm,
             max_iter=max_iter,
-            max_time=seconds,
             early_stopping=True,
             scoring="loss",
             n_iter_no_change=patience,
@@ -242,15 +284,13 @@ class BaseTabularMLP(TabularFilesMixin, BaseEstimator, ABC):
         return tags
 
 
-def fitted(network, X, y, sample_weight, validation):
-    """The network, fitted; that its planned epochs have an end is nothing to warn of."""
+def fitted(network, samples, validation):
+    """The network, fitted to Samples; validation ones, or None, choose the epoch."""
+    if validation is None:
+        return network.set_params(early_stopping=False).fit(*samples)
     X_val, y_val, sample_weight_val = validation
-    with warnings.catch_warnings():
-        message = "Stochastic Optimizer: Maximum iterations"
-        warnings.filterwarnings("ignore", message, ConvergenceWarning)
-        return network.fit(
-            *(X, y, sample_weight), X_val=X_val, y_val=y_val, sample_weight_val=sample_weight_val
-        )
+    held_out = {"X_val": X_val, "y_val": y_val, "sample_weight_val": sample_weight_val}
+    return network.fit(*samples, **held_out)
 
 
 def check_given(est, y):

@@ -78,7 +78,9 @@ class TabularFilesMixin:
         est._validate_params()
         check_state(parts["table"])
         encoder = TableEncoder.from_state(parts["table"])
-        n_networks = (len(parts) - 3) // 2
+        n_networks, is_odd = divmod(len(parts) - 3, 2)
+        if is_odd:
+            raise ValueError("a part of a network is missing")
         networks = []
         for i in range(n_networks):
             names = ("params", "attributes")
