@@ -2,6 +2,7 @@
 adam or an iteration of lbfgs is a subtask of it. No training, no layer.
 """
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self
 
 from sklearn.utils import _safe_indexing
@@ -89,3 +90,34 @@ class SklearnCallbacks(Listener):
         """Whether a callback wants the fit to stop; false if no epoch or iteration has begun."""
         subtask, self.subtask = self.subtask, None
         return subtask is not None and self.tell(subtask.call_on_fit_task_end, usable)
+
+
+class PartTasks:
+    """Fits of the networks that an estimator holds, as subtasks of its own fit.
+
+    Parameters
+    ----------
+    est : estimator
+    task : sklearn.callback.CallbackContext
+        That of its fit.
+    X, y, sample_weight
+        As the caller of fit gave them.
+    """
+
+    def __init__(self, est, task, X, y, sample_weight):
+        metadata = None if sample_weight is None else {"sample_weight": sample_weight}
+        self.given = {"estimator": est, "X": X, "y": y, "metadata": metadata}
+        self.task = task
+        task.call_on_fit_task_begin(**self.given)
+
+    @contextmanager
+    def part(self, i, network):
+        """The fit of network i, to which progress bars and the like are handed on."""
+        task = self.task.subcontext(task_name="fold", task_id=i)
+        with task.propagate_callback_context(network):
+            task.call_on_fit_task_begin(**self.given)
+            yield
+            task.call_on_fit_task_end(**self.given)
+
+    def end(self):
+        self.task.call_on_fit_task_end(**self.given)

@@ -7,6 +7,7 @@ documentation of the two estimators are in ``_tabular_estimators``.
 import warnings
 from abc import ABC, abstractmethod
 from numbers import Integral, Real
+from contextlib import nullcontext
 from time import monotonic
 from typing import Any, NamedTuple
 
@@ -21,6 +22,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_consistent_length, check_is_fitted
 
 from cmlp._base import BaseMultilayerPerceptron
+from cmlp._callbacks import CallbackSupportMixin, PartTasks
 from cmlp._tables import TableEncoder
 from cmlp._tabular_files import TabularFilesMixin
 from cmlp._threads import effective_n_threads
@@ -69,7 +71,7 @@ class Deadline:
         return max(1e-3, (self.end - monotonic()) / -(-n_left // n_threads))
 
 
-class BaseTabularMLP(TabularFilesMixin, BaseEstimator, ABC):
+class BaseTabularMLP(TabularFilesMixin, CallbackSupportMixin, BaseEstimator, ABC):
     """Base class of TabularMLPClassifier and TabularMLPRegressor."""
 
     estimators_: list[Any]
@@ -157,10 +159,16 @@ class BaseTabularMLP(TabularFilesMixin, BaseEstimator, ABC):
             given = Samples(encoder.transform(X_val), y_val, sample_weight_val)
         parts = self._parts(samples.y, validates, random_state)
         networks = [self._network(len(part.train), encoder, random_state) for part in parts]
-        self._hold(encoder, self._fit_parts(networks, parts, samples, given, deadline))
+        tasks = None
+        if "_skl_callbacks" in vars(self):
+            task = self._init_callback_context(max_subtasks=len(parts), sequential_subtasks=False)
+            tasks = PartTasks(self, task, X, y, sample_weight)
+        self._hold(encoder, self._fit_parts(networks, parts, samples, given, deadline, tasks))
+        if tasks is not None:
+            tasks.end()
         return self
 
-    def _fit_parts(self, networks, parts, samples, given, deadline):
+    def _fit_parts(self, networks, parts, samples, given, deadline, tasks):
         """The networks, each fitted to its part of the samples, several at once by threads."""
         n_threads = min(len(parts), effective_n_threads(self.n_jobs, MANY_FLOPS))
 
@@ -168,7 +176,8 @@ class BaseTabularMLP(TabularFilesMixin, BaseEstimator, ABC):
             train, validation = parts[i]
             validation = given if validation is None else samples.take(validation)
             network = networks[i].set_params(max_time=deadline.share(len(parts) - i, n_threads))
-            return fitted(network, samples.take(train), validation)
+            with nullcontext() if tasks is None else tasks.part(i, network):
+                return fitted(network, samples.take(train), validation)
 
         # filters belong to the process: they are set before there are threads, and reset after
         with warnings.catch_warnings():

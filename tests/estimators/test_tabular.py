@@ -220,6 +220,47 @@ def test_time_limit():
     assert clf.score(X, LABELS) > 0.8
 
 
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_callbacks_see_the_folds_and_progress_bars_the_epochs(n_jobs):
+    callback = pytest.importorskip("sklearn.callback")
+    log = []
+
+    class Notes:
+        """All tasks; handed on to the networks as progress bars are."""
+
+        max_propagation_depth = None
+
+        def setup(self, estimator, context):
+            log.append("setup")
+
+        def on_fit_task_begin(self, estimator, context):
+            log.append(("begin", type(estimator).__name__, context.task_name, context.task_id))
+
+        def on_fit_task_end(self, estimator, context):
+            log.append(("end", type(estimator).__name__, context.task_name, context.task_id))
+
+        def teardown(self, estimator, context):
+            log.append("teardown")
+
+    assert isinstance(Notes(), callback.AutoPropagatedCallback)
+    plain = classifier(max_iter=3, n_folds=2, n_jobs=n_jobs).fit(X, LABELS)
+    clf = classifier(max_iter=3, n_folds=2, n_jobs=n_jobs).set_callbacks(Notes())
+    clf.fit(X, LABELS)
+    np.testing.assert_array_equal(clf.predict_proba(X), plain.predict_proba(X))
+    assert log[0] == "setup"
+    assert log[-1] == "teardown"
+    name = "TabularMLPClassifier"
+    assert log[1] == ("begin", name, "fit", 0)
+    assert log[-2] == ("end", name, "fit", 0)
+    for fold in (0, 1):
+        assert ("begin", "MLPClassifier", "fit", fold) in log  # one with the task "fold"
+        assert ("end", "MLPClassifier", "fit", fold) in log
+    epochs = [one for one in log if one[:3] == ("end", "MLPClassifier", "epoch")]
+    assert len(epochs) == sum(network.n_iter_ for network in clf.estimators_)
+    assert not any(hasattr(network, "_skl_callbacks") for network in clf.estimators_)
+    assert pickle.loads(pickle.dumps(clf.set_callbacks())).predict(X).shape == (300,)
+
+
 def test_search_and_clone():
     search = GridSearchCV(classifier(max_iter=3), {"n_members": [1, 2]}, cv=2).fit(X, LABELS)
     assert search.best_params_["n_members"] in (1, 2)
