@@ -45,7 +45,7 @@ class Settings(NamedTuple):
 
     categorical_features: Any = "from_dtype"
     n_bins: int = 48
-    embedding: int = 12
+    embedding: int = 6
     step_embedding: int = 4
     max_one_hot: int = 8
 

@@ -6,8 +6,8 @@ documentation of the two estimators are in ``_tabular_estimators``.
 
 import warnings
 from abc import ABC, abstractmethod
-from numbers import Integral, Real
 from contextlib import nullcontext
+from numbers import Integral, Real
 from time import monotonic
 from typing import Any, NamedTuple
 

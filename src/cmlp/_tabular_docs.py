@@ -27,7 +27,7 @@ default='from_dtype'
     DataFrame that hold categories or strings; all columns of an array are numbers.
 n_bins : int, default=48
     Bins of a number, at most; 0: it enters as itself only.
-embedding : int, default=12
+embedding : int, default=6
     Inputs of the first layer that the piecewise linear function of a number has.
 step_embedding : int, default=4
     As many more of a number whose values repeat, 8 times on average; they are constant within

@@ -190,7 +190,7 @@ def test_two_values_and_no_bins_need_no_places():
     X = np.c_[np.arange(50.0) % 2, np.arange(50.0)]
     assert kinds(fitted(X)) == ["identity"] * 2 + ["piecewise_linear"]
     assert kinds(fitted(X, n_bins=0)) == ["identity"] * 2
-    assert fitted(X, n_bins=1).encodings[-1] == ("piecewise_linear", 2, 12, 1)
+    assert fitted(X, n_bins=1).encodings[-1] == ("piecewise_linear", 2, 6, 1)
 
 
 # Missing values, constants, extremes
