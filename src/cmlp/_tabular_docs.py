@@ -12,7 +12,7 @@ Parameters
 ----------
 hidden_layer_sizes : array-like of int, int or 'auto', default='auto'
     Number of units of each hidden layer; 'auto' is (64, 64) for up to 5000 rows, else (128, 128).
-activation : str, default='relu'
+activation : str, default='silu'
     As of :class:`MLPClassifier`.
 n_members : int, default=4
     Networks that share all but their factors of the inputs and their last layer.

@@ -83,7 +83,7 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabularMLP):
     def __init__(
         self,
         hidden_layer_sizes: ArrayLike | int | str = "auto",
-        activation: str | Sequence[str] = "relu",
+        activation: str | Sequence[str] = "silu",
         *,
         loss: str = "log_loss",
         label_smoothing: float = 0.0,
@@ -299,7 +299,7 @@ class TabularMLPRegressor(RegressorMixin, BaseTabularMLP):
     def __init__(
         self,
         hidden_layer_sizes: ArrayLike | int | str = "auto",
-        activation: str | Sequence[str] = "relu",
+        activation: str | Sequence[str] = "silu",
         *,
         loss: str = "squared_error",
         quantile: float = 0.5,
