@@ -275,14 +275,13 @@ class BaseTabularMLP(TabularFilesMixin, CallbackSupportMixin, BaseEstimator, ABC
 
     def _mean_of_networks(self, X, method):
         """The mean of what a method of the networks says, an array or a list of arrays."""
-        check_is_fitted(self)
+        if "estimators_" not in vars(self):
+            check_is_fitted(self)  # its look at the tags takes longer than a network
         A = self._encoder.transform(X)
         outputs = [getattr(network, method)(A) for network in self.estimators_]
-        if len(outputs) == 1:
-            return outputs[0]
         if isinstance(outputs[0], list):
-            return [np.mean(columns, axis=0) for columns in zip(*outputs, strict=True)]
-        return np.mean(outputs, axis=0)
+            return [mean(columns) for columns in zip(*outputs, strict=True)]
+        return mean(outputs)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -300,6 +299,19 @@ def fitted(network, samples, validation):
     X_val, y_val, sample_weight_val = validation
     held_out = {"X_val": X_val, "y_val": y_val, "sample_weight_val": sample_weight_val}
     return network.fit(*samples, **held_out)
+
+
+def mean(arrays):
+    """The mean of arrays of one shape, in place of the first.
+
+    For one row that takes a third of the time of ``numpy.mean``.
+    """
+    total = arrays[0]
+    if len(arrays) > 1:
+        for array in arrays[1:]:
+            total += array
+        total /= len(arrays)
+    return total
 
 
 def check_given(est, y):
