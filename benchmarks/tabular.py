@@ -28,6 +28,7 @@ from cmlp import MLPClassifier, MLPRegressor, TabularMLPClassifier, TabularMLPRe
 RESULTS = Path(__file__).parent / "results" / "tabular.jsonl"
 BASE = "HGB"
 LEAST_RATIO = 0.01  # of a test set without an error
+N_CALIBRATION_BINS = 15
 
 
 def tabular(table, seed, threads, **params):
@@ -126,9 +127,24 @@ def run(table, model):
         truth = np.searchsorted(table.classes, table.y_test)
         record["error"] = float(np.mean(p.argmax(axis=1) != truth))
         record["log_loss"] = float(log_loss(truth, p, labels=np.arange(len(table.classes))))
+        record["calibration_error"] = calibration_error(truth, p)
     record["predict_seconds"] = time.perf_counter() - fitted
     record["bytes"] = len(pickle.dumps(model))
     return record
+
+
+def calibration_error(truth, p):
+    """Mean distance of the winning class's probability from how often it is right.
+
+    Of equally filled bins of that probability: the expected calibration error of Guo et al., "On
+    calibration of modern neural networks", ICML 2017, there with bins of equal widths.
+    """
+    order = np.argsort(p.max(axis=1), kind="stable")
+    right = (p.argmax(axis=1) == truth)[order]
+    bins = np.array_split(np.arange(len(p)), N_CALIBRATION_BINS)
+    confidence = p.max(axis=1)[order]
+    gaps = [abs(confidence[rows].mean() - right[rows].mean()) * len(rows) for rows in bins]
+    return float(sum(gaps) / len(p))
 
 
 def records():
@@ -181,7 +197,7 @@ def report(options):
     """Tables of mean errors and of ratios to gradient boosting, on both halves of the sets."""
     runs = defaultdict(list)
     for record in records():
-        if options.max_rows is None or record["max_rows"] == options.max_rows:
+        if record["max_rows"] == options.max_rows:
             runs[record["label"], record["set"]].append(record)
     labels = list(dict.fromkeys(label for label, _ in runs))
     chosen = [name for name in tabular_sets.CHOSEN_ON if (BASE, name) in runs]
@@ -190,6 +206,8 @@ def report(options):
         if names:
             print(f"\n## Sets settings were {title}\n")
             print_errors(runs, labels, names)
+            for measure in ("log_loss", "calibration_error"):
+                print_measure(runs, labels, names, measure)
 
 
 def print_errors(runs, labels, names):
@@ -219,6 +237,19 @@ def print_errors(runs, labels, names):
         for label in labels
     ]
     print("| seconds a fit | | " + " | ".join(seconds) + " |")
+
+
+def print_measure(runs, labels, names, measure):
+    """Means of a measure of probabilities, for the sets of which all runs have it."""
+    words = measure.replace("_", "-")
+    print(f"\n| {words} | " + " | ".join(labels) + " |")
+    print("|" + " --- |" * (len(labels) + 1))
+    for name in names:
+        own = [[record.get(measure) for record in runs.get((label, name), [])] for label in labels]
+        if any(value is None for values in own for value in values):
+            continue
+        cells = [f"{np.mean(values):.3g}" if values else "" for values in own]
+        print(f"| {name} | " + " | ".join(cells) + " |")
 
 
 def main():
