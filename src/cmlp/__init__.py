@@ -2,6 +2,7 @@
 
 from cmlp._checkpoint import Checkpoint
 from cmlp._classifier import MLPClassifier
+from cmlp._from_sklearn import from_sklearn
 from cmlp._hidden_layers import HiddenLayers
 from cmlp._network import Network
 from cmlp._persistence import read
@@ -25,6 +26,7 @@ __all__ = [
     "TabularMLPClassifier",
     "TabularMLPRegressor",
     "__version__",
+    "from_sklearn",
     "load",
     "patch_sklearn",
     "unpatch_sklearn",
