@@ -60,9 +60,11 @@ def from_sklearn(est: Any) -> MLPClassifier | MLPRegressor:
         for name, their_kind in _sklearn_form.KINDS.items():
             if kind is their_kind:
                 return _sklearn_form.from_sklearn(est, OURS[name])
-    what = f"a {type(est).__name__}" if not isinstance(est, type) else f"the class {est.__name__}"
+    got = est if isinstance(est, type) else type(est)
+    hint = "; it is cmlp's already." if got.__module__.startswith("cmlp.") else "."
+    if hasattr(est, "steps"):
+        hint = "; cmlp.fuse takes pipelines."
     raise TypeError(
         "from_sklearn takes a fitted MLPClassifier or MLPRegressor of scikit-learn's, got"
-        f" {what} of {type(est).__module__.partition('.')[0]}"
-        + ("; a pipeline is for cmlp.fuse." if hasattr(est, "steps") else ".")
+        f" {'the class' if got is est else 'one of'} {got.__module__}.{got.__qualname__}{hint}"
     )
