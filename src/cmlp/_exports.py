@@ -53,7 +53,8 @@ class ExportMixin:
         >>> import numpy as np
         >>> from cmlp import MLPRegressor
         >>> X = np.arange(20.0).reshape(10, 2)
-        >>> reg = MLPRegressor((4,), solver="lbfgs", random_state=0).fit(X, X.sum(axis=1))
+        >>> reg = MLPRegressor(hidden_layer_sizes=(4,), solver="lbfgs", random_state=0)
+        >>> reg = reg.fit(X, X.sum(axis=1))
         >>> reg.to_sklearn()
         MLPRegressor(hidden_layer_sizes=(4,), random_state=0, solver='lbfgs')
         """

@@ -51,7 +51,8 @@ def from_sklearn(est: Any) -> MLPClassifier | MLPRegressor:
     >>> from sklearn.neural_network import MLPRegressor
     >>> from cmlp import from_sklearn
     >>> X = np.arange(20.0).reshape(10, 2)
-    >>> theirs = MLPRegressor((4,), solver="lbfgs", random_state=0).fit(X, X.sum(axis=1))
+    >>> theirs = MLPRegressor(hidden_layer_sizes=(4,), solver="lbfgs", random_state=0)
+    >>> theirs = theirs.fit(X, X.sum(axis=1))
     >>> ours = from_sklearn(theirs)
     >>> np.allclose(ours.predict(X), theirs.predict(X))
     True

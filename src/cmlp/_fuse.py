@@ -81,8 +81,8 @@ def fuse(pipeline: Any, *, dtype: str | None = None) -> MLPClassifier | MLPRegre
     >>> from sklearn.preprocessing import StandardScaler
     >>> from cmlp import MLPRegressor, fuse
     >>> X = np.arange(20.0).reshape(10, 2)
-    >>> pipe = make_pipeline(StandardScaler(), MLPRegressor("huber", (4,), solver="lbfgs"))
-    >>> pipe = pipe.fit(X, X.sum(axis=1))
+    >>> reg = MLPRegressor(hidden_layer_sizes=(4,), solver="lbfgs")
+    >>> pipe = make_pipeline(StandardScaler(), reg).fit(X, X.sum(axis=1))
     >>> np.allclose(fuse(pipe).predict(X), pipe.predict(X))
     True
     """

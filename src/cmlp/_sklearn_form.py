@@ -70,8 +70,13 @@ def to_sklearn(est, predict_only):
     ValueError
         If scikit-learn cannot hold the network or, unless ``predict_only``, a parameter.
     """
+    kind = next((one for one in type(est).__mro__ if is_own(one)), None)
+    if kind is None:
+        raise TypeError(
+            f"to_sklearn cannot hold a {type(est).__name__}: what it does with a table before its"
+            " networks is cmlp's own."
+        )
     check_is_fitted(est, "coefs_")
-    kind = next(one for one in type(est).__mro__ if is_own(one))
     refuse_overrides("to_sklearn", est, kind, METHODS_OF_FITS if predict_only else set())
     refuse("to_sklearn cannot hold {}.", of_prediction(est))
     dropped = of_training(est)
