@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.compose import ColumnTransformer
 from sklearn.decomposition import PCA, IncrementalPCA, TruncatedSVD
 from sklearn.feature_selection import SelectorMixin
+from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import (
     FunctionTransformer,
@@ -79,6 +80,7 @@ def fold_before(layer, steps):
 
 def folded(name, step, coef):
     """Weights before a step, what it adds to the biases, and magnitudes that this is a sum of."""
+    step = unfrozen(step)
     if is_identity(step):
         return coef, np.zeros(coef.shape[1]), np.zeros(coef.shape[1])
     if isinstance(step, str):
@@ -106,8 +108,16 @@ def folded(name, step, coef):
     return fold(name, step, coef)
 
 
+def unfrozen(step):
+    """The step itself, where a FrozenEstimator holds it."""
+    while type(step) is FrozenEstimator:
+        step = step.estimator
+    return step
+
+
 def is_identity(step):
     """Whether a step hands on what it is given."""
+    step = unfrozen(step)
     return (
         step is None
         or (isinstance(step, str) and step == "passthrough")
@@ -235,6 +245,7 @@ def fold_behind(layer, step, name="transformer"):
     ValueError
         If it is no scaler.
     """
+    step = unfrozen(step)
     if is_identity(step):
         if isinstance(step, FunctionTransformer) and step.inverse_func is not None:
             refuse(name, step, " with an inverse_func")

@@ -116,7 +116,9 @@ def parser():
     predict.add_argument("data", help="CSV file in UTF-8; - is the standard input")
     predict.add_argument("--proba", action="store_true", help="probabilities of the classes")
     predict.add_argument("-o", "--output", help="CSV file; default: the standard output")
-    predict.add_argument("--delimiter", default=",", help="between cells, default: ,")
+    predict.add_argument(
+        "--delimiter", default=",", help="between cells, default: , (\\t is a tab)"
+    )
     predict.add_argument(
         "--header",
         action=argparse.BooleanOptionalAction,
@@ -237,12 +239,13 @@ def do_predict(options):
     check_is_fitted(est)
     if options.proba and not hasattr(est, "predict_proba"):
         raise ValueError(f"--proba is for classifiers, this is a {type(est).__name__}.")
-    if len(options.delimiter) != 1:
+    delimiter = "\t" if options.delimiter == "\\t" else options.delimiter
+    if len(delimiter) != 1:
         raise ValueError(f"--delimiter must be one character, got {options.delimiter!r}.")
     warnings.filterwarnings("ignore", "X does not have valid feature names", UserWarning)
     name = "the standard input" if options.data == "-" else options.data
     with open_csv(options.data) as file:
-        rows = CsvRows(file, name, columns_of(est), options.delimiter, options.header)
+        rows = CsvRows(file, name, columns_of(est), delimiter, options.header)
         with writable(options.output) as output:
             writer = csv.writer(output, lineterminator="\n")
             writer.writerow(titles(est, options.proba))

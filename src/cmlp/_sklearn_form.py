@@ -223,7 +223,12 @@ def of_training(est):
     found = {}
     for name, values in AS_THEIRS.items():
         value = getattr(est, name, None)
-        if np.any(value) if values is None else value not in values:
+        if values is None:
+            # an array is one of rates
+            differs = np.any(value) if np.ndim(value) else bool(value)
+        else:
+            differs = value not in values
+        if differs:
             found[name] = value
     if (est.loss, est.out_activation_) not in TRAINED:
         found["loss"] = est.loss
