@@ -111,7 +111,7 @@ sklearn-versions: EXTRAS = test,clients
 sklearn-versions: $(VENV)/.tested $(SKLEARN_VERSIONS:%=build/sklearn-%/.installed)
 	for version in $(SKLEARN_VERSIONS); do \
 		PYTHONPATH=build/sklearn-$$version $(BIN)/python -m pytest -q \
-			tests/forms/test_sklearn_form.py tests/forms/test_fuse.py || exit 1; done
+			$(addprefix tests/forms/test_,sklearn_form.py fuse.py fuse_numbers.py) || exit 1; done
 
 build/sklearn-%/.installed: $(BIN)/python
 	$(BIN)/pip install --quiet --no-deps --upgrade --target build/sklearn-$* "scikit-learn==$*.*"

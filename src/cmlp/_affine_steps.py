@@ -82,9 +82,15 @@ def folded(name, step, coef):
     """Weights before a step, what it adds to the biases, and magnitudes that this is a sum of."""
     step = unfrozen(step)
     if is_identity(step):
-        return coef, np.zeros(coef.shape[1]), np.zeros(coef.shape[1])
+        return uncentred(coef)
     if isinstance(step, str):
         refuse(name, step)
+    if isinstance(step, SelectorMixin) and type(step).transform is SelectorMixin.transform:
+        kept = step.get_support()  # which has its own notion of what is fitted
+        check_width(name, step, np.count_nonzero(kept), coef)
+        before = np.zeros((len(kept), coef.shape[1]))
+        before[kept] = coef
+        return uncentred(before)
     check_is_fitted(step)
     if type(step) is Pipeline:
         layer = Layer(coef, np.zeros(coef.shape[1]))
@@ -96,12 +102,6 @@ def folded(name, step, coef):
         return layer.coef, layer.intercept, loads
     if type(step) is ColumnTransformer:
         return of_columns(name, step, coef)
-    if isinstance(step, SelectorMixin) and type(step).transform is SelectorMixin.transform:
-        kept = step.get_support()
-        check_width(name, step, np.count_nonzero(kept), coef)
-        before = np.zeros((len(kept), coef.shape[1]))
-        before[kept] = coef
-        return before, np.zeros(coef.shape[1]), np.zeros(coef.shape[1])
     fold = FOLDS.get(type(step))
     if fold is None:
         refuse(name, step)

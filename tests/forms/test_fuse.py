@@ -1,13 +1,12 @@
 """Pipelines as one network: the same predictions from the raw row, or a refusal by name."""
 
 import pickle
-import re
-import warnings
 from functools import partial
 
 import numpy as np
 import pytest
 import sklearn.neural_network as theirs
+from forms_of_pipelines import X, Y, assert_same, labels, network, y
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from random_networks import N_FEATURES, cases
@@ -48,29 +47,6 @@ pytestmark = [
 examples = partial(
     settings, deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
 )
-rng = np.random.default_rng(0)
-X = rng.normal(size=(80, 6)) * [1, 10, 0.1, 3, 1e3, 1] + [0, 5, -1, 20, 1e4, 1]
-y = np.tanh((X - X.mean(axis=0)) / X.std(axis=0)) @ rng.normal(size=6)
-Y = np.c_[y, y**2, np.ones(80)]
-labels = np.array(["low", "middle", "high"])[np.digitize(y, [-1, 1])]
-
-
-def network(**params):
-    return cmlp.MLPRegressor(
-        hidden_layer_sizes=(5,), activation="tanh", max_iter=3, random_state=0, **params
-    )
-
-
-def outputs(est, X):
-    return est.predict_proba(X) if hasattr(est, "predict_proba") else est.predict(X)
-
-
-def assert_same(fused, pipeline, X, tolerance=1e-12):
-    expected = outputs(pipeline, X)
-    scale = max(1.0, np.abs(expected).max())
-    np.testing.assert_allclose(outputs(fused, X) / scale, expected / scale, rtol=0, atol=tolerance)
-
-
 SCALERS = [
     StandardScaler(),
     StandardScaler(with_mean=False),
@@ -197,6 +173,14 @@ def test_names_and_columns_of_a_frame(tmp_path):
     assert not hasattr(fuse(no_frame), "feature_names_in_")
 
 
+def test_a_selector_of_a_fitted_model_needs_no_fit():
+    selector = SelectFromModel(LinearRegression().fit(X, y), prefit=True)
+    pipeline = pipelines([selector], network().fit(selector.transform(X), y))
+    assert_same(fuse(pipeline), pipeline, X)
+    with pytest.raises(NotFittedError):
+        fuse(pipelines([SelectKBest(k=2)], pipeline[-1]))
+
+
 def test_classifiers_sparse_rows_and_wrappers():
     clf = cmlp.MLPClassifier((4,), max_iter=3, random_state=0)
     rows = sparse.random(80, 6, 0.4, "csr", random_state=0)
@@ -236,89 +220,6 @@ def made_target(pipeline):
     made = TransformedTargetRegressor(pipeline, transformer=StandardScaler())
     made.regressor_, made.transformer_ = pipeline, StandardScaler().fit(y.reshape(-1, 1))
     return made
-
-
-# Numbers
-
-
-def test_float32_is_computed_in_float64():
-    """A network of float32 behind a scaler far from zero: float64 keeps what float32 loses."""
-    far = X.copy()
-    far[:, 5] += 3e3
-    est = network(dtype="float32")
-    pipeline = make_pipeline(StandardScaler(), est).fit(far, y)
-    with pytest.warns(UserWarning, match=r"'standardscaler'.*float32.*dtype='float64'"):
-        fused = fuse(pipeline)
-    assert fused.coefs_[0].dtype == np.float32
-    assert_same(fused, pipeline, far, 0.1)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        fused = fuse(pipeline, dtype="float64")
-    assert fused.coefs_[0].dtype == np.float64
-    assert fused.dtype == "float64"
-    assert_same(fused, pipeline, far, 2e-6)
-    near = make_pipeline(StandardScaler(), est).fit(X, y)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        assert_same(fuse(near), near, X, 1e-5)
-
-
-def test_cancellation_is_warned_of_and_as_large_as_said():
-    far = X.copy()
-    far[:, 0] += 1e9
-    pipeline = make_pipeline(StandardScaler(), network()).fit(far, y)
-    with pytest.warns(UserWarning, match="far from zero"):
-        fused = fuse(pipeline)
-    assert_same(fused, pipeline, far, 1e-6)
-
-
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize(
-    "steps", [(StandardScaler(),), (PCA(),), (RobustScaler(), PCA(3))], ids=str
-)
-@pytest.mark.parametrize("ratio", [1, 1e2, 1e3, 1e4, 1e6])
-def test_the_error_is_as_large_as_said(steps, dtype, ratio):
-    """Unless it warns, the promise holds; if it does, so does its number, to a factor of ten."""
-    rows = rng.normal(size=(80, 6)) + ratio * rng.uniform(0.5, 1, 6)
-    pipeline = make_pipeline(*map(clone, steps), network(dtype=dtype)).fit(rows, y)
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        fused = fuse(pipeline)
-    said = {"float32": 1e-4, "float64": 1e-12}[dtype]
-    if caught:
-        said = float(re.search(r"an error of about (\S+) in", str(caught[0].message))[1])
-        assert caught[0].filename == __file__
-    assert_same(fused, pipeline, rows, 10 * said)
-    assert not caught or ratio > 100
-    assert caught or ratio < 1e6
-
-
-def test_zero_variance():
-    constant = X.copy()
-    constant[:, 2] = 7.0
-    for scaler in (StandardScaler(), MinMaxScaler(), RobustScaler(), MaxAbsScaler()):
-        pipeline = make_pipeline(scaler, network()).fit(constant, y)
-        assert_same(fuse(pipeline), pipeline, constant)
-        pipeline = make_pipeline(scaler, PCA(whiten=True), network()).fit(constant, y)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            fused = fuse(pipeline)
-        # the noise of a direction without variance, amplified by whitening
-        assert np.isfinite(fused.predict(constant)).all()
-
-
-@pytest.mark.parametrize("power", [-150, -30, 30, 150])
-def test_huge_and_tiny_scales(power):
-    scaled = X * 10.0**power
-    pipeline = make_pipeline(StandardScaler(), network()).fit(scaled, y)
-    assert_same(fuse(pipeline), pipeline, scaled)
-    if abs(power) > 40:
-        with pytest.raises(ValueError, match="beyond float32"):
-            fuse(pipeline, dtype="float32")
-    scaler = StandardScaler().fit(X)
-    scaler.scale_ = np.full(6, 5e-324)
-    with pytest.raises(ValueError, match=r"'standardscaler'.*beyond float64"):
-        fuse(make_pipeline(scaler, pipeline.steps[-1][1]))
 
 
 # What training would go on with
