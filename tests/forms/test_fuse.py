@@ -1,6 +1,7 @@
 """Pipelines as one network: the same predictions from the raw row, or a refusal by name."""
 
 import pickle
+import warnings
 from functools import partial
 
 import numpy as np
@@ -89,6 +90,14 @@ def pipelines(steps, last):
     return Pipeline([(f"s{i}", step) for i, step in enumerate(steps)] + [("net", last)])
 
 
+def is_well_conditioned(rows):
+    """Whether no direction of these rows is but the noise of rounding."""
+    deviations = rows - rows.mean(axis=0)
+    values = np.linalg.svd(deviations / deviations.std(axis=0), compute_uv=False)
+    return values[-1] > 1e-3 * values[0]
+
+
+@pytest.mark.slow
 @examples(max_examples=150)
 @given(case=cases(), data=st.data())
 def test_random_pipelines(case, data):
@@ -104,18 +113,18 @@ def test_random_pipelines(case, data):
         if step is None or isinstance(step, str):
             fitted.append(step)
         elif rows.shape[1] > 2 or step in SCALERS:
+            assume(step in SCALERS or is_well_conditioned(rows))
             fitted.append(clone(step).fit(rows, target))
             rows = fitted[-1].transform(rows)
-            if getattr(step, "whiten", False):  # which makes much of noise
-                variances = fitted[-1].explained_variance_
-                assume(variances.min() > 1e-6 * variances.max())
     # a network for these rows, whose training does not diverge
     largest = np.abs(rows).max(axis=0)
-    largest[largest == 0] = 1
     last = getattr(module, case.name)(**case.params).fit(rows / largest, case.y)
     last.coefs_[0] /= largest[:, None]
     pipeline = pipelines(fitted, last)
-    fused = fuse(pipeline)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        fused = fuse(pipeline)
+    assume(not caught)  # what it says then is tested beside
     assert type(fused) is getattr(cmlp, case.name)
     assert fused.n_features_in_ == N_FEATURES
     is_double = fused.coefs_[0].dtype == rows.dtype == X.dtype == np.float64

@@ -56,6 +56,7 @@ def same_training(one, other, tolerance):
     np.testing.assert_allclose(one.loss_curve_, other.loss_curve_, rtol=1e3 * tolerance)
 
 
+@pytest.mark.slow
 @examples(max_examples=60)
 @given(case=cases())
 def test_there_and_back(case):
@@ -75,6 +76,7 @@ def test_there_and_back(case):
     np.testing.assert_array_equal(outputs(copy, case.X), outputs(original, case.X))
 
 
+@pytest.mark.slow
 @examples(max_examples=60)
 @given(case=cases(solvers=("sgd", "adam")))
 def test_partial_fit_goes_on_both_ways(case):
@@ -95,6 +97,7 @@ def test_partial_fit_goes_on_both_ways(case):
     same_training(copy, original, tolerance)
 
 
+@pytest.mark.slow
 @examples(max_examples=40)
 @given(case=cases(warm_start=True))
 def test_warm_starts_go_on_both_ways(case):
