@@ -147,7 +147,10 @@ def do_info(options):
 def in_words(value):
     if isinstance(value, dict):
         return ", ".join(f"{name}={number}" for name, number in value.items())
-    return ", ".join(map(in_words, value)) if isinstance(value, list) else str(value)
+    if isinstance(value, list):
+        return ", ".join(map(in_words, value))
+    text = str(value)
+    return text if text.isprintable() else repr(text)
 
 
 def described(est):
@@ -201,11 +204,9 @@ def do_convert(options):
     if options.predict_only and form != "sklearn":
         raise ValueError(f"--predict-only is for --to sklearn, got --to {form}.")
     output = options.output or Path(options.model).stem + SUFFIXES[form]
-    with suppress(OSError):
-        if os.path.samefile(output, options.model):
-            raise ValueError(f"{output} is the model itself.")
+    check_output(output, options.model)
     if not hasattr(est, f"to_{form}"):
-        raise TypeError(f"A {type(est).__name__} has no form {form}.")
+        raise TypeError(f"{type(est).__name__} has no form {form}.")
     if form == "onnx":
         est.to_onnx(output)
     elif form == "c":
@@ -213,6 +214,14 @@ def do_convert(options):
     else:
         write_skops(est, output, options.predict_only)
     print(output)
+
+
+def check_output(output, *inputs):
+    """Raise ValueError if the output is one of the files that are read."""
+    for path in inputs:
+        with suppress(OSError):
+            if os.path.samefile(output, path):
+                raise ValueError(f"{output} is {path} itself, which would be replaced.")
 
 
 def write_skops(est, output, predict_only):
@@ -242,6 +251,8 @@ def do_predict(options):
     delimiter = "\t" if options.delimiter == "\\t" else options.delimiter
     if len(delimiter) != 1:
         raise ValueError(f"--delimiter must be one character, got {options.delimiter!r}.")
+    if options.output is not None:
+        check_output(options.output, options.model, options.data)
     warnings.filterwarnings("ignore", "X does not have valid feature names", UserWarning)
     name = "the standard input" if options.data == "-" else options.data
     with open_csv(options.data) as file:

@@ -2,7 +2,7 @@
 
 import csv
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
@@ -134,12 +134,13 @@ class CsvRows:
 
     def _places(self, cells):
         names = self.columns.names
+        cells = [cell if cell in names else cell.strip() for cell in cells]
         missing = [name for name in names if name not in cells]
         if missing:
             more = ", ..." if len(missing) > 5 else ""
             raise ValueError(
                 f"{self.name} has no column {', '.join(map(repr, missing[:5]))}{more}, which the"
-                " model reads."
+                f" model reads.{other_delimiter(cells)}"
             )
         twice = [name for name in names if cells.count(name) > 1]
         if twice:
@@ -188,10 +189,12 @@ class CsvRows:
         return level
 
     def _numbers(self, block, place):
-        try:
-            return [float(cells[place]) for _, cells in block]
-        except ValueError:
-            return [self._number(line, cells[place], place) for line, cells in block]
+        texts = [cells[place] for _, cells in block]
+        with suppress(ValueError):
+            numbers = [float(text) for text in texts]
+            if not any("_" in text for text in texts):  # which Python reads in numbers
+                return numbers
+        return [self._number(line, cells[place], place) for line, cells in block]
 
     def _number(self, line, cell, place):
         number = as_number(cell)
@@ -203,9 +206,15 @@ class CsvRows:
         return number
 
 
+def other_delimiter(cells):
+    """A hint for a header whose cells have other delimiters in them."""
+    found = [mark for mark in (";", "\t", "|") if any(mark in cell for cell in cells)]
+    return f" Is --delimiter {found[0]!r} meant?" if found else ""
+
+
 def as_number(cell):
     """A cell as a float, None if it is none; true and false are 1 and 0."""
     try:
-        return float(cell)
+        return None if "_" in cell else float(cell)
     except ValueError:
         return BOOLEANS.get(cell.strip().lower())

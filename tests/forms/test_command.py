@@ -149,7 +149,7 @@ def test_blocks_delimiters_files_and_the_standard_input(model, capsys, monkeypat
     monkeypatch.setattr("sys.stdin", io.StringIO(text))
     assert called(capsys, "predict", "model.safetensors", "-", "--delimiter", ";") == whole
     # a mark at the beginning, an empty line, no end of the last line
-    marked = "\ufeff" + text.replace("\r\n", "\r\n\r\n", 3).rstrip()
+    marked = "\ufeff" + text.replace("age", " age ").replace("\r\n", "\r\n\r\n", 3).rstrip()
     Path("data.csv").write_text(marked, encoding="utf-8")
     assert called(capsys, *arguments) == whole
 
@@ -270,6 +270,8 @@ BAD_DATA = {
     "line 2: column 'Größe' is missing": 'age,"a, b",Größe\n1,2,\n',
     "line 3 has 2 cells, the first one 3": 'age,"a, b",Größe\n1,2,3\n1,2\n',
     "line 2:": 'age,"a, b",Größe\n1,"2,3\n',
+    "line 2: column 'age' is no number: '1_0'": 'age,"a, b",Größe\n1_0,2,3\n',
+    "--delimiter ';'": 'age;"a, b";Größe\n1;2;3\n',
     "infinity": 'age,"a, b",Größe\n1,inf,3\n',
 }
 
@@ -280,7 +282,7 @@ def test_bad_data(model, capsys, words):
     Path("out.csv").write_text("before")
     assert words in refused(capsys, "predict", "model.safetensors", "data.csv", "-o", "out.csv")
     assert Path("out.csv").read_text() == "before"
-    assert sorted(os.listdir()) == ["data.csv", "model.safetensors", "out.csv"]
+    assert len(os.listdir()) == 3
 
 
 def test_bad_files_and_arguments(model, capsys):
@@ -291,6 +293,7 @@ def test_bad_files_and_arguments(model, capsys):
     assert "not a valid cmlp model file" in predict("data.csv", "data.csv")
     assert "Is a directory" in predict("model.safetensors", ".")
     assert "no/out.csv" in predict("model.safetensors", "data.csv", "-o", "no/out.csv")
+    assert "itself" in predict("model.safetensors", "data.csv", "-o", "./data.csv")
     assert "one character" in predict("model.safetensors", "data.csv", "--delimiter", "ab")
     assert "no number" in predict("model.safetensors", "data.csv", "--no-header")
     write("wide.csv", [[1, 2, 3, 4]])
@@ -301,14 +304,11 @@ def test_bad_files_and_arguments(model, capsys):
     MLPRegressor(hidden_layer_sizes=(2,), max_iter=1).fit(X, X[:, 0]).save("values")
     assert "--proba is for classifiers" in predict("values", "data.csv", "--proba")
     for wrong in ([], ["inform"], ["info"], ["convert", "model.safetensors"], ["predict", "a"]):
-        with pytest.raises(SystemExit) as error:
+        with pytest.raises(SystemExit, match="2"):
             main(wrong)
-        assert error.value.code == 2
-    capsys.readouterr()
     for asked in (["--help"], ["--version"], ["predict", "--help"]):
-        with pytest.raises(SystemExit) as error:
+        with pytest.raises(SystemExit, match="0"):
             main(asked)
-        assert error.value.code == 0
 
 
 # convert
@@ -333,7 +333,7 @@ def test_convert_to_sklearn(model, capsys):
     called(capsys, "convert", "--to", "sklearn", "drops", "--predict-only", "-o", "d.skops")
     refuse = partial(refused, capsys, "convert", "--to", "sklearn", "model.safetensors")
     assert "pickle" in refuse("-o", "model.pkl")
-    assert "the model itself" in refuse("-o", "model.safetensors")
+    assert "itself, which would be" in refuse("-o", "model.safetensors")
     assert "no/model.skops" in refuse("-o", "no/model.skops")
     assert "--name" in refuse("--name", "net")
     assert cmlp.load("model.safetensors")
