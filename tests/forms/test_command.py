@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scripts
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from random_networks import cases
+from random_networks import cases, examples
 from scipy import sparse
 from sklearn.base import clone
 
@@ -50,9 +50,9 @@ def write(name, rows, delimiter=","):
 
 def called(capsys, *arguments):
     """What a call prints that has to succeed."""
-    code = main([*map(str, arguments)])
+    assert main([*map(str, arguments)]) == 0
     out, err = capsys.readouterr()
-    assert (code, err) == (0, "")
+    assert not err
     return out
 
 
@@ -76,15 +76,13 @@ def table(text):
 def test_info(model, capsys):
     assert "3, 4, 3" in called(capsys, "info", "model.safetensors")
     about = json.loads(called(capsys, "info", "--json", "model.safetensors"))
-    assert about["estimator"] == "MLPClassifier"
-    assert about["layers"] == [3, 4, 3]
-    assert about["activations"] == ["relu", "softmax"]
-    assert about["parameters"] == 3 * 4 + 4 + 4 * 3 + 3
-    assert about["classes"] == sorted(set(y))
-    assert about["feature names"] == NAMES
-    assert about["dtype"] == "float64"
-    assert about["written by"] == f"cmlp {cmlp.__version__}"
-    assert about["training"] == {"solver": "adam", "n_iter_": 3}
+    expected = {
+        **{"estimator": "MLPClassifier", "layers": [3, 4, 3], "activations": ["relu", "softmax"]},
+        **{"parameters": 3 * 4 + 4 + 4 * 3 + 3, "dtype": "float64", "classes": sorted(set(y))},
+        **{"feature names": NAMES, "written by": f"cmlp {cmlp.__version__}"},
+        "training": {"solver": "adam", "n_iter_": 3},
+    }
+    assert about.items() >= expected.items()
 
 
 def test_info_of_other_kinds(tmp_path, capsys):
@@ -139,9 +137,9 @@ def named(X):
 
 def test_blocks_delimiters_files_and_the_standard_input(model, capsys, monkeypatch):
     write("data.csv", [NAMES, *X.tolist()], delimiter=";")
-    whole = called(capsys, "predict", "model.safetensors", "data.csv", "--delimiter", ";")
-    monkeypatch.setattr("cmlp._command.BLOCK", 7)
     arguments = ("predict", "model.safetensors", "data.csv", "--delimiter", ";")
+    whole = called(capsys, *arguments)
+    monkeypatch.setattr("cmlp._command.BLOCK", 7)
     assert called(capsys, *arguments) == whole
     assert called(capsys, *arguments, "-o", "out.csv") == ""
     assert Path("out.csv").read_text(encoding="utf-8") == whole
@@ -155,7 +153,7 @@ def test_blocks_delimiters_files_and_the_standard_input(model, capsys, monkeypat
 
 
 @pytest.mark.slow
-@settings(deadline=None, max_examples=40, suppress_health_check=list(HealthCheck))
+@examples(40)
 @given(case=cases(), header=st.sampled_from([None, True, False]), proba=st.booleans())
 def test_random_models(tmp_path_factory, capsys, case, header, proba):
     folder = tmp_path_factory.mktemp("model")
@@ -214,6 +212,13 @@ def test_titles_of_several_columns(tmp_path, capsys):
     assert table(called(capsys, *arguments))[0] == titles
 
 
+def same_values(printed, expected):
+    if isinstance(expected[0], str):
+        assert printed == expected
+    else:
+        np.testing.assert_allclose(np.array(printed, dtype=float), expected, rtol=1e-6)
+
+
 @pytest.mark.parametrize("kind", [TabularMLPClassifier, TabularMLPRegressor])
 def test_raw_tables(tmp_path, capsys, kind):
     """Strings, numbers as categories, booleans, missing values, unknown levels."""
@@ -231,21 +236,21 @@ def test_raw_tables(tmp_path, capsys, kind):
     target = y if kind is TabularMLPClassifier else X[:, 0]
     est = kind((4,), max_iter=2, n_members=2, random_state=0).fit(frame, target)
     est.save(tmp_path / "model")
+    arguments = ("predict", tmp_path / "model", tmp_path / "data.csv")
     frame.loc[0, "job"] = "unheard of"
     frame[["size", "same", "code", "job", "member", "number"]].to_csv(tmp_path / "data.csv")
-    printed = table(called(capsys, "predict", tmp_path / "model", tmp_path / "data.csv"))[1:]
+    printed = table(called(capsys, *arguments))[1:]
     expected = est.predict(frame).tolist()
-    assert [row[0] for row in printed] == [str(value) for value in expected]
+    same_values([row[0] for row in printed], expected)
     lines = (tmp_path / "data.csv").read_text().splitlines()
     (tmp_path / "data.csv").write_text("\n".join([lines[0], "0,2,x,3.0,cook,true,"]))
     row = pd.DataFrame(
         {"number": [np.nan], "job": "cook", "code": 3, "size": 2.0, "member": True, "same": "x"}
     )
-    printed = table(called(capsys, "predict", tmp_path / "model", tmp_path / "data.csv"))[1:]
-    assert printed == [[str(value)] for value in est.predict(row).tolist()]
+    printed = table(called(capsys, *arguments))[1:]
+    same_values(printed[0], est.predict(row).tolist())
     (tmp_path / "data.csv").write_text("\n".join([lines[0], "0,2,x,3,cook,True,much"]))
-    words = refused(capsys, "predict", tmp_path / "model", tmp_path / "data.csv")
-    assert "line 2: column 'number' is no number: 'much'" in words
+    assert "line 2: column 'number' is no number: 'much'" in refused(capsys, *arguments)
 
 
 def test_tables_without_names(tmp_path, capsys):
@@ -256,8 +261,7 @@ def test_tables_without_names(tmp_path, capsys):
     for first in ([], [["letter", "number"]]):
         write(tmp_path / "data.csv", [*first, *rows.tolist()])
         assert len(table(called(capsys, *arguments))) == 41
-    est.set_params(categorical_features=[0, 1]).fit(rows, np.arange(40) % 2)
-    est.save(tmp_path / "model")
+    est.set_params(categorical_features=[0, 1]).fit(rows, np.arange(40) % 2).save(arguments[1])
     assert "--header or --no-header" in refused(capsys, *arguments)
     called(capsys, *arguments, "--header")
 
@@ -323,11 +327,9 @@ def test_convert_to_sklearn(model, capsys):
     np.testing.assert_array_equal(loaded.predict(named(X)), model.predict(named(X)))
     before = Path("model.skops").read_bytes()
     MLPClassifier((2,), dropout=0.1, max_iter=1).fit(X, y).save("drops")
-    MLPClassifier((2,), activation="gelu", max_iter=1).fit(X, y).save("gelu")
     TabularMLPClassifier((2,), max_iter=1).fit(X, y).save("table")
     convert = partial(refused, capsys, "convert", "--to", "sklearn", "-o", "model.skops")
     assert "dropout=0.1" in convert("drops")
-    assert "activation='gelu'" in convert("gelu")
     assert "TabularMLPClassifier" in convert("table")
     assert Path("model.skops").read_bytes() == before
     called(capsys, "convert", "--to", "sklearn", "drops", "--predict-only", "-o", "d.skops")

@@ -4,13 +4,12 @@
 """
 
 import pickle
-from functools import partial
 
 import numpy as np
 import pytest
 import sklearn.neural_network as theirs
-from hypothesis import HealthCheck, given, settings
-from random_networks import cases
+from hypothesis import given
+from random_networks import cases, examples
 from scipy import sparse
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
@@ -22,9 +21,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
     pytest.mark.filterwarnings("ignore:Got `batch_size` less than 1"),
 ]
-examples = partial(
-    settings, deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
-)
 rng = np.random.default_rng(0)
 X = rng.normal(size=(60, 4))
 y = np.digitize(X[:, 0], [-0.5, 0.5])
@@ -57,7 +53,7 @@ def same_training(one, other, tolerance):
 
 
 @pytest.mark.slow
-@examples(max_examples=60)
+@examples(60)
 @given(case=cases())
 def test_there_and_back(case):
     original = case.fitted(theirs)
@@ -77,7 +73,7 @@ def test_there_and_back(case):
 
 
 @pytest.mark.slow
-@examples(max_examples=60)
+@examples(60)
 @given(case=cases(solvers=("sgd", "adam")))
 def test_partial_fit_goes_on_both_ways(case):
     original = case.fitted(theirs)
@@ -98,7 +94,7 @@ def test_partial_fit_goes_on_both_ways(case):
 
 
 @pytest.mark.slow
-@examples(max_examples=40)
+@examples(40)
 @given(case=cases(warm_start=True))
 def test_warm_starts_go_on_both_ways(case):
     original = case.fitted(theirs)
