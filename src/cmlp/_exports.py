@@ -27,7 +27,8 @@ class ExportMixin:
         predict_only : bool, default=False
             Whether to leave out what only training knows: the state of an optimizer, and
             parameters that scikit-learn does not have (``dropout``, ``class_weight``, other
-            solvers and losses, ...). The result has scikit-learn's defaults in their place.
+            solvers and losses, ...). The result has scikit-learn's defaults in their place, and
+            the loss of its output activation.
 
         Returns
         -------

@@ -367,8 +367,6 @@ def test_convert_without_skops(model, capsys, monkeypatch):
     assert "pip install skops" in words
 
 
-# As a process
-
 COMMAND = "import sys; from cmlp._command import main; sys.exit(main())"
 
 
