@@ -131,6 +131,9 @@ def from_sklearn(est, kind):
     check_is_fitted(est, "coefs_")
     their_kind = KINDS[kind.__name__]
     refuse_overrides("from_sklearn", est, their_kind, set())
+    for name in ("intercepts_", "n_layers_", "n_outputs_", "out_activation_"):
+        if not hasattr(est, name):
+            raise ValueError(f"from_sklearn needs {name}, which this {type(est).__name__} lacks.")
     names = their_kind._get_param_names()
     new = kind(**{name: deepcopy(getattr(est, name)) for name in names})
     new._validate_params()
@@ -175,6 +178,8 @@ def shared_attributes(est):
 
 def labels(est):
     """The labels of a classifier that was put together of arrays, as a dict of attributes."""
+    if not hasattr(est, "classes_"):
+        raise ValueError("from_sklearn needs classes_, which this MLPClassifier lacks.")
     if est.out_activation_ == "logistic" and est.n_outputs_ > 1:
         binarizer = LabelBinarizer().fit(np.eye(est.n_outputs_, dtype=int))
     else:
@@ -301,7 +306,8 @@ def own_optimizer(est, new, parameters):
     """
     old = vars(est).get("_optimizer")
     names = {"sgd": ("velocities",), "adam": ("ms", "vs")}.get(new.solver, ())
-    if not names or not all(hasattr(old, name) for name in names):
+    needed = (*names, "t" if new.solver == "adam" else "learning_rate")
+    if not names or not all(hasattr(old, name) for name in needed):
         return None
     n = len(parameters.coefs)
     optimizer = OPTIMIZERS[new.solver](new, len(parameters.vector), parameters.dtype)

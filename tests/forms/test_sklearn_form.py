@@ -12,7 +12,7 @@ from hypothesis import given
 from random_networks import cases, examples
 from scipy import sparse
 from sklearn.base import BaseEstimator, TransformerMixin, clone
-from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.exceptions import NotFittedError
 
 import cmlp
 from cmlp import from_sklearn
@@ -303,6 +303,15 @@ def test_what_is_no_fitted_network():
     broken.coefs_[1] = broken.coefs_[1][:1]
     with pytest.raises(ValueError, match="do not fit a network"):
         from_sklearn(broken)
+    for name in ("intercepts_", "out_activation_", "n_outputs_", "n_layers_"):
+        broken = own.to_sklearn()
+        delattr(broken, name)
+        with pytest.raises(ValueError, match=f"needs {name}"):
+            from_sklearn(broken)
+    broken = own.to_sklearn()
+    broken.n_outputs_ = 2
+    with pytest.raises(ValueError, match="n_outputs_ is 2"):
+        from_sklearn(broken)
     broken = own.to_sklearn().set_params(alpha=-1)
     with pytest.raises(ValueError, match="'alpha'"):
         from_sklearn(broken)
@@ -385,12 +394,3 @@ def test_skl2onnx_converts_it():
     labels, p = session.run(None, {session.get_inputs()[0].name: rows})
     np.testing.assert_array_equal(labels, own.predict(rows))
     np.testing.assert_allclose(p, own.predict_proba(rows), atol=2e-6)
-
-
-def test_warnings_are_not_new():
-    """A model that has come over does not complain where the original did not."""
-    own = from_sklearn(
-        theirs.MLPRegressor(hidden_layer_sizes=(2,), max_iter=2, random_state=0).fit(X, y)
-    )
-    with pytest.warns(ConvergenceWarning, match="Maximum iterations"):
-        own.set_params(warm_start=True).fit(X, y)
