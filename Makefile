@@ -16,7 +16,7 @@ STRESS_SECONDS ?= 120
 export CMLP_TESTING ?= 1
 
 .PHONY: quickstart test test-quick coverage lint types bench compare growth debug asan tsan compiler \
-	lowest prereleases requirements clean
+	lowest sklearn-versions prereleases requirements clean
 
 quickstart: $(VENV)/.installed
 	$(BIN)/python examples/quickstart.py
@@ -103,6 +103,19 @@ compiler:
 lowest: .venv-lowest/bin/python
 	.venv-lowest/bin/pip install --quiet ".[test]" $$(.venv-lowest/bin/python tests/lowest.py)
 	.venv-lowest/bin/python -m pytest -q -n 2 --ignore=tests/house --ignore=tests/core
+
+# models and pipelines of scikit-learn's that cmlp takes over, beside each version that it knows; the
+# newest is that of `make test`. Nothing but scikit-learn itself differs: no build, 20 s each
+SKLEARN_VERSIONS ?= 1.7 1.8
+sklearn-versions: EXTRAS = test,clients
+sklearn-versions: $(VENV)/.tested $(SKLEARN_VERSIONS:%=build/sklearn-%/.installed)
+	for version in $(SKLEARN_VERSIONS); do \
+		PYTHONPATH=build/sklearn-$$version $(BIN)/python -m pytest -q \
+			$(addprefix tests/forms/test_,sklearn_form.py fuse.py fuse_numbers.py) || exit 1; done
+
+build/sklearn-%/.installed: $(BIN)/python
+	$(BIN)/pip install --quiet --no-deps --upgrade --target build/sklearn-$* "scikit-learn==$*.*"
+	touch $@
 
 prereleases: .venv-prereleases/bin/python
 	.venv-prereleases/bin/pip install --quiet --pre ".[test]"

@@ -2,6 +2,8 @@
 
 from cmlp._checkpoint import Checkpoint
 from cmlp._classifier import MLPClassifier
+from cmlp._from_sklearn import from_sklearn
+from cmlp._fuse import fuse
 from cmlp._hidden_layers import HiddenLayers
 from cmlp._network import Network
 from cmlp._persistence import read
@@ -25,6 +27,8 @@ __all__ = [
     "TabularMLPClassifier",
     "TabularMLPRegressor",
     "__version__",
+    "from_sklearn",
+    "fuse",
     "load",
     "patch_sklearn",
     "unpatch_sklearn",

@@ -14,7 +14,7 @@ NUMBER = re.compile(r"-?\d+\.?\d*")
 NAMES = ["MLPClassifier", "MLPRegressor"]
 
 
-@pytest.mark.parametrize("name", [*NAMES, "Network", "Checkpoint"])
+@pytest.mark.parametrize("name", [*NAMES, "Network", "Checkpoint", "from_sklearn", "fuse"])
 def test_own_docstring(name):
     (test,) = doctest.DocTestFinder(recurse=False).find(getattr(cmlp, name), name)
     assert test.examples

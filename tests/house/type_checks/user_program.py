@@ -115,6 +115,12 @@ def keep(m: MLPClassifier) -> MLPClassifier | MLPRegressor:
     return loaded
 
 
+def move(m: MLPRegressor) -> None:
+    theirs: Any = m.to_sklearn(predict_only=True)
+    assert_type(cmlp.from_sklearn(theirs), MLPClassifier | MLPRegressor)
+    assert_type(cmlp.fuse(m, dtype="float64"), MLPClassifier | MLPRegressor)
+
+
 def of_a_table() -> NDArray[Any]:
     m = TabularMLPClassifier(n_members=2, max_iter=2, random_state=0)
     assert_type(m.fit(X, labels), TabularMLPClassifier)
@@ -140,7 +146,9 @@ def replace_scikit_learn() -> None:
 
 
 classifier = classify()
-look_inside(regress())
+regressor = regress()
+look_inside(regressor)
+move(regressor)
 keep(classifier)
 of_a_table()
 draw(classifier)
