@@ -21,12 +21,12 @@ export CMLP_TESTING ?= 1
 quickstart: $(VENV)/.installed
 	$(BIN)/python examples/quickstart.py
 
-test: EXTRAS = test,clients
+test: EXTRAS = test,clients,onnx
 test: $(VENV)/.tested
 	$(BIN)/python -m pytest -n 2
 
 # the same without what takes seconds each: under a minute, for work in between
-test-quick: EXTRAS = test,clients
+test-quick: EXTRAS = test,clients,onnx
 test-quick: $(VENV)/.tested
 	$(BIN)/python -m pytest -q -n 2 -m "not slow and not sanitizer"
 
@@ -60,7 +60,7 @@ bench: $(VENV)/.installed
 	$(BIN)/python -m benchmarks.run
 
 # a commit beside what is checked out, in turns: `make compare BASE=v0.1.0`
-compare: EXTRAS = test,clients
+compare: EXTRAS = test,clients,onnx
 compare: $(VENV)/.tested
 	$(BIN)/python -m benchmarks.compare $(BASE) --problems $(COMPARED) --dtype float32 \
 		--turns 7 --max-ratio $(MAX_RATIO)

@@ -15,6 +15,7 @@ from cmlp._base import BaseMultilayerPerceptron
 from cmlp._checkpoint import Checkpoint
 from cmlp._class_weight import BALANCED_NEEDS_ALL
 from cmlp._docs import ESTIMATOR, FIT, PARTIAL_FIT, documented_with
+from cmlp._exports import ExportMixin
 from cmlp._inspection import InspectionMixin
 from cmlp._labelling import LabellingMixin
 from cmlp._labels import (
@@ -41,7 +42,12 @@ from cmlp._validation import (
 
 @documented_with(ESTIMATOR)
 class MLPClassifier(
-    ClassifierMixin, InspectionMixin, SklearnNamesMixin, LabellingMixin, BaseMultilayerPerceptron
+    ClassifierMixin,
+    InspectionMixin,
+    ExportMixin,
+    SklearnNamesMixin,
+    LabellingMixin,
+    BaseMultilayerPerceptron,
 ):
     """Multilayer perceptron classifier, a drop-in for scikit-learn's on a compiled engine.
 

@@ -15,6 +15,7 @@ from cmlp._base import BaseMultilayerPerceptron
 from cmlp._checkpoint import Checkpoint
 from cmlp._core import engine
 from cmlp._docs import ESTIMATOR, FIT, PARTIAL_FIT, documented_with
+from cmlp._exports import ExportMixin
 from cmlp._inspection import InspectionMixin
 from cmlp._losses import (
     check_targets,
@@ -48,7 +49,9 @@ OUT_ACTIVATIONS = {
 
 
 @documented_with(ESTIMATOR)
-class MLPRegressor(RegressorMixin, InspectionMixin, SklearnNamesMixin, BaseMultilayerPerceptron):
+class MLPRegressor(
+    RegressorMixin, InspectionMixin, ExportMixin, SklearnNamesMixin, BaseMultilayerPerceptron
+):
     """Multilayer perceptron regressor, a drop-in for scikit-learn's on a compiled engine.
 
     Parameters, attributes, random draws and results are those of

@@ -1,0 +1,80 @@
+"""Methods of the estimators by which a fitted model leaves cmlp, each form a module."""
+
+from typing import TYPE_CHECKING, Any
+
+from cmlp._exported import exported
+from cmlp._inspection import hidden_layer_index
+from cmlp._onnx_form import onnx_model, write_onnx
+from cmlp._typing import Path
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+else:
+    ModelProto = Any
+
+
+class ExportMixin:
+    """Methods of a fitted estimator that make other forms of it."""
+
+    def to_onnx(
+        self,
+        path: Path | None = None,
+        *,
+        dtype: str | None = None,
+        hidden_layer: int | None = None,
+    ) -> ModelProto:
+        """ONNX model of this fitted estimator, for ONNX Runtime and other runtimes.
+
+        Needs the package onnx 1.14 or newer, ``pip install "cmlp[onnx]"``. The model is of opset
+        13 and IR version 7, of 2020. docs/deployment.md has its inputs and outputs.
+
+        Parameters
+        ----------
+        path : str or path-like, default=None
+            A file to write the model to; it appears whole or not at all.
+        dtype : {'float32', 'float64'}, default=None
+            Of the model's input, arithmetic and output. None: that of the weights, or the
+            parameter ``dtype``.
+        hidden_layer : int, default=None
+            Which hidden layer, from 0, -1 being the last, is an output ``hidden_layer`` of shape
+            (N, n_units) besides the predictions.
+
+        Returns
+        -------
+        model : onnx.ModelProto
+            Input ``X`` of shape (N, n_features), N being any number of rows. Outputs of a
+            classifier: ``label`` of shape (N,), or (N, n_labels), and ``probabilities`` of shape
+            (N, n_classes); ``label_0``, ``probabilities_0``, ``label_1``, ... for several columns
+            of classes. Of a regressor: ``variable`` of shape (N, n_outputs), (N, n_quantiles) or
+            (N, n_targets, n_quantiles).
+
+        Raises
+        ------
+        NotFittedError
+            Before fit.
+        ImportError
+            If onnx is not installed or too old.
+        ValueError
+            If there is no such dtype or layer, or ONNX cannot hold a part of the model, which is
+            named.
+        OSError
+            If the file cannot be written. What was there before is still there.
+        """
+        prediction = exported(self, dtype)
+        if hidden_layer is not None:
+            if prediction.table is not None or has_inputs(prediction):
+                raise ValueError(
+                    f"to_onnx cannot hold hidden_layer={hidden_layer} of a network with"
+                    " n_members or encodings."
+                )
+            n_hidden = len(prediction.networks[0].layers) - 1
+            hidden_layer = hidden_layer_index(hidden_layer, n_hidden)
+        model = onnx_model(prediction, hidden_layer)
+        if path is not None:
+            write_onnx(path, model)
+        return model
+
+
+def has_inputs(prediction):
+    """Whether inputs of the first layer are more than the columns of X."""
+    return any(network.runs or network.factors is not None for network in prediction.networks)
