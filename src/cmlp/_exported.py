@@ -206,7 +206,7 @@ def runs_of(encodings, trained):
 
 
 def meaning(est) -> dict[str, Any]:
-    """Fields that say what the outputs of a network are, those of Exported."""
+    """Fields of Exported that say what the outputs of a network are."""
     n_outputs = est.n_outputs_
     if not isinstance(est, ClassifierMixin):
         quantiles = getattr(est, "quantiles_", None)

@@ -1,11 +1,20 @@
 """Methods of the estimators by which a fitted model leaves cmlp, each form a module."""
 
-from typing import TYPE_CHECKING, Any
+from copy import copy
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+import scipy.sparse as sp
+from sklearn.base import ClassifierMixin
+from sklearn.utils.validation import check_is_fitted
+
+from cmlp._c_form import c_source, write_c
+from cmlp._c_text import check_name
 from cmlp._exported import exported
 from cmlp._inspection import hidden_layer_index
 from cmlp._onnx_form import onnx_model, write_onnx
-from cmlp._typing import Path
+from cmlp._quantized import check_quantize, quantized
+from cmlp._typing import MatrixLike, Path
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -73,6 +82,110 @@ class ExportMixin:
         if path is not None:
             write_onnx(path, model)
         return model
+
+    def to_c(
+        self,
+        path: Path,
+        name: str = "model",
+        dtype: str | None = None,
+        quantize: str | None = None,
+    ) -> None:
+        """Write this fitted estimator as one C99 file, which needs no heap and no other file.
+
+        Its function ``void name(const double x[n_features], double y[n])`` writes the
+        probabilities of a classifier or the values of a regressor for one row, its function
+        ``name_label`` tells the label. A comment in the file has the shapes and the meaning of
+        each number. Compilers of C99 and C++ take it; docs/deployment.md has sizes and times.
+
+        Parameters
+        ----------
+        path : str or path-like
+            The file; it appears whole or not at all.
+        name : str, default="model"
+            Of the function; all other names begin with it.
+        dtype : {'float32', 'float64'}, default=None
+            float or double. None: that of the weights, or the parameter ``dtype``.
+        quantize : {'int8'}, default=None
+            Whether weights are 8-bit integers with a scale for each unit, a quarter or an eighth
+            of their bytes; ``quantization_error`` says what that costs.
+
+        Raises
+        ------
+        NotFittedError
+            Before fit.
+        TypeError, ValueError
+            If the name is none that C and C++ allow, there is no such dtype or quantize, or C
+            cannot hold a part of the model, which is named.
+        OSError
+            If the file cannot be written. What was there before is still there.
+        """
+        check_name(name)
+        check_quantize(quantize)
+        write_c(path, c_source(exported(self, dtype), name, quantize))
+
+    def quantization_error(self, X: MatrixLike, quantize: str = "int8") -> "Deviation":
+        """Difference that integer weights of :meth:`to_c` make to the predictions for X.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows as they will come, best of data that fit has not seen.
+        quantize : {'int8'}, default='int8'
+
+        Returns
+        -------
+        deviation : Deviation
+            Absolute differences of probabilities, or of predictions of a regressor, float:
+            ``largest`` and ``mean``; and ``labels_changed``, the share of rows with another
+            label, None of a regressor.
+
+        Raises
+        ------
+        NotFittedError
+            Before fit.
+        ValueError
+            If there is no such quantize, or X is refused by ``predict``.
+        """
+        check_quantize(quantize)
+        if quantize is None:
+            raise ValueError("quantize must be 'int8', got None.")
+        check_is_fitted(self)
+        return deviation(self, with_quantized_weights(self), X)
+
+
+class Deviation(NamedTuple):
+    """Result of ``quantization_error``."""
+
+    largest: float
+    mean: float
+    labels_changed: float | None
+
+
+def with_quantized_weights(est):
+    """A copy of a fitted estimator whose weights are those of 8-bit integers."""
+    other = copy(est)
+    if hasattr(est, "estimators_"):
+        other.estimators_ = [with_quantized_weights(network) for network in est.estimators_]
+    else:
+        other.coefs_ = [quantized(np.asarray(coef)).weights() for coef in est.coefs_]
+    return other
+
+
+def deviation(est, other, X):
+    """The Deviation of the predictions of another estimator."""
+    classifies = isinstance(est, ClassifierMixin)
+    method = "predict_proba" if classifies else "predict"
+    one, two = (getattr(model, method)(X) for model in (est, other))
+    if isinstance(one, list):
+        one, two = np.hstack(one), np.hstack(two)
+    differences = np.abs(np.subtract(one, two, dtype=np.float64))
+    changed = None
+    if classifies:
+        labels, others = est.predict(X), other.predict(X)
+        if sp.issparse(labels):
+            labels, others = labels.toarray(), others.toarray()
+        changed = float(np.mean((labels != others).reshape(len(labels), -1).any(axis=1)))
+    return Deviation(float(differences.max()), float(differences.mean()), changed)
 
 
 def has_inputs(prediction):
