@@ -13,7 +13,7 @@ from cmlp._files import replacing
 from cmlp._quantized import quantized
 from cmlp._version import __version__
 
-READING = """#ifdef __AVR__ /* constants stay in flash */
+READING = """#if defined(__AVR__) && __SIZEOF_DOUBLE__ == 4 /* constants stay in flash */
 #include <avr/pgmspace.h>
 #define {NAME}_ROM PROGMEM
 #define {NAME}_READ(a) pgm_read_float(&(a))

@@ -148,7 +148,7 @@ def exported(est, dtype=None):
     with np.errstate(over="ignore"):  # what is too large is refused
         cast = [own.astype(dtype) for own in parameters]
     networks = [network_of(one, own) for one, own in zip(estimators, cast, strict=True)]
-    names = getattr(est, "feature_names_in_", None)
+    names = getattr(est if table is None else table, "feature_names_in_", None)
     n_columns = parameters[0].units[0] if estimators[0].encodings is None else None
     return Exported(
         type(est).__name__,

@@ -167,7 +167,7 @@ class OnnxGraph(Algebra):
 
     def _new_name(self, name):
         self._n_names += 1
-        return f"{name}_{self._n_names}"
+        return f"cmlp.{name}_{self._n_names}"
 
     def _element_type(self, dtype):
         if dtype.kind == "U":

@@ -20,6 +20,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_consistent_length, check_is_fitted
 
 from cmlp._base import BaseMultilayerPerceptron
+from cmlp._exports import ExportMixin
 from cmlp._tables import TableEncoder
 from cmlp._tabular_files import TabularFilesMixin
 from cmlp._validation import has_validation_data
@@ -37,7 +38,7 @@ class Part(NamedTuple):
     validation: np.ndarray | None
 
 
-class BaseTabularMLP(TabularFilesMixin, BaseEstimator, ABC):
+class BaseTabularMLP(TabularFilesMixin, ExportMixin, BaseEstimator, ABC):
     """Base class of TabularMLPClassifier and TabularMLPRegressor."""
 
     estimators_: list[Any]
