@@ -117,7 +117,9 @@ def run_inputs(graph, run, X, n_columns):
 def layer_output(graph, layer, h, group_sizes, has_members):
     """Activations of a layer."""
     weights, biases = graph.constant(layer.weights, "coefs"), layer.biases
-    if has_members:
+    if (
+        has_members or graph.dtype == np.float64
+    ):  # no Gemm: some runtimes fuse it with what follows
         biases = biases[:, None] if biases.ndim == 2 else biases
         z = graph.node("MatMul", h, weights) + graph.constant(biases, "intercepts")
     else:
