@@ -92,15 +92,16 @@ tsan:
 		tests/core/test_pool.py $(addprefix tests/robustness/test_,sanitizers.py concurrency.py threads.py)
 	.venv-tsan/bin/python tests/sanitized.py thread tests/stress.py $(STRESS_SECONDS)
 
-# C files of fitted estimators by compilers for other machines, run under qemu; Debian's packages,
-# which are installed if they are missing
+# C files of fitted estimators by compilers for other machines, run under qemu and simavr; Debian's
+# packages, which are installed if they are missing
 CROSS = gcc-avr avr-libc gcc-arm-none-eabi libnewlib-arm-none-eabi gcc-arm-linux-gnueabihf \
-	libc6-dev-armhf-cross qemu-user clang g++
+	libc6-dev-armhf-cross qemu-user simavr clang g++
 cross: EXTRAS = test,clients,onnx
 cross: $(VENV)/.tested
 	dpkg --status $(CROSS) > /dev/null 2>&1 || { apt-get update -qq && \
 		apt-get install -y -qq --no-install-recommends $(CROSS) > /dev/null; }
-	CMLP_CROSS=1 $(BIN)/python -m pytest -q tests/forms/test_c.py
+	CMLP_CROSS=1 $(BIN)/python -m pytest -q tests/forms/test_c.py \
+		tests/forms/test_table_forms.py
 
 # the engine's tests on a build by another compiler that takes every warning for an error
 compiler:

@@ -18,7 +18,7 @@ READING = """#if defined(__AVR__) && __SIZEOF_DOUBLE__ == 4 /* constants stay in
 #define {NAME}_ROM PROGMEM
 #define {NAME}_READ(a) pgm_read_float(&(a))
 #define {NAME}_READ_INT8(a) ((signed char)pgm_read_byte(&(a)))
-#define {NAME}_READ_INT(a) ((long)pgm_read_dword(&(a)))
+#define {NAME}_READ_INT(a) ((int)pgm_read_word(&(a)))
 #else
 #define {NAME}_ROM
 #define {NAME}_READ(a) (a)
@@ -302,7 +302,7 @@ def run_lines(writer, network, k):
     lines, first = [], 0
     for r, run in enumerate(network.runs):
         n = len(run.columns)
-        columns = writer.array(f"columns{k}_{r}", run.columns.astype(np.int32), "long")
+        columns = writer.array(f"columns{k}_{r}", run.columns.astype(np.int32), "int")
         x = f"x[{writer.read(columns + '[i]', '_INT')}]"
         lines.append(f"for (i = 0; i < {n}; i++) {{")
         if run.form == "identity":
@@ -322,15 +322,14 @@ def placed_lines(writer, run, name, x, first):
     is_of_bins, width, T = run.form == "bins", run.width, writer.T
     n_rows = run.levels + 2 * is_of_bins
     starts = np.cumsum(n_rows) - n_rows
-    # numbers of rows of int8 or int16 would save little
-    levels = writer.array(f"levels{name}", run.levels.astype(np.int32), "long")
-    starts = writer.array(f"starts{name}", starts.astype(np.int32), "long")
+    levels = writer.array(f"levels{name}", run.levels.astype(np.int32), "int")
+    starts = writer.array(f"starts{name}", starts.astype(np.int32), "int")
     table = writer.array(f"table{name}", run.tables)
     low = writer.read(f"{table}[row][j]")
     lines = [
         f"    const {T} place = {x};",
-        f"    const long levels = {writer.read(levels + '[i]', '_INT')};",
-        f"    long row = {writer.read(starts + '[i]', '_INT')};",
+        f"    const int levels = {writer.read(levels + '[i]', '_INT')};",
+        f"    int row = {writer.read(starts + '[i]', '_INT')};",
     ]
     value = low
     if is_of_bins:
@@ -342,8 +341,8 @@ def placed_lines(writer, run, name, x, first):
             f"    }} else if (place >= ({T})levels) {{",
             "        row += levels;",
             f"    }} else if (place > {writer.zero}) {{",
-            "        row += (long)place;",
-            f"        part = place - ({T})(long)place;",
+            "        row += (int)place;",
+            f"        part = place - ({T})(int)place;",
             "    }",
         ]
         interpolated = f"{low} + part * ({high} - {low})"
@@ -353,7 +352,7 @@ def placed_lines(writer, run, name, x, first):
             f"    if (place >= ({T})levels)",
             "        row += levels - 1;",
             f"    else if (place > {writer.zero})",
-            "        row += (long)place;",
+            "        row += (int)place;",
         ]
     at = f"{first} + i * {width} + j" if first else f"i * {width} + j"
     return [*lines, f"    for (j = 0; j < {width}; j++)", f"        inputs[{at}] = {value};"]

@@ -38,7 +38,7 @@ def number_lines(writer, numbers):
         for name, array in arrays.items()
     }
     source = writer.read(
-        f"{writer.array('sources', numbers.sources.astype(np.int32), 'long')}[i]", "_INT"
+        f"{writer.array('sources', numbers.sources.astype(np.int32), 'int')}[i]", "_INT"
     )
     lines = [
         f"for (i = 0; i < {n}; i++) {{",
@@ -54,7 +54,7 @@ def number_lines(writer, numbers):
         lines += bin_lines(writer, numbers)
     if len(numbers.indicated):
         own = numbers.sources[numbers.indicated].astype(np.int32)
-        source = writer.read(f"{writer.array('indicated', own, 'long')}[i]", "_INT")
+        source = writer.read(f"{writer.array('indicated', own, 'int')}[i]", "_INT")
         first = n + len(numbers.binned)
         lines += [
             f"for (i = 0; i < {len(own)}; i++) {{",
@@ -75,7 +75,7 @@ def bin_lines(writer, numbers):
         "first_edge": ends - numbers.n_bins - 1,
     }
     source, n_bins, first = (
-        writer.read(f"{writer.array(name, array.astype(np.int32), 'long')}[i]", "_INT")
+        writer.read(f"{writer.array(name, array.astype(np.int32), 'int')}[i]", "_INT")
         for name, array in integers.items()
     )
     edges = writer.array("edges", numbers.edges, "double")
@@ -83,8 +83,8 @@ def bin_lines(writer, numbers):
     return [
         f"for (i = 0; i < {len(numbers.binned)}; i++) {{",
         f"    const double v = x[{source}];",
-        f"    const long n_bins = {n_bins}, edge = {first};",
-        "    long bin = 0;",
+        f"    const int n_bins = {n_bins}, edge = {first};",
+        "    int bin = 0;",
         "    double part;",
         f"    while (bin < n_bins - 1 && v >= {high})",
         "        bin++;",
@@ -99,15 +99,15 @@ def category_lines(writer, category, k, first):
     """Statements for the columns of a category."""
     n, T = len(category.codes), writer.T
     lines = ["{", f"    const double v = x[{category.source}];"]
-    lines.append(f"    long code = v != v ? {category.missing} : {category.unknown};")
+    lines.append(f"    int code = v != v ? {category.missing} : {category.unknown};")
     if is_given_by_codes(category):
         if list(category.codes.values()) != list(range(n)):
             raise ValueError("to_c cannot hold categories whose codes are not 0, 1, ...")
-        lines += [f"    if (v >= 0.0 && v < {float(n)})", "        code = (long)v;"]
+        lines += [f"    if (v >= 0.0 && v < {float(n)})", "        code = (int)v;"]
     elif n:
         levels = writer.array(f"levels_of{k}", np.array([*category.codes], np.float64), "double")
         codes = np.array([*category.codes.values()], np.int32)
-        code = writer.read(f"{writer.array(f'codes_of{k}', codes, 'long')}[i]", "_INT")
+        code = writer.read(f"{writer.array(f'codes_of{k}', codes, 'int')}[i]", "_INT")
         lines += [
             f"    for (i = 0; i < {n}; i++)",
             f"        if ({writer.read(f'{levels}[i]')} == v)",

@@ -146,7 +146,7 @@ def test_quantized_models_are_those_of_the_stated_error(model, tmp_path_factory)
     method = model.est.predict_proba if is_classifier(model.est) else model.est.predict
     p = method(model.X)
     found = np.abs(y - (np.hstack(p) if isinstance(p, list) else p).reshape(y.shape))
-    size = max(1, np.abs(y).max())
+    size = max(1.0, float(np.abs(y).max()))
     assert stated.largest == pytest.approx(found.max(), abs=4 * model.tolerance * size)
     assert stated.mean == pytest.approx(found.mean(), abs=4 * model.tolerance * size)
     assert (stated.labels_changed is None) == (not is_classifier(model.est))
@@ -297,6 +297,69 @@ def test_on_arm(kind, options, tmp_path):
     run(command, "-std=c99", "-O2", "-static", tmp_path / "main.c", "-o", tmp_path / "main", "-lm")
     y = np.array(run(emulator, tmp_path / "main").split(), dtype=float).reshape(p.shape)
     np.testing.assert_allclose(y, p, atol=2e-6 if options else 1e-12)
+
+
+AVR_MAIN = """
+#include <avr/io.h>
+#include <avr/interrupt.h>
+#include <avr/sleep.h>
+#include "model.c"
+static void put(char c)
+{{
+    while (!(UCSR0A & (1 << UDRE0))) {{
+    }}
+    UDR0 = c;
+}}
+int main(void)
+{{
+    static const {X} rows[{n_rows}][{n}] = {{ {data} }};
+    UCSR0B = 1 << TXEN0;
+    for (int i = 0; i < {n_rows}; i++) {{
+        float y[{n_outputs}];
+        model(rows[i], y);
+        for (int j = 0; j < {n_outputs}; j++) {{
+            union {{ float f; unsigned long u; }} bits;
+            bits.f = y[j];
+            for (int k = 28; k >= 0; k -= 4)
+                put("0123456789abcdef"[bits.u >> k & 15]);
+            put(' ');
+        }}
+        put(10);
+    }}
+    cli();
+    sleep_mode();
+    return 0;
+}}
+"""
+
+
+def outputs_on_avr(est, rows, shape, folder, X="float", **options):
+    """What a simulated ATmega328P sends of the outputs for the rows."""
+    command, simulator = compiler("avr-gcc"), compiler("simavr")
+    est.to_c(folder / "model.c", dtype="float32", **options)
+    data = ",".join(map(repr, rows.ravel().tolist())).replace("nan", "NAN")
+    words = {"n_rows": len(rows), "n": rows.shape[1], "n_outputs": shape[1], "X": X}
+    (folder / "main.c").write_text(AVR_MAIN.format(data=data, **words))
+    run(command, "-mmcu=atmega328p", "-std=gnu99", "-Os", folder / "main.c",
+        "-o", folder / "main", "-lm")  # fmt: skip
+    done = subprocess.run(
+        [simulator, "-m", "atmega328p", "-f", "16000000", folder / "main"],
+        capture_output=True, text=True, timeout=300, check=True,
+    )  # fmt: skip
+    text = re.sub(r"\x1b\[\d*m", "", done.stdout + done.stderr)
+    bits = [int(word, 16) for word in re.findall(r"\b[0-9a-f]{8}\b", text)]
+    return np.array(bits, np.uint32).view(np.float32).reshape(shape)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("options", [{}, {"quantize": "int8"}], ids=str)
+@pytest.mark.parametrize("kind", ["words", "encodings"])
+def test_on_avr(kind, options, tmp_path):
+    est, rows = fitted(kind), X[:5]
+    expected = with_quantized_weights(est) if options else est
+    p = expected.predict_proba(rows)
+    y = outputs_on_avr(est, rows, p.shape, tmp_path, **options)
+    np.testing.assert_allclose(y, p, atol=2e-6)
 
 
 def test_constants_of_an_avr_are_in_flash(tmp_path):

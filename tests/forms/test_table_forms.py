@@ -212,6 +212,16 @@ def test_without_a_warning(target, tmp_path):
         test_c.run(command, *flags, "-c", tmp_path / "model.c", "-o", tmp_path / "model.o")
 
 
+@pytest.mark.slow
+def test_on_avr(tmp_path):
+    """Where double is as wide as float."""
+    est, table = made(max_one_hot=2)
+    p = est.predict_proba(table)[:9]
+    rows = as_codes(est, table)[:9]
+    y = test_c.outputs_on_avr(est, rows, p.shape, tmp_path, X="double")
+    np.testing.assert_allclose(y, p, atol=1e-5)
+
+
 def test_before_fit(tmp_path):
     for call in (
         lambda est: est.to_onnx(),
