@@ -45,19 +45,18 @@ int main(void)
     double least = 1e9;
     for (int i = 0; i < {n_rows} * N; i++)
         rows[i / N][i % N] = (float)(i * 7919 % 1000) / 1000;
-    for (int turn = 0; turn < {turns}; turn++) {{
-        long calls = 0;
-        double begin = seconds(), end;
-        do {{
-            for (int i = 0; i < {n_rows}; i++) {{
-                {call};
-                sink = y[0];
-            }}
-            calls += {n_rows};
-        }} while ((end = seconds()) - begin < {seconds});
-        if ((end - begin) / calls < least)
-            least = (end - begin) / calls;
-    }}
+    const double end = seconds() + {seconds};
+    do {{
+        const double begin = seconds();
+        for (int i = 0; i < 4096; i++) {{
+            const float *row = rows[i % {n_rows}];
+            {call};
+            sink = y[0];
+        }}
+        const double each = (seconds() - begin) / 4096;
+        if (each < least)
+            least = each;
+    }} while (seconds() < end);
     printf("%g", 1e6 * least);
     return 0;
 }}
@@ -100,7 +99,7 @@ def c_times(source, call, sizes, folder, *flags):
     times = []
     for n_rows in (1, N_ROWS):
         words = {"n": sizes[0], "n_outputs": sizes[1], "n_rows": n_rows, "call": call}
-        text = PROGRAM.format(turns=TURNS, seconds=SECONDS, **words)
+        text = PROGRAM.format(seconds=TURNS * SECONDS, **words)
         (folder / "time.c").write_text(f'#include "{source}"\n{text}')
         command = ["gcc", "-D_POSIX_C_SOURCE=199309L", "-std=c99", "-O2", *flags]
         run(*command, folder / "time.c", "-o", folder / "time", "-lm")
@@ -114,7 +113,7 @@ def code_bytes(source, call, sizes, folder, compiler=("gcc", "-O2")):
         return None
     (folder / "call.c").write_text(
         f'#include "{source}"\nvoid call(const float *row, float *y);\n'
-        f"void call(const float *row, float *y) {{ {call.replace('rows[i]', 'row')}; }}\n"
+        f"void call(const float *row, float *y) {{ {call}; }}\n"
     )
     flags = ["-std=c99", "-ffunction-sections", "-fdata-sections"]
     run(*compiler, *flags, "-c", folder / "call.c", "-o", folder / "call.o")
@@ -123,6 +122,7 @@ def code_bytes(source, call, sizes, folder, compiler=("gcc", "-O2")):
     return int(text) + int(data) + int(bss)
 
 
+FAST = ("-O3", "-march=native")
 CORTEX = ("arm-none-eabi-gcc", "-Os", "-mcpu=cortex-m4", "-mthumb", "-mfpu=fpv4-sp-d16")
 CORTEX = (*CORTEX, "-mfloat-abi=hard")
 
@@ -144,7 +144,7 @@ def c_row(est, X, folder, *flags, **options):
     path = folder / "model.c"
     est.to_c(path, **options)
     sizes = X.shape[1], len(est.classes_)
-    call = "model(rows[i], y)"
+    call = "model(row, y)"
     times = c_times(path, call, sizes, folder, *flags)
     sizes_of = [code_bytes(path, call, sizes, folder, kind) for kind in (("gcc", "-O2"), CORTEX)]
     error = np.abs(c_outputs(path, X, sizes[1], folder) - est.predict_proba(X)).max()
@@ -170,7 +170,7 @@ def emlearn_row(est, twin, X, folder):
     converted.save(file=str(path), name="em")
     include = f"-I{emlearn.includedir}"
     sizes = X.shape[1], len(est.classes_)
-    call = f"eml_net_predict_proba(&em, rows[i], {sizes[0]}, y, {sizes[1]})"
+    call = f"eml_net_predict_proba(&em, row, {sizes[0]}, y, {sizes[1]})"
     times = c_times(path, call, sizes, folder, include, "-w")
     sizes_of = [
         code_bytes(path, call, sizes, folder, (*kind, include, "-w"))
@@ -196,8 +196,11 @@ def rows_of(name):
         attempts = {
             "ONNX Runtime": lambda: onnx_row(est, X, folder),
             "C, gcc -O2": lambda: c_row(est, X, folder),
-            "C, gcc -O3 -march=native": lambda: c_row(est, X, folder, "-O3", "-march=native"),
-            "C, int8": lambda: c_row(est, X, folder, quantize="int8"),
+            "C, gcc -O3 -march=native": lambda: c_row(est, X, folder, *FAST),
+            "C, int8, gcc -O2": lambda: c_row(est, X, folder, quantize="int8"),
+            "C, int8, gcc -O3 -march=native": lambda: c_row(
+                est, X, folder, *FAST, quantize="int8"
+            ),
             "emlearn, gcc -O2": lambda: emlearn_row(est, twin, X, folder),
         }
         for form, attempt in attempts.items():

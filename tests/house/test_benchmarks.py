@@ -444,10 +444,10 @@ def test_forms_are_measured(monkeypatch):
     monkeypatch.setattr(forms, "TURNS", 1)
     monkeypatch.setattr(forms, "SECONDS", 0)
     rows = dict(forms.rows_of("iris"))
-    assert {"cmlp", "scikit-learn", "C, gcc -O2", "C, int8"} <= rows.keys()
+    assert {"cmlp", "scikit-learn", "C, gcc -O2", "C, int8, gcc -O2"} <= rows.keys()
     for form, (times, *_, error) in rows.items():
         assert min(times) > 0, form
-        assert error is None or error < (0.05 if form == "C, int8" else 1e-5), form
+        assert error is None or error < (0.05 if "int8" in form else 1e-5), form
     header, _, first, *_ = forms.table("iris", list(rows.items())).splitlines()
     assert header.startswith("| iris, 4-10-3 relu |")
     assert first.startswith("| cmlp |")
