@@ -153,7 +153,7 @@ def outputs_comment(writer):
         for k, classes in enumerate(exported.classes):
             of_column = f" of column {k}" if kind == "columns" else ""
             for i, label in enumerate(classes.tolist()):
-                lines.append(f"   [{first + i}] {commented(label)}{of_column}")
+                lines.append(f"   [{first + i}] of class {commented(label)}{of_column}")
             first += len(classes)
         if positions:
             lines.append("   a label is the position of a class in its column")

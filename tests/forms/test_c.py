@@ -26,6 +26,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceW
 
 RANDOM = settings(
     max_examples=int(os.environ.get("CMLP_EXAMPLES", "60")),
+    derandomize="CMLP_EXAMPLES" not in os.environ,
     deadline=None,
     suppress_health_check=list(HealthCheck),
 )

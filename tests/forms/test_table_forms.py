@@ -1,6 +1,7 @@
 """Estimators for tables as ONNX and C: missing values, categories, bins, members and folds."""
 
 import os
+from copy import copy
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ pd = pytest.importorskip("pandas")
 
 RANDOM = settings(
     max_examples=int(os.environ.get("CMLP_EXAMPLES", "40")),
+    derandomize="CMLP_EXAMPLES" not in os.environ,
     deadline=None,
     suppress_health_check=list(HealthCheck),
 )
@@ -118,6 +120,31 @@ def test_random_tables_as_c(model, tmp_path_factory):
     est, table = model
     c = test_c.compiled(est, tmp_path_factory.mktemp("c"))
     test_c.check_model(est, table, c.rows(as_codes(est, table)), 4e-6)
+
+
+def in_double(est, table):
+    """Probabilities or values, all computed in float64."""
+    A = est._encoder.transform(table, np.float64)
+    networks = [copy(network).set_params(dtype="float64") for network in est.estimators_]
+    if isinstance(est, TabularMLPClassifier):
+        return np.mean([network.predict_proba(A) for network in networks], axis=0)
+    y = np.mean([network.predict(A) for network in networks], axis=0)
+    return (y * est._scale + est._shift).reshape(len(A), -1)
+
+
+@pytest.mark.slow
+@given(model=tables())
+@RANDOM
+def test_random_tables_in_double(model, tmp_path_factory):
+    est, table = model
+    expected = in_double(est, table)
+    session = test_onnx.session_of(est.to_onnx(dtype="float64"))
+    name = "probabilities" if isinstance(est, TabularMLPClassifier) else "variable"
+    found = session.run([name], inputs_of(session, table))[0]
+    atol = 1e-12 * max(1, np.abs(expected).max())
+    np.testing.assert_allclose(found, expected, atol=atol)
+    c = test_c.compiled(est, tmp_path_factory.mktemp("c"), dtype="float64")
+    np.testing.assert_allclose(c.rows(as_codes(est, table))[0], expected, atol=atol)
 
 
 def made(**params):
