@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
-from random_models import HIDDEN, LABELS, LOSSES, models
+from hypothesis import given
+from random_models import HIDDEN, LABELS, LOSSES, examples, models
 from sklearn.base import is_classifier
 from sklearn.datasets import load_iris
 from sklearn.exceptions import NotFittedError
@@ -24,12 +24,7 @@ from cmlp._exports import with_quantized_weights
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
-RANDOM = settings(
-    max_examples=int(os.environ.get("CMLP_EXAMPLES", "60")),
-    derandomize="CMLP_EXAMPLES" not in os.environ,
-    deadline=None,
-    suppress_health_check=list(HealthCheck),
-)
+RANDOM = examples(60)
 STRICT = ["-Wall", "-Wextra", "-Werror", "-pedantic"]
 C99 = ["-std=c99", *STRICT]
 X, Y = load_iris(return_X_y=True)

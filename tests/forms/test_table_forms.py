@@ -7,21 +7,16 @@ import numpy as np
 import pytest
 import test_c
 import test_onnx
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from random_models import LABELS
+from random_models import LABELS, examples
 from sklearn.exceptions import NotFittedError
 
 from cmlp import TabularMLPClassifier, TabularMLPRegressor
 
 pd = pytest.importorskip("pandas")
 
-RANDOM = settings(
-    max_examples=int(os.environ.get("CMLP_EXAMPLES", "40")),
-    derandomize="CMLP_EXAMPLES" not in os.environ,
-    deadline=None,
-    suppress_health_check=list(HealthCheck),
-)
+RANDOM = examples(40)
 N = 60
 #: Kinds of columns, from random numbers.
 COLUMNS = {
