@@ -27,6 +27,13 @@ READING = """#if defined(__AVR__) && __SIZEOF_DOUBLE__ == 4 /* constants stay in
 #endif
 """
 
+#: What 16-bit addresses reach, without what else comes first.
+MOST_BYTES_OF_AVR = 60_000
+TOO_LARGE = """#ifdef __AVR__
+#error "these constants are more than the 64 KB of flash that are read"
+#endif
+"""
+
 SOFTMAX = """static void {name}_softmax({T} *z, int n)
 {{
     {T} top = z[0], sum = {zero};
@@ -60,6 +67,8 @@ class Writer:
         Of the file, without the comment at its beginning.
     n_bytes : int
         Of constants, with double as 8 bytes.
+    n_bytes_of_avr : int
+        Of those on an AVR, where double is float and int has two bytes.
     """
 
     def __init__(self, exported, name, quantize):
@@ -68,7 +77,7 @@ class Writer:
         self.macro = name.upper() if name.upper() != name else f"{name}_"
         self.f = "f" if exported.dtype == np.float32 else ""
         self.zero = f"0.0{self.f}"
-        self.lines, self.n_bytes, self._functions = [], 0, set()
+        self.lines, self.n_bytes, self.n_bytes_of_avr, self._functions = [], 0, 0, set()
 
     def write(self, text):
         self.lines.append(text)
@@ -91,6 +100,7 @@ class Writer:
             f"static const {kind or self.T} {name}{sizes} {self.macro}_ROM = {braced(array)};\n"
         )
         self.n_bytes += array.nbytes
+        self.n_bytes_of_avr += array.size * {"signed char": 1, "int": 2}.get(kind, 4)
         return name
 
     def read(self, element, kind=""):
@@ -163,6 +173,8 @@ def assembled(writer, prototypes):
     )
     head = [comment(writer, prototypes), "#include <math.h>", ""]
     head += [READING.format(NAME=writer.macro), guarded]
+    if writer.n_bytes_of_avr > MOST_BYTES_OF_AVR:
+        head.append(TOO_LARGE)
     return "\n".join([*head, *writer.lines]) + "\n"
 
 

@@ -1,19 +1,16 @@
 """Methods of the estimators by which a fitted model leaves cmlp, each form a module."""
 
-from copy import copy
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import scipy.sparse as sp
-from sklearn.base import ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
 from cmlp._c_form import c_source, write_c
 from cmlp._c_text import check_name
+from cmlp._deviation import Deviation, deviation, with_quantized_weights
 from cmlp._exported import exported
 from cmlp._inspection import hidden_layer_index
 from cmlp._onnx_form import onnx_model, write_onnx
-from cmlp._quantized import check_quantize, quantized
+from cmlp._quantized import check_quantize
 from cmlp._typing import MatrixLike, Path
 
 if TYPE_CHECKING:
@@ -123,7 +120,7 @@ class ExportMixin:
         check_quantize(quantize)
         write_c(path, c_source(exported(self, dtype), name, quantize))
 
-    def quantization_error(self, X: MatrixLike, quantize: str = "int8") -> "Deviation":
+    def quantization_error(self, X: MatrixLike, quantize: str = "int8") -> Deviation:
         """Difference that integer weights of :meth:`to_c` make to the predictions for X.
 
         Parameters
@@ -151,41 +148,6 @@ class ExportMixin:
             raise ValueError("quantize must be 'int8', got None.")
         check_is_fitted(self)
         return deviation(self, with_quantized_weights(self), X)
-
-
-class Deviation(NamedTuple):
-    """Result of ``quantization_error``."""
-
-    largest: float
-    mean: float
-    labels_changed: float | None
-
-
-def with_quantized_weights(est):
-    """A copy of a fitted estimator whose weights are those of 8-bit integers."""
-    other = copy(est)
-    if hasattr(est, "estimators_"):
-        other.estimators_ = [with_quantized_weights(network) for network in est.estimators_]
-    else:
-        other.coefs_ = [quantized(np.asarray(coef)).weights() for coef in est.coefs_]
-    return other
-
-
-def deviation(est, other, X):
-    """The Deviation of the predictions of another estimator."""
-    classifies = isinstance(est, ClassifierMixin)
-    method = "predict_proba" if classifies else "predict"
-    one, two = (getattr(model, method)(X) for model in (est, other))
-    if isinstance(one, list):
-        one, two = np.hstack(one), np.hstack(two)
-    differences = np.abs(np.subtract(one, two, dtype=np.float64))
-    changed = None
-    if classifies:
-        labels, others = est.predict(X), other.predict(X)
-        if sp.issparse(labels):
-            labels, others = labels.toarray(), others.toarray()
-        changed = float(np.mean((labels != others).reshape(len(labels), -1).any(axis=1)))
-    return Deviation(float(differences.max()), float(differences.mean()), changed)
 
 
 def has_inputs(prediction):

@@ -20,7 +20,7 @@ from sklearn.datasets import load_iris
 from sklearn.exceptions import NotFittedError
 
 from cmlp import MLPClassifier, MLPRegressor
-from cmlp._exports import with_quantized_weights
+from cmlp._deviation import with_quantized_weights
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -364,6 +364,16 @@ def test_constants_of_an_avr_are_in_flash(tmp_path):
     run(compiler("avr-gcc"), *flags, tmp_path / "model.c", "-o", tmp_path / "model.o")
     sizes = run(compiler("avr-size"), tmp_path / "model.o").splitlines()[1].split()
     assert sizes[1:3] == ["0", "0"]  # data and bss, which are in RAM
+
+
+def test_more_constants_than_an_avr_reads(tmp_path):
+    est = MLPClassifier((100, 100, 100), max_iter=1, dtype="float32").fit(X, Y)
+    est.to_c(tmp_path / "model.c")
+    flags = ["-mmcu=atmega2560", *C99, "-c", tmp_path / "model.c", "-o", tmp_path / "model.o"]
+    with pytest.raises(AssertionError, match="more than the 64 KB of flash"):
+        run(compiler("avr-gcc"), *flags)
+    est.to_c(tmp_path / "model.c", quantize="int8")
+    run(compiler("avr-gcc"), *flags)
 
 
 # Files and bad input

@@ -35,6 +35,7 @@ FLOORS = {
     "cmlp._fitting": 9,
     "cmlp._c_outputs": 9,
     "cmlp._c_table": 9,
+    "cmlp._deviation": 9,
     "cmlp._onnx_table": 9,
     "cmlp._predicting": 9,
     "cmlp._exported": 8,
