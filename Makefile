@@ -16,17 +16,17 @@ STRESS_SECONDS ?= 120
 export CMLP_TESTING ?= 1
 
 .PHONY: quickstart test test-quick coverage lint types bench compare growth debug asan tsan compiler \
-	lowest sklearn-versions prereleases requirements clean
+	cross lowest sklearn-versions prereleases requirements clean
 
 quickstart: $(VENV)/.installed
 	$(BIN)/python examples/quickstart.py
 
-test: EXTRAS = test,clients
+test: EXTRAS = test,clients,onnx
 test: $(VENV)/.tested
 	$(BIN)/python -m pytest -n 2
 
 # the same without what takes seconds each: under a minute, for work in between
-test-quick: EXTRAS = test,clients
+test-quick: EXTRAS = test,clients,onnx
 test-quick: $(VENV)/.tested
 	$(BIN)/python -m pytest -q -n 2 -m "not slow and not sanitizer"
 
@@ -60,7 +60,7 @@ bench: $(VENV)/.installed
 	$(BIN)/python -m benchmarks.run
 
 # a commit beside what is checked out, in turns: `make compare BASE=v0.1.0`
-compare: EXTRAS = test,clients
+compare: EXTRAS = test,clients,onnx
 compare: $(VENV)/.tested
 	$(BIN)/python -m benchmarks.compare $(BASE) --problems $(COMPARED) --dtype float32 \
 		--turns 7 --max-ratio $(MAX_RATIO)
@@ -91,6 +91,16 @@ tsan:
 	.venv-tsan/bin/python tests/sanitized.py thread -m pytest \
 		tests/core/test_pool.py $(addprefix tests/robustness/test_,sanitizers.py concurrency.py threads.py)
 	.venv-tsan/bin/python tests/sanitized.py thread tests/stress.py $(STRESS_SECONDS)
+
+# C files of fitted estimators by compilers for other machines, run under qemu and simavr; Debian's
+# packages, which are installed if they are missing
+CROSS = gcc-avr avr-libc gcc-arm-none-eabi libnewlib-arm-none-eabi gcc-arm-linux-gnueabihf \
+	libc6-dev-armhf-cross qemu-user simavr clang g++
+cross: EXTRAS = test,clients,onnx
+cross: $(VENV)/.tested
+	dpkg --status $(CROSS) > /dev/null 2>&1 || { apt-get update -qq && \
+		apt-get install -y -qq --no-install-recommends $(CROSS) > /dev/null; }
+	CMLP_CROSS=1 $(BIN)/python -m pytest -q tests/forms -k "without_a_warning or on_arm or avr"
 
 # the engine's tests on a build by another compiler that takes every warning for an error
 compiler:

@@ -15,7 +15,7 @@ from cmlp._base import BaseMultilayerPerceptron
 from cmlp._checkpoint import Checkpoint
 from cmlp._class_weight import BALANCED_NEEDS_ALL
 from cmlp._docs import ESTIMATOR, FIT, PARTIAL_FIT, documented_with
-from cmlp._exports import ExportMixin
+from cmlp._exports import NetworkExportMixin
 from cmlp._inspection import InspectionMixin
 from cmlp._labelling import LabellingMixin
 from cmlp._labels import (
@@ -44,7 +44,7 @@ from cmlp._validation import (
 class MLPClassifier(
     ClassifierMixin,
     InspectionMixin,
-    ExportMixin,
+    NetworkExportMixin,
     SklearnNamesMixin,
     LabellingMixin,
     BaseMultilayerPerceptron,

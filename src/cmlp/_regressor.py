@@ -15,7 +15,7 @@ from cmlp._base import BaseMultilayerPerceptron
 from cmlp._checkpoint import Checkpoint
 from cmlp._core import engine
 from cmlp._docs import ESTIMATOR, FIT, PARTIAL_FIT, documented_with
-from cmlp._exports import ExportMixin
+from cmlp._exports import NetworkExportMixin
 from cmlp._inspection import InspectionMixin
 from cmlp._losses import (
     check_targets,
@@ -50,7 +50,11 @@ OUT_ACTIVATIONS = {
 
 @documented_with(ESTIMATOR)
 class MLPRegressor(
-    RegressorMixin, InspectionMixin, ExportMixin, SklearnNamesMixin, BaseMultilayerPerceptron
+    RegressorMixin,
+    InspectionMixin,
+    NetworkExportMixin,
+    SklearnNamesMixin,
+    BaseMultilayerPerceptron,
 ):
     """Multilayer perceptron regressor, a drop-in for scikit-learn's on a compiled engine.
 

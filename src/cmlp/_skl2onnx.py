@@ -130,4 +130,6 @@ def check_convertible(est):
     elif hasattr(est, "quantiles_"):
         reason = "it does not keep several quantiles in order"
     if reason is not None:
-        raise ValueError(f"skl2onnx cannot convert this {type(est).__name__}: {reason}.")
+        raise ValueError(
+            f"skl2onnx cannot convert this {type(est).__name__}: {reason}. Its to_onnx() can."
+        )

@@ -23,6 +23,7 @@ from sklearn.utils.validation import _check_sample_weight, check_consistent_leng
 
 from cmlp._base import BaseMultilayerPerceptron
 from cmlp._callbacks import CallbackSupportMixin, PartTasks
+from cmlp._exports import ExportMixin
 from cmlp._tables import TableEncoder
 from cmlp._tabular_files import TabularFilesMixin
 from cmlp._threads import effective_n_threads
@@ -71,7 +72,7 @@ class Deadline:
         return max(1e-3, (self.end - monotonic()) / -(-n_left // n_threads))
 
 
-class BaseTabularMLP(TabularFilesMixin, CallbackSupportMixin, BaseEstimator, ABC):
+class BaseTabularMLP(TabularFilesMixin, ExportMixin, CallbackSupportMixin, BaseEstimator, ABC):
     """Base class of TabularMLPClassifier and TabularMLPRegressor."""
 
     estimators_: list[Any]

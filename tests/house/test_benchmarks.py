@@ -5,6 +5,7 @@ No test here looks at a time.
 
 import ast
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -24,6 +25,7 @@ from benchmarks import (
     blocks,
     cases,
     compare,
+    forms,
     peak,
     plots,
     run,
@@ -434,3 +436,18 @@ def test_quickstart(problem):
         assert scores[0] == pytest.approx(scores[1])
         assert min(seconds) > 0
         assert difference < 1e-9
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="there is no gcc")
+def test_forms_are_measured(monkeypatch):
+    monkeypatch.setattr(forms, "TURNS", 1)
+    monkeypatch.setattr(forms, "SECONDS", 0)
+    rows = dict(forms.rows_of("iris"))
+    assert {"cmlp", "scikit-learn", "C, gcc -O2", "C, int8, gcc -O2"} <= rows.keys()
+    for form, (times, *_, error) in rows.items():
+        assert min(times) > 0, form
+        assert error is None or error < (0.05 if "int8" in form else 1e-5), form
+    header, _, first, *_ = forms.table("iris", list(rows.items())).splitlines()
+    assert header.startswith("| iris, 4-10-3 relu |")
+    assert first.startswith("| cmlp |")

@@ -17,6 +17,7 @@ import cmlp
 from benchmarks import kernels
 from cmlp import MLPClassifier, MLPRegressor
 from cmlp._core import engine
+from cmlp._formulas import FORMULAS
 from cmlp._losses import CLASSIFIER_ROWS, loss_names
 from cmlp._optimizers import OPTIMIZERS
 from cmlp._schedules import SCHEDULES
@@ -47,6 +48,7 @@ def test_activations(estimator):
         assert f"'{name}'" in paragraph(estimator, "activation"), name
         assert name in reference.ACTIVATIONS, name
         assert name in kernels.FUNCTIONS, name
+    assert set(FORMULAS) == set(engine.ACTIVATIONS) - {"softmax"}
 
 
 @pytest.mark.parametrize("estimator", ESTIMATORS)
@@ -107,7 +109,7 @@ def test_every_loss_and_optimizer_is_timed(dtype, monkeypatch):
 #: name them, and the settings for tables, which choose rows.
 PLACES = {
     "optimizer": {"_core/optimizers.h", "_optimizers.py", "_docs.py"},
-    "activation": {"_core/activations.h", "_docs.py"},
+    "activation": {"_core/activations.h", "_docs.py", "_formulas.py"},
     "loss": {"_core/losses.h", "_network.py", "_regressor.py", "_classifier.py"},
     "schedule": {"_schedules.py", "_docs.py"},
 }

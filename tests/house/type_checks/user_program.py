@@ -34,6 +34,14 @@ def share_of_positives(est: Any, X: Any, y: Any, sample_weight: Any = None) -> f
     return float(positive.mean())
 
 
+def export(m: MLPClassifier | TabularMLPRegressor) -> None:
+    m.to_c(folder / "model.c", "model", dtype="float32", quantize="int8")
+    error = m.quantization_error(X)
+    assert_type(error.largest, float)
+    assert_type(error.labels_changed, float | None)
+    m.to_onnx(folder / "model.onnx", dtype="float32")
+
+
 def classify() -> MLPClassifier:
     m = MLPClassifier(
         (8, 4),
@@ -153,3 +161,4 @@ keep(classifier)
 of_a_table()
 draw(classifier)
 replace_scikit_learn()
+export(classifier)
