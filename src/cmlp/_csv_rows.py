@@ -140,7 +140,7 @@ class CsvRows:
             more = ", ..." if len(missing) > 5 else ""
             raise ValueError(
                 f"{self.name} has no column {', '.join(map(repr, missing[:5]))}{more}, which the"
-                f" model reads.{other_delimiter(cells)}"
+                f" model reads.{hint_for(cells)}"
             )
         twice = [name for name in names if cells.count(name) > 1]
         if twice:
@@ -206,8 +206,10 @@ class CsvRows:
         return number
 
 
-def other_delimiter(cells):
-    """A hint for a header whose cells have other delimiters in them."""
+def hint_for(cells):
+    """A hint for a row that is no header with the names of a model."""
+    if all(as_number(cell) is not None for cell in cells):
+        return " Is --no-header meant?"
     found = [mark for mark in (";", "\t", "|") if any(mark in cell for cell in cells)]
     return f" Is --delimiter {found[0]!r} meant?" if found else ""
 

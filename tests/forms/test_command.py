@@ -276,6 +276,7 @@ BAD_DATA = {
     "line 2:": 'age,"a, b",Größe\n1,"2,3\n',
     "line 2: column 'age' is no number: '1_0'": 'age,"a, b",Größe\n1_0,2,3\n',
     "--delimiter ';'": 'age;"a, b";Größe\n1;2;3\n',
+    "--no-header": "1,2,3\n",
     "infinity": 'age,"a, b",Größe\n1,inf,3\n',
 }
 

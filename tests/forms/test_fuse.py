@@ -281,6 +281,7 @@ NOT_AFFINE = [
 ]
 
 
+@pytest.mark.filterwarnings("ignore:n_components is too large")
 @pytest.mark.parametrize("step", NOT_AFFINE, ids=lambda step: type(step).__name__)
 def test_what_is_not_affine(step):
     positive = np.abs(X)
