@@ -20,8 +20,8 @@ typedef struct {
     int rows;           /* of parameters, */
     int rows_per_level; /* and for each level so many more */
     int of_bins;        /* levels are bins, else categories */
-    int stepped;        /* T has a row for each level, and f is 0; else one for each edge of a bin */
-    int summed;         /* T[0..levels] are the running sums of the parameters, else themselves */
+    int stepped; /* T has a row for each level, and f is 0; else one for each edge of a bin */
+    int summed;  /* T[0..levels] are the running sums of the parameters, else themselves */
     const char *formula;
 } cmlp_encoding_row;
 
