@@ -407,7 +407,8 @@ class TabularMLPRegressor(RegressorMixin, BaseTabularMLP):
             If a column of fit is missing, or one of numbers holds something else.
         """
         out = self._mean_of_networks(X, "predict")
-        return out * self._scale + self._shift
+        # NumPy before 2 would let a scalar scale stay float32
+        return np.multiply(out, self._scale, dtype=np.float64) + self._shift
 
     def _values(self, y):
         check_given(self, y)
