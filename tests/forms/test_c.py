@@ -51,9 +51,9 @@ def run(*command):
 class Compiled:
     """The functions of a C file, for rows of X."""
 
-    def __init__(self, path, folder):
+    def __init__(self, path, folder, *flags):
         library = Path(tempfile.mkdtemp(dir=folder)) / "model.so"  # none is mapped twice
-        run(compiler("gcc"), *C99, "-O1", "-shared", "-fPIC", path, "-o", library, "-lm")
+        run(compiler("gcc"), *C99, "-O1", "-shared", "-fPIC", *flags, path, "-o", library, "-lm")
         functions = ctypes.CDLL(str(library))
         text = path.read_text()
         self.x, n, self.y, n_y = re.search(
@@ -126,6 +126,23 @@ def check_model(est, rows, found, tolerance):
 @RANDOM
 def test_random_models(model, tmp_path_factory):
     c = compiled(model.est, tmp_path_factory.mktemp("c"))
+    check_model(model.est, model.X, c.rows(model.X), model.tolerance)
+
+
+SANITIZED = ["-fsanitize=undefined,float-cast-overflow", "-fno-sanitize-recover=all"]
+
+
+@pytest.mark.slow
+@given(model=models())
+@examples(20)
+def test_nothing_undefined_happens_for_any_row(model, tmp_path_factory):
+    """Nothing beyond an array is read, no number is cast that does not fit; it would end here."""
+    folder = tmp_path_factory.mktemp("c")
+    model.est.to_c(folder / "model.c")
+    c = Compiled(folder / "model.c", folder, *SANITIZED)
+    n_features = model.X.shape[1]
+    for value in (np.nan, np.inf, -np.inf, 1e30, -1e30, -1.0, 1e9):
+        c.rows(np.full((1, n_features), value))
     check_model(model.est, model.X, c.rows(model.X), model.tolerance)
 
 

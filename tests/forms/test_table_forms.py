@@ -129,6 +129,18 @@ def in_double(est, table):
 
 @pytest.mark.slow
 @given(model=tables())
+@examples(20)
+def test_nothing_undefined_happens_for_any_row(model, tmp_path_factory):
+    est, table = model
+    folder = tmp_path_factory.mktemp("c")
+    est.to_c(folder / "model.c")
+    c = test_c.Compiled(folder / "model.c", folder, *test_c.SANITIZED)
+    for value in (np.nan, np.inf, -np.inf, 1e300, -1e300, -1.0, 0.5, 1e9):
+        c.rows(np.full((1, table.shape[1]), value))
+
+
+@pytest.mark.slow
+@given(model=tables())
 @RANDOM
 def test_random_tables_in_double(model, tmp_path_factory):
     est, table = model
