@@ -130,39 +130,40 @@ def c_source(exported: Exported, name="model", quantize=None):
         If C cannot hold it.
     """
     writer = Writer(exported, name, quantize)
-    n_inputs, n_outputs = exported.n_features, exported.n_outputs
+    X = writer.T if exported.table is None else "double"
     size = result_size(exported)
-    T, X = writer.T, writer.T if exported.table is None else "double"
-    prototype = f"void {name}(const {X} x[{n_inputs}], {T} y[{size}])"
-    columns = "x"
+    prototypes = [f"void {name}(const {X} x[{exported.n_features}], {writer.T} y[{size}])"]
     if exported.table is not None:
         table_function(writer)
-        columns = "columns"
     networks = [network_function(writer, k) for k in range(len(exported.networks))]
-    body = ["{", "    int i;"]
-    if exported.table is not None:
-        body.append(f"    {T} columns[{exported.table.n_columns}];")
-    if len(networks) > 1:
-        body.append(f"    {T} one[{n_outputs}];")
-    if exported.table is not None:
-        body.append(f"    {name}_columns(x, columns);")
-    body.append(f"    {networks[0]}({columns}, y);")
-    for network in networks[1:]:
-        body.append(f"    {network}({columns}, one);")
-        body.append(f"    for (i = 0; i < {n_outputs}; i++)\n        y[i] += one[i];")
-    if len(networks) > 1:
-        body.append(f"    for (i = 0; i < {n_outputs}; i++)")
-        body.append(f"        y[i] *= {writer.number(1 / len(networks))};")
-    finishing = finish(writer)
-    if len(networks) == 1 and not any("(i = " in line for line in finishing):
-        body.remove("    int i;")
-    writer.write("\n".join([prototype, *body, *finishing, "}"]))
+    writer.write("\n".join([*prototypes, "{", *predicting_lines(writer, networks), "}"]))
     labels = label_function(writer, X)
-    prototypes = [prototype]
     if labels is not None:
         prototypes.append(labels[0])
         writer.write("\n" + "\n".join(labels))
     return assembled(writer, prototypes)
+
+
+def predicting_lines(writer, networks):
+    """Statements of the function that predicts, given the names of those of the networks."""
+    exported, T = writer.exported, writer.T
+    names, lines, x = [], [], "x"
+    if exported.table is not None:
+        names.append(f"columns[{exported.table.n_columns}]")
+        lines.append(f"    {writer.name}_columns(x, columns);")
+        x = "columns"
+    lines.append(f"    {networks[0]}({x}, y);")
+    for_each = f"    for (i = 0; i < {exported.n_outputs}; i++)"
+    for network in networks[1:]:
+        lines += [f"    {network}({x}, one);", for_each, "        y[i] += one[i];"]
+    if len(networks) > 1:
+        names.append(f"one[{exported.n_outputs}]")
+        lines += [for_each, f"        y[i] *= {writer.number(1 / len(networks))};"]
+    lines += finish(writer)
+    declared = [f"    {T} {', '.join(names)};"] if names else []
+    if any("(i = " in line for line in lines):
+        declared.append("    int i;")
+    return declared + lines
 
 
 def assembled(writer, prototypes):
