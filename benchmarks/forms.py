@@ -14,24 +14,27 @@ import tempfile
 import time
 import warnings
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
-from sklearn.datasets import load_digits, load_iris
+from sklearn.datasets import load_breast_cancer, load_digits, load_iris
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier as SklearnMLPClassifier
 
 from benchmarks import machine, report
-from cmlp import MLPClassifier
+from cmlp import MLPClassifier, TabularMLPClassifier
 
 N_ROWS = 4096
 TURNS, SECONDS = 5, 0.2
 #: Name of the data -> hidden layers.
 NETWORKS = {"iris": (10,), "digits": (100,), "digits, deep": (64, 64, 64)}
+#: The data of an estimator for tables, which takes doubles.
+TABLE = "breast cancer"
 PROGRAM = """
 #include <stdio.h>
 #include <time.h>
 #define N {n}
-static float rows[{n_rows}][N];
+static {x} rows[{n_rows}][N];
 static volatile float sink;
 static double seconds(void)
 {{
@@ -44,12 +47,12 @@ int main(void)
     float y[{n_outputs}];
     double least = 1e9;
     for (int i = 0; i < {n_rows} * N; i++)
-        rows[i / N][i % N] = (float)(i * 7919 % 1000) / 1000;
+        rows[i / N][i % N] = ({x})(i * 7919 % 1000) / 1000;
     const double end = seconds() + {seconds};
     do {{
         const double begin = seconds();
         for (int i = 0; i < 4096; i++) {{
-            const float *row = rows[i % {n_rows}];
+            const {x} *row = rows[i % {n_rows}];
             {call};
             sink = y[0];
         }}
@@ -64,6 +67,8 @@ int main(void)
 
 
 def data_of(name):
+    if name == TABLE:
+        return load_breast_cancer(return_X_y=True)
     X, y = load_iris(return_X_y=True) if name == "iris" else load_digits(return_X_y=True)
     return (X / X.max(axis=0).clip(1)).astype(np.float32), y
 
@@ -94,11 +99,19 @@ def run(*command):
     return done.stdout
 
 
+class Sizes(NamedTuple):
+    """Features, outputs, and the C type of a feature."""
+
+    n: int
+    n_outputs: int
+    x: str
+
+
 def c_times(source, call, sizes, folder, *flags):
     """Microseconds of a call in C for one row, the same each time, and for each of many."""
     times = []
     for n_rows in (1, N_ROWS):
-        words = {"n": sizes[0], "n_outputs": sizes[1], "n_rows": n_rows, "call": call}
+        words = {**sizes._asdict(), "n_rows": n_rows, "call": call}
         text = PROGRAM.format(seconds=TURNS * SECONDS, **words)
         (folder / "time.c").write_text(f'#include "{source}"\n{text}')
         command = ["gcc", "-D_POSIX_C_SOURCE=199309L", "-std=c99", "-O2", *flags]
@@ -112,8 +125,8 @@ def code_bytes(source, call, sizes, folder, compiler=("gcc", "-O2")):
     if shutil.which(compiler[0]) is None:
         return None
     (folder / "call.c").write_text(
-        f'#include "{source}"\nvoid call(const float *row, float *y);\n'
-        f"void call(const float *row, float *y) {{ {call}; }}\n"
+        f'#include "{source}"\nvoid call(const {sizes.x} *row, float *y);\n'
+        f"void call(const {sizes.x} *row, float *y) {{ {call}; }}\n"
     )
     flags = ["-std=c99", "-ffunction-sections", "-fdata-sections"]
     run(*compiler, *flags, "-c", folder / "call.c", "-o", folder / "call.o")
@@ -143,11 +156,11 @@ def onnx_row(est, X, folder):
 def c_row(est, X, folder, *flags, **options):
     path = folder / "model.c"
     est.to_c(path, **options)
-    sizes = X.shape[1], len(est.classes_)
+    sizes = Sizes(X.shape[1], len(est.classes_), "float" if X.dtype == np.float32 else "double")
     call = "model(row, y)"
     times = c_times(path, call, sizes, folder, *flags)
     sizes_of = [code_bytes(path, call, sizes, folder, kind) for kind in (("gcc", "-O2"), CORTEX)]
-    error = np.abs(c_outputs(path, X, sizes[1], folder) - est.predict_proba(X)).max()
+    error = np.abs(c_outputs(path, X, sizes.n_outputs, folder) - est.predict_proba(X)).max()
     return times, path.stat().st_size, *sizes_of, error
 
 
@@ -169,8 +182,8 @@ def emlearn_row(est, twin, X, folder):
     converted = emlearn.convert(twin, dtype="float", method="loadable")
     converted.save(file=str(path), name="em")
     include = f"-I{emlearn.includedir}"
-    sizes = X.shape[1], len(est.classes_)
-    call = f"eml_net_predict_proba(&em, row, {sizes[0]}, y, {sizes[1]})"
+    sizes = Sizes(X.shape[1], len(est.classes_), "float" if X.dtype == np.float32 else "double")
+    call = f"eml_net_predict_proba(&em, row, {sizes.n}, y, {sizes.n_outputs})"
     times = c_times(path, call, sizes, folder, include, "-w")
     sizes_of = [
         code_bytes(path, call, sizes, folder, (*kind, include, "-w"))
@@ -183,16 +196,20 @@ def emlearn_row(est, twin, X, folder):
 def rows_of(name):
     """The rows of the table of one network: form, times, bytes, error."""
     X, y = data_of(name)
-    params = {"hidden_layer_sizes": NETWORKS[name], "max_iter": 60, "random_state": 0}
-    est = MLPClassifier(**params, dtype="float32").fit(X, y)
-    with np.errstate(all="ignore"):  # emlearn has NumPy raise
-        twin = SklearnMLPClassifier(**params).fit(X, y)
+    if name == TABLE:
+        est, twin = TabularMLPClassifier(max_iter=20, random_state=0).fit(X, y), None
+    else:
+        params = {"hidden_layer_sizes": NETWORKS[name], "max_iter": 60, "random_state": 0}
+        est = MLPClassifier(**params, dtype="float32").fit(X, y)
+        with np.errstate(all="ignore"):  # emlearn has NumPy raise
+            twin = SklearnMLPClassifier(**params).fit(X, y)
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
         est.save(folder / "model")
         size = (folder / "model").stat().st_size
         yield "cmlp", (both_sizes(est.predict_proba, X), size, None, None, None)
-        yield "scikit-learn", (both_sizes(twin.predict_proba, X), None, None, None, None)
+        if twin is not None:
+            yield "scikit-learn", (both_sizes(twin.predict_proba, X), None, None, None, None)
         attempts = {
             "ONNX Runtime": lambda: onnx_row(est, X, folder),
             "C, gcc -O2": lambda: c_row(est, X, folder),
@@ -203,6 +220,8 @@ def rows_of(name):
             ),
             "emlearn, gcc -O2": lambda: emlearn_row(est, twin, X, folder),
         }
+        if twin is None:
+            del attempts["emlearn, gcc -O2"]
         for form, attempt in attempts.items():
             try:
                 yield form, attempt()
@@ -219,9 +238,12 @@ def number(value, digits=3):
 def table(name, rows):
     """The Markdown table of one network."""
     X, y = data_of(name)
-    units = "-".join(map(str, [X.shape[1], *NETWORKS[name], len(np.unique(y))]))
+    title = f"{name}, {X.shape[1]} features, TabularMLPClassifier()"
+    if name != TABLE:
+        units = "-".join(map(str, [X.shape[1], *NETWORKS[name], len(np.unique(y))]))
+        title = f"{name}, {units} relu"
     head = [
-        f"{name}, {units} relu",
+        title,
         "one row, µs",
         f"each of {N_ROWS} rows, µs",
         "bytes of the file",
@@ -242,7 +264,7 @@ def main():
     machine.pin()
     warnings.simplefilter("ignore", ConvergenceWarning)
     about = machine.describe(["scikit-learn", "onnx", "onnxruntime", "emlearn"])
-    text = "\n\n".join(table(name, list(rows_of(name))) for name in NETWORKS)
+    text = "\n\n".join(table(name, list(rows_of(name))) for name in (*NETWORKS, TABLE))
     gcc = re.search(r"\d+\.\d+\.\d+", run("gcc", "--version"))[0]
     blocks = {"forms": f"{text}\n\n{machine.as_text(about)}\n- gcc {gcc}"}
     print(blocks["forms"])
