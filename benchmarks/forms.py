@@ -13,6 +13,7 @@ import subprocess
 import tempfile
 import time
 import warnings
+from contextlib import chdir
 from pathlib import Path
 from typing import NamedTuple
 
@@ -179,8 +180,9 @@ def emlearn_row(est, twin, X, folder):
     import emlearn
 
     path = folder / "emlearn.h"
-    converted = emlearn.convert(twin, dtype="float", method="loadable")
-    converted.save(file=str(path), name="em")
+    with chdir(folder):  # where it leaves files
+        converted = emlearn.convert(twin, dtype="float", method="loadable")
+        converted.save(file=str(path), name="em")
     include = f"-I{emlearn.includedir}"
     sizes = Sizes(X.shape[1], len(est.classes_), "float" if X.dtype == np.float32 else "double")
     call = f"eml_net_predict_proba(&em, row, {sizes.n}, y, {sizes.n_outputs})"
@@ -189,7 +191,8 @@ def emlearn_row(est, twin, X, folder):
         code_bytes(path, call, sizes, folder, (*kind, include, "-w"))
         for kind in (("gcc", "-O2"), CORTEX)
     ]
-    error = np.abs(converted.predict_proba(X) - twin.predict_proba(X)).max()
+    with chdir(folder):
+        error = np.abs(converted.predict_proba(X) - twin.predict_proba(X)).max()
     return times, path.stat().st_size, *sizes_of, error
 
 
