@@ -225,8 +225,10 @@ def print_errors(runs, labels, names):
                 continue
             errors = np.array([record["error"] for record in own])
             ratios[label].append(max(errors.mean() / base, LEAST_RATIO))
-            spread = errors.std(ddof=1) / np.sqrt(len(errors)) if len(errors) > 1 else np.nan
-            cells.append(f"{errors.mean():.4g} ± {spread:.2g}")
+            cell = f"{errors.mean():.4g}"
+            if len(errors) > 1:
+                cell += f" ± {errors.std(ddof=1) / np.sqrt(len(errors)):.2g}"
+            cells.append(cell)
         print(f"| {name} | {runs[BASE, name][0]['rows']} | " + " | ".join(cells) + " |")
     geometric = [f"{np.exp(np.mean(np.log(ratios[label]))):.3f}" for label in labels]
     print(f"| error / {BASE}'s, geometric mean | | " + " | ".join(geometric) + " |")
