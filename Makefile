@@ -16,7 +16,7 @@ STRESS_SECONDS ?= 120
 export CMLP_TESTING ?= 1
 
 .PHONY: quickstart test test-quick coverage lint types bench compare growth debug asan tsan compiler \
-	cross lowest sklearn-versions prereleases requirements clean
+	cross cross-tools lowest sklearn-versions prereleases requirements clean
 
 quickstart: $(VENV)/.installed
 	$(BIN)/python examples/quickstart.py
@@ -97,10 +97,12 @@ tsan:
 CROSS = gcc-avr avr-libc gcc-arm-none-eabi libnewlib-arm-none-eabi gcc-arm-linux-gnueabihf \
 	libc6-dev-armhf-cross qemu-user simavr clang g++
 cross: EXTRAS = test,clients,onnx
-cross: $(VENV)/.tested
+cross: cross-tools $(VENV)/.tested
+	CMLP_CROSS=1 $(BIN)/python -m pytest -q tests/forms -k "without_a_warning or on_arm or avr"
+
+cross-tools:
 	dpkg --status $(CROSS) > /dev/null 2>&1 || { apt-get update -qq && \
 		apt-get install -y -qq --no-install-recommends $(CROSS) > /dev/null; }
-	CMLP_CROSS=1 $(BIN)/python -m pytest -q tests/forms -k "without_a_warning or on_arm or avr"
 
 # the engine's tests on a build by another compiler that takes every warning for an error
 compiler:
