@@ -378,7 +378,10 @@ class TabularMLPRegressor(RegressorMixin, BaseTabularMLP):
         self : TabularMLPRegressor
         """
         y = self._values(y)
-        shift, scale = self._shift_and_scale(y)
+        counted = y
+        if sample_weight is not None and np.shape(sample_weight) == (len(y),):
+            counted = y[np.asarray(sample_weight) != 0]  # the others are not there
+        shift, scale = self._shift_and_scale(counted if len(counted) else y)
         if y_val is not None:
             y_val = (self._values(y_val) - shift) / scale
         held_out = X_val, y_val, sample_weight_val

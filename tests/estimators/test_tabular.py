@@ -176,6 +176,13 @@ def test_rows_without_weight_do_not_choose_the_epoch():
     assert list(classifier().fit(X, y, weight).classes_) == ["no", "yes"]
 
 
+def test_rows_without_weight_have_no_part_in_the_scale_of_y():
+    y, weight = VALUES.copy(), np.ones(300)
+    y[:30], weight[:30] = 1e12, 0
+    reg = regressor(max_iter=60).fit(X, y, sample_weight=weight)
+    assert reg.score(X[30:], y[30:]) > 0.5
+
+
 ODD = {
     "two rows": X[:2],
     "one column": X[:, :1],
