@@ -379,8 +379,9 @@ class TabularMLPRegressor(RegressorMixin, BaseTabularMLP):
         """
         y = self._values(y)
         counted = y
-        if sample_weight is not None and np.shape(sample_weight) == (len(y),):
-            counted = y[np.asarray(sample_weight) != 0]  # the others are not there
+        weights = np.asarray(sample_weight)
+        if weights.shape == (len(y),):
+            counted = y[weights != 0]  # the others are not there
         shift, scale = self._shift_and_scale(counted if len(counted) else y)
         if y_val is not None:
             y_val = (self._values(y_val) - shift) / scale
