@@ -246,7 +246,7 @@ def plain_labels(classes):
 
 def scales(est, n_outputs):
     """Fields of Exported by which values of an estimator for tables are scaled back."""
-    if not hasattr(est, "_scale"):
+    if not getattr(est, "_scales", None):
         return {}
-    arrays = {"scale": est._scale, "shift": est._shift}
+    arrays = est._scales
     return {name: np.broadcast_to(array, n_outputs) for name, array in arrays.items()}

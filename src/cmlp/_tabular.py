@@ -6,14 +6,15 @@ documentation of the two estimators are in ``_tabular_estimators``.
 
 import warnings
 from abc import ABC, abstractmethod
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import nullcontext
 from numbers import Integral, Real
 from time import monotonic
 from typing import Any, NamedTuple
 
-import joblib
 import numpy as np
 from numpy.typing import NDArray
+from sklearn import config_context, get_config
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import KFold, StratifiedKFold, train_test_split
@@ -28,6 +29,7 @@ from cmlp._tables import TableEncoder
 from cmlp._tabular_files import TabularFilesMixin
 from cmlp._threads import effective_n_threads
 from cmlp._validation import has_validation_data
+from cmlp._warnings import warn
 
 #: Rows of which fewer are all trained on: a validation part would say nothing.
 MIN_VALIDATED = 20
@@ -38,6 +40,8 @@ SMALL_TABLE = 5000
 SMALL, LARGE = (64, 64), (128, 128)
 #: Of whole fits, which are worth a thread each.
 MANY_FLOPS = 2**40
+#: Seconds between two looks at signals; some systems wake no thread that waits for others.
+POLL = 0.1
 
 
 class Part(NamedTuple):
@@ -81,6 +85,7 @@ class BaseTabularMLP(TabularFilesMixin, ExportMixin, CallbackSupportMixin, BaseE
     feature_names_in_: NDArray[Any]
 
     _network_kind: type[BaseMultilayerPerceptron]
+    _scale_names: tuple[str, ...] = ()
 
     _parameter_constraints: dict[str, list[Any]] = {
         **{
@@ -118,6 +123,14 @@ class BaseTabularMLP(TabularFilesMixin, ExportMixin, CallbackSupportMixin, BaseE
     def _strata(self, y):
         """Labels that each part of the rows should have its share of, or None."""
 
+    def _learn_scales(self, y):
+        """Shift and scale of y before it is learnt, as a dict of arrays; {}: neither."""
+        return {}
+
+    def _scaled(self, y, scales):
+        """The targets of the networks."""
+        return y
+
     # Fitting
 
     def _fit_table(self, X, y, sample_weight, held_out, task):
@@ -126,7 +139,7 @@ class BaseTabularMLP(TabularFilesMixin, ExportMixin, CallbackSupportMixin, BaseE
         Parameters
         ----------
         y : ndarray
-            As the networks take it.
+            Labels, or values in the units of the caller.
         held_out : tuple (X_val, y_val, sample_weight_val)
             Of None, if not given.
         task : {'classifier', 'regressor'} or None
@@ -137,11 +150,15 @@ class BaseTabularMLP(TabularFilesMixin, ExportMixin, CallbackSupportMixin, BaseE
         check_consistent_length(X, y)
         if sample_weight is not None:
             sample_weight = _check_sample_weight(sample_weight, y)
+            if not sample_weight.any():  # scikit-learn's words, which it has since 1.8
+                raise ValueError("Sample weights must contain at least one non-zero number.")
+        scales = self._learn_scales(y if sample_weight is None else y[sample_weight != 0])
+        targets = self._scaled(y, scales)
         random_state = check_random_state(self.random_state)
         encoder = TableEncoder(type(self).__name__)
         encoder.fit(
             X,
-            y,
+            targets,
             sample_weight=sample_weight,
             task=task,
             random_state=random_state.randint(2**31),
@@ -151,12 +168,13 @@ class BaseTabularMLP(TabularFilesMixin, ExportMixin, CallbackSupportMixin, BaseE
             step_embedding=self.step_embedding,
             max_one_hot=self.max_one_hot,
         )
-        samples = Samples(encoder.transform(X), y, sample_weight)
+        samples = Samples(encoder.transform(X), targets, sample_weight)
         if sample_weight is not None:  # rows without weight, and classes of such, are not there
             samples = samples.take(np.flatnonzero(sample_weight))
         given = None
         if validates:
             X_val, y_val, sample_weight_val = held_out
+            y_val = self._scaled(y_val, scales)
             given = Samples(encoder.transform(X_val), y_val, sample_weight_val)
         parts = self._parts(samples.y, validates, random_state)
         networks = [self._network(len(part.train), encoder, random_state) for part in parts]
@@ -164,47 +182,64 @@ class BaseTabularMLP(TabularFilesMixin, ExportMixin, CallbackSupportMixin, BaseE
         if "_skl_callbacks" in vars(self):
             task = self._init_callback_context(max_subtasks=len(parts), sequential_subtasks=False)
             tasks = PartTasks(self, task, X, y, sample_weight)
-        self._hold(encoder, self._fit_parts(networks, parts, samples, given, deadline, tasks))
+        self._fit_parts(networks, parts, samples, given, deadline, tasks)
+        self._hold(encoder, networks, scales)
         if tasks is not None:
             tasks.end()
         return self
 
     def _fit_parts(self, networks, parts, samples, given, deadline, tasks):
-        """The networks, each fitted to its part of the samples, several at once by threads."""
+        """Fit each network to its part of the samples, several at once by threads.
+
+        Ctrl-C ends them after the epochs that are under way, and those that have not begun after
+        their first; a second one is raised.
+        """
         n_threads = min(len(parts), effective_n_threads(self.n_jobs, MANY_FLOPS))
+        config, planned = get_config(), [network.max_iter for network in networks]
 
         def fit(i):
             train, validation = parts[i]
             validation = given if validation is None else samples.take(validation)
             network = networks[i].set_params(max_time=deadline.share(len(parts) - i, n_threads))
-            with nullcontext() if tasks is None else tasks.part(i, network):
-                return fitted(network, samples.take(train), validation)
+            with (
+                config_context(**config),  # scikit-learn's is a thread's own
+                nullcontext() if tasks is None else tasks.part(i, network),
+            ):
+                fit_network(network, samples.take(train), validation)
+
+        def stop():
+            for network in networks:
+                network.max_iter = 1
 
         # filters belong to the process: they are set before there are threads, and reset after
         with warnings.catch_warnings():
             message = "Stochastic Optimizer: Maximum iterations"
             warnings.filterwarnings("ignore", message, ConvergenceWarning)
-            if n_threads == 1:
-                return [fit(i) for i in range(len(parts))]
-            with joblib.parallel_config(backend="threading"):
-                run = joblib.Parallel(n_jobs=n_threads)
-                return run(joblib.delayed(fit)(i) for i in range(len(parts)))
+            try:
+                if len(parts) == 1:  # which has all threads
+                    fit(0)
+                else:
+                    for network in networks:
+                        network.n_jobs = 1
+                    run_all(fit, range(len(parts)), n_threads, stop)
+            finally:
+                for network, max_iter in zip(networks, planned, strict=True):
+                    network.set_params(max_iter=max_iter, max_time=None, n_jobs=self.n_jobs)
 
-    def _hold(self, encoder, networks):
-        """Have the encoder and the fitted networks."""
-        self._encoder, self.estimators_ = encoder, networks
-        self.n_features_in_ = encoder.n_features_in_
+    def _hold(self, encoder, networks, scales):
+        """Have what a fit or a file has made, all or nothing of it."""
+        attributes = self._learnt(encoder, networks, scales)
         vars(self).pop("feature_names_in_", None)
-        if encoder.has_own_names:
-            self.feature_names_in_ = encoder.feature_names_in_
-        self.n_iter_ = int(max(network.n_iter_ for network in networks))
+        vars(self).update(attributes)
 
-    def _scales(self):
-        """The scales that are learned besides, as a dict for a file."""
-        return {}
-
-    def _take_scales(self, scales):
-        """Have what ``_scales`` has returned."""
+    def _learnt(self, encoder, networks, scales):
+        """The attributes of a fitted estimator."""
+        names = {"feature_names_in_": encoder.feature_names_in_} if encoder.has_own_names else {}
+        return {
+            **{"_encoder": encoder, "_scales": scales, "estimators_": networks, **names},
+            "n_features_in_": encoder.n_features_in_,
+            "n_iter_": int(max(network.n_iter_ for network in networks)),
+        }
 
     def _parts(self, y, has_validation, random_state):
         """The rows of each network: a part for validation, or each fold in turn."""
@@ -293,13 +328,49 @@ class BaseTabularMLP(TabularFilesMixin, ExportMixin, CallbackSupportMixin, BaseE
         return tags
 
 
-def fitted(network, samples, validation):
-    """The network, fitted to Samples; validation ones, or None, choose the epoch."""
+def fit_network(network, samples, validation):
+    """Fit a network to Samples; validation ones, or None, choose the epoch."""
     if validation is None:
-        return network.set_params(early_stopping=False).fit(*samples)
+        network.set_params(early_stopping=False).fit(*samples)
+        return
     X_val, y_val, sample_weight_val = validation
     held_out = {"X_val": X_val, "y_val": y_val, "sample_weight_val": sample_weight_val}
-    return network.fit(*samples, **held_out)
+    network.fit(*samples, **held_out)
+
+
+def run_all(function, items, n_threads, stop):
+    """Call a function of each item in threads, so that Ctrl-C arrives here.
+
+    Parameters
+    ----------
+    stop : callable
+        Makes the calls end soon: after a first Ctrl-C, and after an error, which is raised.
+    """
+    with ThreadPoolExecutor(n_threads) as pool:
+        calls = []
+        try:
+            for item in items:
+                calls.append(pool.submit(function, item))
+            try:
+                wait_for(calls)
+            except KeyboardInterrupt:
+                stop()
+                warn("Training interrupted by user.")
+                wait_for(calls)
+        except BaseException:
+            stop()
+            for call in calls:
+                call.cancel()
+            raise
+
+
+def wait_for(calls):
+    """Have all calls end, or raise the error of one that has one."""
+    running = calls
+    while running:
+        ended, running = wait(running, POLL, FIRST_EXCEPTION)
+        for call in ended:
+            call.result()
 
 
 def mean(arrays):

@@ -21,7 +21,6 @@ from cmlp._labels import as_array, as_indicator
 from cmlp._regressor import MLPRegressor
 from cmlp._tabular import BaseTabularMLP, check_given
 from cmlp._tabular_docs import FIT, TABULAR
-from cmlp._tabular_files import check_scales
 from cmlp._typing import ArrayLike, Labels, MatrixLike, Probabilities
 from cmlp._validation import fit_context
 
@@ -215,9 +214,9 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabularMLP):
         """
         return self._mean_of_networks(X, "predict_proba")
 
-    def _hold(self, encoder, networks):
-        super()._hold(encoder, networks)
-        self.classes_ = networks[0]._label_binarizer.classes_
+    def _learnt(self, encoder, networks, scales):
+        classes = networks[0]._label_binarizer.classes_
+        return {**super()._learnt(encoder, networks, scales), "classes_": classes}
 
     def _is_multilabel(self):
         return self.estimators_[0]._label_binarizer.y_type_.startswith("multilabel")
@@ -286,6 +285,7 @@ class TabularMLPRegressor(RegressorMixin, BaseTabularMLP):
     """
 
     _network_kind = MLPRegressor
+    _scale_names = ("shift", "scale")
 
     _parameter_constraints: dict[str, list[Any]] = {
         **BaseTabularMLP._parameter_constraints,
@@ -378,17 +378,10 @@ class TabularMLPRegressor(RegressorMixin, BaseTabularMLP):
         self : TabularMLPRegressor
         """
         y = self._values(y)
-        counted = y
-        weights = np.asarray(sample_weight)
-        if weights.shape == (len(y),):
-            counted = y[weights != 0]  # the others are not there
-        shift, scale = self._shift_and_scale(counted if len(counted) else y)
-        if y_val is not None:
-            y_val = (self._values(y_val) - shift) / scale
+        if X_val is not None and y_val is not None:
+            y_val = self._values(y_val)
         held_out = X_val, y_val, sample_weight_val
-        self._fit_table(X, (y - shift) / scale, sample_weight, held_out, "regressor")
-        self._shift, self._scale = shift, scale
-        return self
+        return self._fit_table(X, y, sample_weight, held_out, "regressor")
 
     def predict(self, X: MatrixLike) -> Any:
         """Predict values.
@@ -412,7 +405,7 @@ class TabularMLPRegressor(RegressorMixin, BaseTabularMLP):
         """
         out = self._mean_of_networks(X, "predict")
         # NumPy before 2 would let a scalar scale stay float32
-        return np.multiply(out, self._scale, dtype=np.float64) + self._shift
+        return np.multiply(out, self._scales["scale"], dtype=np.float64) + self._scales["shift"]
 
     def _values(self, y):
         check_given(self, y)
@@ -420,23 +413,20 @@ class TabularMLPRegressor(RegressorMixin, BaseTabularMLP):
         y = y.astype(np.float64, copy=False)
         return column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
 
-    def _shift_and_scale(self, y):
-        """Of y, column by column, such that networks learn (y - shift) / scale."""
+    def _learn_scales(self, y):
+        """Shift and scale of each column of y; networks learn (y - shift) / scale."""
         largest = np.abs(y).max(axis=0)
         largest = np.where(largest > 0, largest, 1.0)  # squares do not overflow
         if self.loss in POSITIVE:
             scale = largest * (np.abs(y) / largest).mean(axis=0)
-            return np.zeros_like(scale), np.where(scale > 0, scale, 1.0)
-        shift = largest * (y / largest).mean(axis=0)
-        scale = largest * (y / largest).std(axis=0)
-        return shift, np.where(scale > 0, scale, 1.0)
+            shift = np.zeros_like(scale)
+        else:
+            shift = largest * (y / largest).mean(axis=0)
+            scale = largest * (y / largest).std(axis=0)
+        return {"shift": np.asarray(shift), "scale": np.where(scale > 0, scale, 1.0)}
 
-    def _scales(self):
-        return {"shift": np.asarray(self._shift), "scale": np.asarray(self._scale)}
-
-    def _take_scales(self, scales):
-        check_scales(scales["shift"], scales["scale"], self.estimators_[0].n_outputs_)
-        self._shift, self._scale = scales["shift"], scales["scale"]
+    def _scaled(self, y, scales):
+        return (y - scales["shift"]) / scales["scale"]
 
     def _strata(self, y):
         return None

@@ -54,7 +54,7 @@ class TabularFilesMixin:
         """Parts of values that ``_from_parts`` takes."""
         parts = {
             "params": self.get_params(deep=False),
-            "scales": self._scales(),
+            "scales": self._scales,
             "table": self._encoder.state(),
         }
         for i, network in enumerate(self.estimators_):
@@ -95,8 +95,11 @@ class TabularFilesMixin:
                 raise ValueError("the encodings of a network are not those of the table")
             if network.n_outputs_ != networks[0].n_outputs_:
                 raise ValueError("the networks have different numbers of outputs")
-        est._hold(encoder, networks)
-        est._take_scales(parts["scales"])
+        if parts["scales"].keys() != set(cls._scale_names):
+            raise ValueError("scales of y are missing, or are none of this estimator")
+        if parts["scales"]:
+            check_scales(**parts["scales"], n_outputs=networks[0].n_outputs_)
+        est._hold(encoder, networks, parts["scales"])
         return est, {}
 
 

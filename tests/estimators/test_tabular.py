@@ -1,6 +1,7 @@
 """TabularMLPClassifier and TabularMLPRegressor: raw tables, kinds of targets, odd tables."""
 
 import pickle
+import signal
 import time
 
 import numpy as np
@@ -266,6 +267,83 @@ def test_callbacks_see_the_folds_and_progress_bars_the_epochs(n_jobs):
     assert len(epochs) == sum(network.n_iter_ for network in clf.estimators_)
     assert not any(hasattr(network, "_skl_callbacks") for network in clf.estimators_)
     assert pickle.loads(pickle.dumps(clf.set_callbacks())).predict(X).shape == (300,)
+
+
+class Interrupt:
+    """Ctrl-C at the end of the first epoch."""
+
+    max_propagation_depth = None
+
+    def __init__(self):
+        self.is_due = True
+
+    def setup(self, estimator, context):
+        pass
+
+    def on_fit_task_begin(self, estimator, context):
+        pass
+
+    def on_fit_task_end(self, estimator, context):
+        if self.is_due and context.task_name == "epoch":
+            self.is_due = False
+            signal.raise_signal(signal.SIGINT)  # which the main thread gets
+
+    def teardown(self, estimator, context):
+        pass
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_ctrl_c_ends_all_networks_and_keeps_what_they_have(n_jobs):
+    pytest.importorskip("sklearn.callback")
+    clf = classifier(max_iter=10**6, n_iter_no_change=10**6, n_folds=3, n_jobs=n_jobs)
+    with pytest.warns(UserWarning, match="Training interrupted by user"):
+        clf.set_callbacks(Interrupt()).fit(X, LABELS)
+    assert len(clf.estimators_) == 3
+    assert clf.predict(X).shape == (300,)
+    assert {network.max_iter for network in clf.estimators_} == {10**6}
+    assert {network.n_jobs for network in clf.estimators_} == {n_jobs}
+
+
+def test_an_error_in_one_network_ends_all():
+    pytest.importorskip("sklearn.callback")
+    clf = classifier(max_iter=10**6, n_iter_no_change=10**6, n_folds=3, n_jobs=2)
+    failing = Interrupt()
+    failing.on_fit_task_end = lambda estimator, context: 1 / 0
+    with pytest.raises(ZeroDivisionError):
+        clf.set_callbacks(failing).fit(X, LABELS)
+    assert not hasattr(clf, "estimators_")
+
+
+def test_hooks_see_y_as_it_was_given():
+    pytest.importorskip("sklearn.callback")
+    seen = []
+
+    class Notes:
+        """Hooks that keep y."""
+
+        def setup(self, estimator, context):
+            pass
+
+        def on_fit_task_begin(self, estimator, context, *, y):
+            seen.append(y)
+
+        def on_fit_task_end(self, estimator, context):
+            estimator.predict(X)  # at the end of the fit it is fitted
+
+        def teardown(self, estimator, context):
+            pass
+
+    reg = regressor(max_iter=3, n_folds=2).fit(X, VALUES)
+    reg.set_callbacks(Notes()).fit(X, 1e6 * VALUES)
+    assert len(seen) == 3
+    for y in seen:
+        np.testing.assert_array_equal(y, 1e6 * VALUES)
+
+
+@pytest.mark.parametrize("est", [classifier(), regressor()])
+def test_weights_of_nothing_are_refused(est):
+    with pytest.raises(ValueError, match="at least one non-zero number"):
+        est.fit(X, np.arange(300) % 2, np.zeros(300))
 
 
 def test_search_and_clone():
