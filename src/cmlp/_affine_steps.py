@@ -85,7 +85,10 @@ def folded(name, step, coef):
         return uncentred(coef)
     if isinstance(step, str):
         refuse(name, step)
-    if isinstance(step, SelectorMixin) and type(step).transform is SelectorMixin.transform:
+    if isinstance(step, SelectorMixin) and all(
+        getattr(type(step), method) is getattr(SelectorMixin, method)
+        for method in ("transform", "_transform")
+    ):
         kept = step.get_support()  # which has its own notion of what is fitted
         check_width(name, step, np.count_nonzero(kept), coef)
         before = np.zeros((len(kept), coef.shape[1]))

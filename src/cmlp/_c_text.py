@@ -152,7 +152,15 @@ def braced(array):
 
 
 def string(text):
-    """A str as a constant, in UTF-8; what is no plain letter as octal digits."""
+    """A str as a constant, in UTF-8; what is no plain letter as octal digits.
+
+    Raises
+    ------
+    ValueError
+        If it has a NUL, which ends a string in C.
+    """
+    if "\0" in text:
+        raise ValueError(f"to_c cannot hold the string {text!r} in classes_, which has a NUL.")
     plain = set(range(32, 127)) - set(b'"\\?')
     return '"' + "".join(chr(c) if c in plain else f"\\{c:03o}" for c in text.encode()) + '"'
 

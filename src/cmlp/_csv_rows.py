@@ -1,6 +1,8 @@
 """Rows of a CSV file as numbers and categories, a block at a time. No estimators, no options."""
 
 import csv
+import io
+import math
 import sys
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -11,8 +13,8 @@ import numpy as np
 
 #: Cells that are missing values, as pandas reads them, unless a category is called so.
 MISSING = frozenset(
-    {"", "#N/A", "#NA", "-NaN", "-nan", "<NA>", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan"}
-    | {"null"}
+    {"", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN"}
+    | {"<NA>", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null"}
 )
 BOOLEANS = {"true": 1.0, "false": 0.0}
 
@@ -51,8 +53,10 @@ def levels_by_text(levels):
 
 @contextmanager
 def open_csv(path):
-    """A text file; '-' is the standard input."""
+    """A text file in UTF-8, whatever the locale; '-' is the standard input."""
     if path == "-":
+        if isinstance(sys.stdin, io.TextIOWrapper):
+            sys.stdin.reconfigure(encoding="utf-8-sig", newline="")
         yield sys.stdin
         return
     with open(path, encoding="utf-8-sig", newline="") as file:
@@ -192,7 +196,8 @@ class CsvRows:
         texts = [cells[place] for _, cells in block]
         with suppress(ValueError):
             numbers = [float(text) for text in texts]
-            if not any("_" in text for text in texts):  # which Python reads in numbers
+            # underscores, which Python reads in numbers, are an error, as is what is not finite
+            if not any("_" in text for text in texts) and all(map(math.isfinite, numbers)):
                 return numbers
         return [self._number(line, cells[place], place) for line, cells in block]
 
@@ -200,6 +205,8 @@ class CsvRows:
         number = as_number(cell)
         if number is None and cell.strip() in MISSING and self.columns.allows_missing:
             return np.nan
+        if number is not None and math.isinf(number):
+            raise ValueError(f"{self.name}, line {line}: {self.labels[place]} is infinite.")
         if number is None:
             what = "is missing" if cell.strip() in MISSING else f"is no number: {cell[:40]!r}"
             raise ValueError(f"{self.name}, line {line}: {self.labels[place]} {what}.")
@@ -215,8 +222,9 @@ def hint_for(cells):
 
 
 def as_number(cell):
-    """A cell as a float, None if it is none; true and false are 1 and 0."""
+    """A cell as a float, None if it is none or NaN; true and false are 1 and 0."""
     try:
-        return None if "_" in cell else float(cell)
+        number = float(cell)
+        return None if "_" in cell or math.isnan(number) else number
     except ValueError:
         return BOOLEANS.get(cell.strip().lower())

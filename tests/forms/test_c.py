@@ -455,6 +455,9 @@ def test_bad_input(tmp_path):
     est.fit(X, Y.astype(np.uint64) + np.uint64(2**63))
     with pytest.raises(ValueError, match="cannot hold classes_ beyond int64"):
         est.to_c(path)
+    est.fit(X, np.where(Y[0] == Y, "a\0b", "a"))
+    with pytest.raises(ValueError, match="has a NUL"):
+        est.to_c(path)
     assert not os.listdir(tmp_path)
 
 

@@ -146,6 +146,9 @@ def test_blocks_delimiters_files_and_the_standard_input(model, capsys, monkeypat
     text = Path("data.csv").read_text(encoding="utf-8")
     monkeypatch.setattr("sys.stdin", io.StringIO(text))
     assert called(capsys, "predict", "model.safetensors", "-", "--delimiter", ";") == whole
+    raw = io.BytesIO("\ufeff".encode() + text.encode())
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(raw, encoding="ascii"))
+    assert called(capsys, "predict", "model.safetensors", "-", "--delimiter", ";") == whole
     # a mark at the beginning, an empty line, no end of the last line
     marked = "\ufeff" + text.replace("age", " age ").replace("\r\n", "\r\n\r\n", 3).rstrip()
     Path("data.csv").write_text(marked, encoding="utf-8")
@@ -277,7 +280,9 @@ BAD_DATA = {
     "line 2: column 'age' is no number: '1_0'": 'age,"a, b",Größe\n1_0,2,3\n',
     "--delimiter ';'": 'age;"a, b";Größe\n1;2;3\n',
     "--no-header": "1,2,3\n",
-    "infinity": 'age,"a, b",Größe\n1,inf,3\n',
+    "line 2: column 'a, b' is infinite": 'age,"a, b",Größe\n1,inf,3\n',
+    "line 3: column 'a, b' is missing": 'age,"a, b",Größe\n1,2,3\n1,nan,3\n',
+    "line 2: column 'age' is missing": 'age,"a, b",Größe\n#N/A N/A,2,3\n',
 }
 
 

@@ -331,6 +331,17 @@ class Halved(StandardScaler):
         return super().transform(X) / 2
 
 
+class Doubled(VarianceThreshold):
+    def _transform(self, X):
+        return 2 * super()._transform(X)
+
+
+def test_a_selector_that_transforms_by_itself_is_refused():
+    pipeline = make_pipeline(Doubled(), network()).fit(X, y)
+    with pytest.raises(ValueError, match=r"'doubled' \(Doubled\)"):
+        fuse(pipeline)
+
+
 def test_what_is_no_pipeline_with_a_network():
     for other in (
         *(LinearRegression().fit(X, y), make_pipeline(StandardScaler(), LinearRegression())),
