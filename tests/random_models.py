@@ -1,10 +1,8 @@
 """Fitted estimators of random architectures, for tests of what is made of them. No tests."""
 
-import os
 from typing import Any, NamedTuple
 
 import numpy as np
-from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 
 from cmlp import MLPClassifier, MLPRegressor
@@ -32,19 +30,6 @@ LABELS = {
     ),
 }
 LOSSES = ["squared_error", "absolute_error", "huber", "log_cosh", "poisson", "gamma", "tweedie"]
-
-
-def examples(n):
-    """Settings with n examples, the same each time, or CMLP_EXAMPLES new ones."""
-    return settings(
-        max_examples=int(os.environ.get("CMLP_EXAMPLES", n)),
-        derandomize="CMLP_EXAMPLES" not in os.environ,
-        deadline=None,
-        database=None,
-        print_blob=True,
-        phases=set(Phase) - {Phase.explain},
-        suppress_health_check=list(HealthCheck),
-    )
 
 
 class Model(NamedTuple):

@@ -3,34 +3,15 @@
 No tests.
 """
 
-import os
 from typing import Any, NamedTuple
 
 import numpy as np
-from hypothesis import HealthCheck, Phase, assume, settings
+from hypothesis import assume
 from hypothesis import strategies as st
 
-TOTAL = int(os.environ.get("CMLP_EXAMPLES", "0"))
 KINDS = ("binary", "strings", "multiclass", "multilabel", "one value", "values", "counts")
 N_FEATURES = 5
 ACTIVATIONS = ("identity", "logistic", "tanh", "relu")
-
-
-def examples(n):
-    """Settings of a test of so many examples, always the same ones.
-
-    CMLP_EXAMPLES=1000 tries so many, new ones each time (pytest prints the seed to repeat them
-    with: --hypothesis-seed).
-    """
-    return settings(
-        max_examples=TOTAL or n,
-        derandomize=not TOTAL,
-        deadline=None,
-        database=None,
-        print_blob=True,
-        phases=set(Phase) - {Phase.explain},
-        suppress_health_check=list(HealthCheck),
-    )
 
 
 class Case(NamedTuple):

@@ -6,7 +6,6 @@ itself. CMLP_EXAMPLES=20000 tries so many examples in all, new ones each time (p
 seed to repeat them with: --hypothesis-seed).
 """
 
-import os
 import warnings
 from collections import Counter
 
@@ -15,8 +14,9 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 import sklearn
-from hypothesis import HealthCheck, Phase, assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
+from profiles import examples
 from sklearn import neural_network
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
@@ -30,16 +30,7 @@ from cmlp._losses import loss_names
 from cmlp._optimizers import LEARNING_RATES, OPTIMIZERS
 
 N_PROPERTIES = 6
-TOTAL = int(os.environ.get("CMLP_EXAMPLES", "0"))
-profile = settings(
-    max_examples=-(-TOTAL // N_PROPERTIES) or 150,
-    derandomize=not TOTAL,
-    deadline=None,
-    database=None,
-    print_blob=True,
-    phases=set(Phase) - {Phase.explain},
-    suppress_health_check=list(HealthCheck),
-)
+profile = examples(150, N_PROPERTIES)
 as_sklearn = pytest.mark.skipif(
     parse_version(sklearn.__version__) < parse_version("1.9.0"), reason="the words are 1.9's"
 )

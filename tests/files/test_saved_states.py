@@ -23,8 +23,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from profiles import examples
 from sklearn import neural_network
 from sklearn.datasets import load_iris
 from sklearn.preprocessing import LabelBinarizer
@@ -36,16 +37,7 @@ from cmlp._persistence import FITTED, KINDS
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
-TOTAL = int(os.environ.get("CMLP_EXAMPLES", "0"))
-profile = settings(
-    max_examples=TOTAL or 300,
-    derandomize=not TOTAL,
-    deadline=None,
-    database=None,
-    print_blob=True,
-    phases=set(Phase) - {Phase.explain},
-    suppress_health_check=list(HealthCheck),
-)
+profile = examples(300)
 
 X, Y = load_iris(return_X_y=True)
 X, Y = X[::5], Y[::5]

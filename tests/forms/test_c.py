@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hypothesis import given
-from random_models import HIDDEN, LABELS, LOSSES, examples, models
+from profiles import examples
+from random_models import HIDDEN, LABELS, LOSSES, models
 from sklearn.base import is_classifier
 from sklearn.datasets import load_iris
 from sklearn.exceptions import NotFittedError

@@ -15,7 +15,8 @@ import pytest
 import scripts
 from hypothesis import given
 from hypothesis import strategies as st
-from random_networks import cases, examples
+from profiles import examples
+from random_networks import cases
 from scipy import sparse
 from sklearn.base import clone
 

@@ -9,7 +9,8 @@ import sklearn.neural_network as theirs
 from forms_of_pipelines import X, Y, assert_same, labels, network, y
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from random_networks import N_FEATURES, cases, examples
+from profiles import examples
+from random_networks import N_FEATURES, cases
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.compose import ColumnTransformer, TransformedTargetRegressor

@@ -7,7 +7,8 @@ import sys
 import numpy as np
 import pytest
 from hypothesis import given
-from random_models import HIDDEN, examples, models
+from profiles import examples
+from random_models import HIDDEN, models
 from sklearn.base import is_classifier
 from sklearn.datasets import load_iris
 from sklearn.exceptions import NotFittedError

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import sklearn.neural_network as theirs
 from hypothesis import given
-from random_networks import cases, examples
+from profiles import examples
+from random_networks import cases
 from scipy import sparse
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.exceptions import NotFittedError

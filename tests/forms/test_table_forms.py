@@ -9,7 +9,8 @@ import test_c
 import test_onnx
 from hypothesis import given
 from hypothesis import strategies as st
-from random_models import LABELS, examples
+from profiles import examples
+from random_models import LABELS
 from sklearn.exceptions import NotFittedError
 
 from cmlp import TabularMLPClassifier, TabularMLPRegressor
@@ -124,7 +125,7 @@ def in_double(est, table):
     if isinstance(est, TabularMLPClassifier):
         return np.mean([network.predict_proba(A) for network in networks], axis=0)
     y = np.mean([network.predict(A) for network in networks], axis=0)
-    return (y * est._scale + est._shift).reshape(len(A), -1)
+    return (y * est._scales["scale"] + est._scales["shift"]).reshape(len(A), -1)
 
 
 @pytest.mark.slow
