@@ -6,7 +6,6 @@ documentation of the two estimators are in ``_tabular_estimators``.
 
 import warnings
 from abc import ABC, abstractmethod
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import nullcontext
 from numbers import Integral, Real
 from time import monotonic
@@ -27,9 +26,8 @@ from cmlp._callbacks import CallbackSupportMixin, PartTasks
 from cmlp._exports import ExportMixin
 from cmlp._tables import TableEncoder
 from cmlp._tabular_files import TabularFilesMixin
-from cmlp._threads import effective_n_threads
+from cmlp._threads import effective_n_threads, run_all
 from cmlp._validation import has_validation_data
-from cmlp._warnings import warn
 
 #: Rows of which fewer are all trained on: a validation part would say nothing.
 MIN_VALIDATED = 20
@@ -40,8 +38,6 @@ SMALL_TABLE = 5000
 SMALL, LARGE = (64, 64), (128, 128)
 #: Of whole fits, which are worth a thread each.
 MANY_FLOPS = 2**40
-#: Seconds between two looks at signals; some systems wake no thread that waits for others.
-POLL = 0.1
 
 
 class Part(NamedTuple):
@@ -336,41 +332,6 @@ def fit_network(network, samples, validation):
     X_val, y_val, sample_weight_val = validation
     held_out = {"X_val": X_val, "y_val": y_val, "sample_weight_val": sample_weight_val}
     network.fit(*samples, **held_out)
-
-
-def run_all(function, items, n_threads, stop):
-    """Call a function of each item in threads, so that Ctrl-C arrives here.
-
-    Parameters
-    ----------
-    stop : callable
-        Makes the calls end soon: after a first Ctrl-C, and after an error, which is raised.
-    """
-    with ThreadPoolExecutor(n_threads) as pool:
-        calls = []
-        try:
-            for item in items:
-                calls.append(pool.submit(function, item))
-            try:
-                wait_for(calls)
-            except KeyboardInterrupt:
-                stop()
-                warn("Training interrupted by user.")
-                wait_for(calls)
-        except BaseException:
-            stop()
-            for call in calls:
-                call.cancel()
-            raise
-
-
-def wait_for(calls):
-    """Have all calls end, or raise the error of one that has one."""
-    running = calls
-    while running:
-        ended, running = wait(running, POLL, FIRST_EXCEPTION)
-        for call in ended:
-            call.result()
 
 
 def mean(arrays):

@@ -1,4 +1,5 @@
-"""How many threads a fit or predict uses: ``n_jobs`` and what the surroundings allow.
+"""How many threads a fit or predict uses: ``n_jobs`` and what the surroundings allow; whole fits
+in threads of their own.
 
 The pool itself is in the engine; the numbers that it computes do not depend on the answer.
 """
@@ -6,6 +7,7 @@ The pool itself is in the engine; the numbers that it computes do not depend on 
 import multiprocessing
 import os
 import threading
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from functools import lru_cache
 from itertools import pairwise
 
@@ -15,9 +17,13 @@ import threadpoolctl
 from joblib.parallel import get_active_backend
 
 from cmlp._core import engine
+from cmlp._warnings import warn
 
 #: Work of one thread between two meetings below which a further one may not pay (measured).
 FLOPS_PER_THREAD = 4_000_000
+
+#: Seconds between two looks at signals; some systems wake no thread that waits for others.
+POLL = 0.1
 
 #: What threadpoolctl set, if anything.
 _limit = None
@@ -99,6 +105,48 @@ def effective_n_threads(n_jobs, flops):
         # loky sets the variable to each worker's share of the CPUs
         n_threads = min(n_threads, (openmp_threads() or 1) if in_main_thread else 1)
     return max(1, min(n_threads, cpus, _limit or cpus, worthwhile))
+
+
+def run_all(function, items, n_threads, stop):
+    """Call a function of each item in threads, so that Ctrl-C arrives here.
+
+    Parameters
+    ----------
+    stop : callable
+        Makes the calls end soon: after a first Ctrl-C, and after an error, which is raised.
+    """
+    begin = threading.Event()
+
+    def call(item):
+        begin.wait()
+        function(item)
+
+    with ThreadPoolExecutor(n_threads) as pool:
+        calls = []
+        try:
+            calls += [pool.submit(call, item) for item in items]
+            try:
+                begin.set()  # not before, or Ctrl-C could find some calls without the others
+                wait_for(calls)
+            except KeyboardInterrupt:
+                stop()
+                warn("Training interrupted by user.")
+                wait_for(calls)
+        except BaseException:
+            stop()
+            for one in calls:
+                one.cancel()
+            begin.set()
+            raise
+
+
+def wait_for(calls):
+    """Have all calls end, or raise the error of one that has one."""
+    running = calls
+    while running:
+        ended, running = wait(running, POLL, FIRST_EXCEPTION)
+        for call in ended:
+            call.result()
 
 
 class CmlpController(threadpoolctl.LibController):
